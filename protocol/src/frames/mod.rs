@@ -1,0 +1,223 @@
+//! What a client and a relay say to each other, by who may say it and when.
+//!
+//! States are types: a relay reads a connection that has not authenticated as [`PreAuthRequest`] and can therefore not
+//! even name a frame that needs authentication. To add a frame: write its body in the file of its concern, and add one
+//! line to one of the lists below.
+
+mod account;
+mod connection;
+mod directory;
+mod mailbox;
+
+pub use account::{
+    Authenticate, Authenticated, DeviceAdd, LoginChallenge, LoginFinish, LoginGranted, LoginStart, Prekeys,
+    ReauthChallenge, Reauthenticate, RegisterChallenge, RegisterFinish, RegisterStart, StagePrekeys,
+};
+pub use connection::{ClientHello, CloseReason, Closing, ErrorFrame, RegistrationPolicy, RelayHello};
+pub use directory::{
+    DeviceBundle, DeviceListChanged, DeviceListFetch, DeviceListPublish, DeviceLists, KemPrekeyBytes,
+    PrekeyBundles, PrekeyBytes, PrekeyClaim, PrekeyCounts, PrekeyUpload, SignedList,
+};
+pub use mailbox::{
+    EnvelopeAccepted, EnvelopeSend, MailboxAck, MailboxEnvelope, MailboxFetch, MailboxPage, OutgoingEnvelope,
+    Sealed, StaleDeviceList,
+};
+
+use crate::{
+    codec,
+    frame::{FLAG_OPTIONAL, FrameError, RawFrame},
+};
+
+/// Nothing beyond the kind itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Empty {}
+
+macro_rules! frames {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident($body:ty) = $kind:literal $($optional:ident)?,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant($body),)+ }
+
+        impl $name {
+            /// Every kind of this list with its name, ascending.
+            pub const KINDS: &'static [(u16, &'static str)] = &[$(($kind, stringify!($variant)),)+];
+
+            /// The frame's kind on the wire.
+            #[must_use]
+            pub const fn kind(&self) -> u16 {
+                match self { $(Self::$variant(_) => $kind,)+ }
+            }
+
+            /// The frame's name in the documentation.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$variant(_) => stringify!($variant),)+ }
+            }
+
+            /// Encodes the body and gives it its header.
+            ///
+            /// # Errors
+            /// [`FrameError::Body`] when the body is larger than a frame can be.
+            pub fn to_raw(&self, id: u32) -> Result<RawFrame, FrameError> {
+                let (flags, body) = match self {
+                    $(Self::$variant(body) => (0 $(| frames!(@flag $optional))?, codec::encode(body)),)+
+                };
+                let body = body.map_err(|source| FrameError::Body { kind: self.kind(), source })?;
+                Ok(RawFrame { kind: self.kind(), flags, id, body: body.into() })
+            }
+
+            /// Understands a frame of this list.
+            ///
+            /// # Errors
+            /// [`FrameError::UnknownKind`] for a frame of another list, [`FrameError::Body`] for a malformed body.
+            pub fn from_raw(frame: &RawFrame) -> Result<Self, FrameError> {
+                let body = &frame.body[..];
+                match frame.kind {
+                    $($kind => codec::decode(body).map(Self::$variant).map_err(|source| FrameError::Body { kind: $kind, source }),)+
+                    kind => Err(FrameError::UnknownKind { kind, optional: frame.is_optional() }),
+                }
+            }
+        }
+    };
+    (@flag optional) => { FLAG_OPTIONAL };
+}
+
+frames! {
+    /// The first frame a client sends.
+    ClientFirst {
+        /// Versions and features the client speaks.
+        Hello(ClientHello) = 0x0001,
+    }
+}
+
+frames! {
+    /// The first frame a relay sends.
+    RelayFirst {
+        /// The version chosen, the relay's features and its nonce.
+        Hello(RelayHello) = 0x0002,
+        /// No version in common, or no room; the connection ends.
+        Error(ErrorFrame) = 0x8000,
+    }
+}
+
+frames! {
+    /// What a client may ask before its device has authenticated.
+    PreAuthRequest {
+        /// Proves a device's signing key. Answer: `Authenticated`.
+        Authenticate(Authenticate) = 0x0010,
+        /// Begins registration. Answer: `RegisterChallenge`.
+        RegisterStart(RegisterStart) = 0x0011,
+        /// Hands over one-time prekeys for the registration or device addition that follows. Answer: `Done`.
+        StagePrekeys(StagePrekeys) = 0x0012,
+        /// Ends registration: everything becomes durable in one transaction. Answer: `Done`.
+        RegisterFinish(RegisterFinish) = 0x0013,
+        /// Begins login with the passphrase. Answer: `LoginChallenge`.
+        LoginStart(LoginStart) = 0x0014,
+        /// Proves the passphrase. Answer: `LoginGranted`.
+        LoginFinish(LoginFinish) = 0x0015,
+        /// After a granted login: publishes a device list with this new device in it. Answer: `Done`.
+        DeviceAdd(DeviceAdd) = 0x0016,
+    }
+}
+
+frames! {
+    /// What an authenticated device may ask.
+    Request {
+        /// Answers a `ReauthChallenge`. Answer: `Done`.
+        Reauthenticate(Reauthenticate) = 0x0020,
+        /// An account's device lists. Answer: `DeviceLists`.
+        DeviceListFetch(DeviceListFetch) = 0x0021,
+        /// Prekey bundles of some of an account's devices. Answer: `PrekeyBundles`.
+        PrekeyClaim(PrekeyClaim) = 0x0022,
+        /// New prekeys of this device. Answer: `PrekeyCounts`.
+        PrekeyUpload(PrekeyUpload) = 0x0023,
+        /// How many one-time prekeys of this device are left. Answer: `PrekeyCounts`.
+        PrekeyStatus(Empty) = 0x0024,
+        /// The next version of the own account's device list. Answer: `Done`.
+        DeviceListPublish(DeviceListPublish) = 0x0025,
+        /// Envelopes for one device, in order, all or none. Answer: `EnvelopeAccepted` or `StaleDeviceList`.
+        EnvelopeSend(EnvelopeSend) = 0x0030,
+        /// Envelopes of the own mailbox. Answer: `MailboxPage`.
+        MailboxFetch(MailboxFetch) = 0x0031,
+        /// Envelopes up to a `seq` are stored by this device. Answer: `Done`.
+        MailboxAck(MailboxAck) = 0x0032,
+    }
+}
+
+frames! {
+    /// What a relay answers.
+    Response {
+        /// The request was refused or failed.
+        Error(ErrorFrame) = 0x8000,
+        /// The request was carried out and is durable.
+        Done(Empty) = 0x8001,
+        /// The device is authenticated.
+        Authenticated(Authenticated) = 0x8010,
+        /// The relay's half of OPAQUE registration.
+        RegisterChallenge(RegisterChallenge) = 0x8011,
+        /// The relay's half of OPAQUE login.
+        LoginChallenge(LoginChallenge) = 0x8014,
+        /// The passphrase was right; the account's current device list.
+        LoginGranted(LoginGranted) = 0x8015,
+        /// Signed device lists, ascending by version.
+        DeviceLists(DeviceLists) = 0x8021,
+        /// Prekey bundles.
+        PrekeyBundles(PrekeyBundles) = 0x8022,
+        /// One-time prekeys left.
+        PrekeyCounts(PrekeyCounts) = 0x8024,
+        /// The envelopes are durable.
+        EnvelopeAccepted(EnvelopeAccepted) = 0x8030,
+        /// A part of the own mailbox.
+        MailboxPage(MailboxPage) = 0x8031,
+        /// Nothing was accepted: the sender's idea of the recipient's devices is old.
+        StaleDeviceList(StaleDeviceList) = 0x8033,
+    }
+}
+
+frames! {
+    /// What a relay says unasked. Pushes are hints: all of it can be learnt by asking.
+    Push {
+        /// A new envelope of the own mailbox.
+        Deliver(MailboxEnvelope) = 0x4010 optional,
+        /// Pushes were left out; fetch.
+        SyncHint(Empty) = 0x4011 optional,
+        /// One-time prekeys are running out.
+        PrekeysLow(PrekeyCounts) = 0x4012 optional,
+        /// Prove the device's key again before the deadline.
+        ReauthChallenge(ReauthChallenge) = 0x4013,
+        /// The own account has a new device list.
+        DeviceListChanged(DeviceListChanged) = 0x4014 optional,
+        /// The relay ends this connection, and why.
+        Closing(Closing) = 0x4015 optional,
+    }
+}
+
+/// What a client reads once hellos are exchanged: an answer (its `id` names the request) or a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromRelay {
+    /// The answer to the request with this id.
+    Response(u32, Response),
+    /// Something said unasked.
+    Push(Push),
+    /// An unknown frame that is marked as skippable.
+    Skipped(u16),
+}
+
+impl FromRelay {
+    /// Understands a frame that came from a relay.
+    ///
+    /// # Errors
+    /// [`FrameError`] for a malformed body or an unknown frame that must not be skipped.
+    pub fn from_raw(frame: &RawFrame) -> Result<Self, FrameError> {
+        match Response::from_raw(frame) {
+            Ok(response) => return Ok(Self::Response(frame.id, response)),
+            Err(FrameError::UnknownKind { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match Push::from_raw(frame) {
+            Ok(push) => Ok(Self::Push(push)),
+            Err(FrameError::UnknownKind { kind, optional: true }) => Ok(Self::Skipped(kind)),
+            Err(error) => Err(error),
+        }
+    }
+}

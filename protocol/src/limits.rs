@@ -1,0 +1,70 @@
+//! Every bound of the wire. A limit may be changed for a reason written in `docs/decisions/`; it may not vanish.
+
+/// Bytes of the length prefix that precedes every frame.
+pub const FRAME_PREFIX: usize = 4;
+/// Bytes of a frame's fixed header: kind (2), flags (1), request id (4).
+pub const FRAME_HEADER: usize = 7;
+/// Largest frame, header included and prefix excluded, once a connection is authenticated: 72 KiB (R3).
+pub const FRAME_MAX: usize = 72 * 1024;
+/// Largest frame before authentication: 8 KiB (R3).
+pub const FRAME_MAX_UNAUTHENTICATED: usize = 8 * 1024;
+
+/// Characters of a username, at least.
+pub const USERNAME_MIN: usize = 3;
+/// Characters of a username, at most.
+pub const USERNAME_MAX: usize = 32;
+/// UTF-8 bytes of a display name (R39).
+pub const DISPLAY_NAME_BYTES: usize = 256;
+/// Grapheme clusters of a display name (R39).
+pub const DISPLAY_NAME_GRAPHEMES: usize = 64;
+/// UTF-8 bytes of the detail of an error frame.
+pub const ERROR_DETAIL_BYTES: usize = 200;
+
+/// Devices of one account (R28).
+pub const DEVICES_PER_ACCOUNT: usize = 6;
+/// Bytes of a device list's canonical form, at most.
+pub const DEVICE_LIST_BYTES: usize = 2048;
+/// Signed device lists in one reply.
+pub const DEVICE_LISTS_PER_PAGE: usize = 16;
+
+/// Bytes of a signed prekey with an X25519 key.
+pub const PREKEY_EC_BYTES: usize = 117;
+/// Bytes of a signed prekey with an ML-KEM-768 key.
+pub const PREKEY_KEM_BYTES: usize = 1269;
+/// One-time prekeys of each kind a device publishes, and the most that one upload may hold (R36).
+pub const ONE_TIME_PREKEYS: usize = 100;
+/// One-time prekeys of each kind in one staging frame before authentication (8 KiB frames).
+pub const STAGED_EC_PER_FRAME: usize = 60;
+/// One-time ML-KEM prekeys in one staging frame before authentication.
+pub const STAGED_KEM_PER_FRAME: usize = 6;
+/// One-time ML-KEM prekeys in one upload after authentication (72 KiB frames).
+pub const UPLOAD_KEM_PER_FRAME: usize = 50;
+/// A device refills its one-time prekeys when fewer than this are left of a kind (R36).
+pub const PREKEYS_LOW: u32 = 20;
+
+/// Bytes of any one OPAQUE message or record.
+pub const OPAQUE_BYTES: usize = 512;
+
+/// Bytes of one sealed envelope: a 64 KiB padded plaintext, its ratchet header, a first message's PQXDH part and the
+/// HPKE wrapping, rounded up.
+pub const SEALED_BYTES: usize = 69 * 1024;
+/// Envelopes in one send.
+pub const ENVELOPES_PER_SEND: usize = 48;
+/// Envelopes in one mailbox page.
+pub const ENVELOPES_PER_PAGE: usize = 48;
+
+/// UTF-8 bytes of a text message (R43).
+pub const TEXT_BYTES: usize = 32 * 1024;
+/// UTF-8 bytes of a message request, the first message to somebody who has not accepted the sender (R43).
+pub const REQUEST_TEXT_BYTES: usize = 512;
+/// Message ids in one receipt.
+pub const RECEIPT_IDS: usize = 100;
+/// Bytes of one encoded payload (what is inside the binding header), at most: the largest padding bucket.
+pub const PAYLOAD_BYTES: usize = 64 * 1024;
+/// Code points in one grapheme cluster of text that is shown; the rest is cut and marked (R48).
+pub const CODE_POINTS_PER_GRAPHEME: usize = 16;
+/// Combining marks on one base character in a name (R39).
+pub const COMBINING_MARKS_IN_NAMES: usize = 8;
+
+/// Bytes of a host name or address in a relay address.
+pub const HOST_BYTES: usize = 253;
