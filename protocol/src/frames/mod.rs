@@ -35,6 +35,8 @@ pub struct Empty {}
 macro_rules! frames {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident($body:ty) = $kind:literal $($optional:ident)?,)+ }) => {
         $(#[$doc])*
+        // Frames live between the codec and their handler only; a box for each would cost more than the copy.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum $name { $($(#[$variant_doc])* $variant($body),)+ }
 

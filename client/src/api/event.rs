@@ -1,0 +1,171 @@
+//! What happened: one JSON object a line, the same for `recv`, for the socket and for triggers (docs/SCRIPTING.md).
+
+use serde::{Deserialize, Serialize};
+use subrosa_protocol::SafeText;
+
+use super::{ApiError, ConnectionState, time::Timestamp};
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Version of the event format: 1.
+    pub v: u32,
+    /// Place in the profile's event log: ascending, without gaps. `null` for those that are not stored.
+    pub seq: Option<u64>,
+    /// When.
+    pub ts: Timestamp,
+    /// `alice@relay.example`.
+    pub account: String,
+    /// What.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// A message that came or was sent from another device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageEvent {
+    /// The message's id.
+    pub id: String,
+    /// The chat.
+    pub chat: String,
+    /// Who wrote it.
+    pub from: String,
+    /// On which device.
+    pub device: u32,
+    /// What.
+    pub text: SafeText,
+    /// The message it answers.
+    pub reply_to: Option<String>,
+    /// When it disappears.
+    pub expires_at: Option<Timestamp>,
+    /// Whether its writer is verified.
+    pub verified: bool,
+    /// Whether this event is told again.
+    pub replay: bool,
+    /// Attachments.
+    pub files: Vec<String>,
+    /// The writer's clock.
+    pub sent_at: Timestamp,
+    /// The message's place in its chat.
+    pub order: i64,
+}
+
+/// A change of a message's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipted {
+    /// The message's id.
+    pub id: String,
+    /// The chat.
+    pub chat: String,
+}
+
+/// Why a message failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReason {
+    /// The message's id; of an envelope that cannot be read, the envelope's.
+    pub id: String,
+    /// The chat; `null` when even the sender is not known.
+    pub chat: Option<String>,
+    /// Why.
+    pub error: Option<ApiError>,
+}
+
+/// A changed account key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// Whose.
+    pub name: String,
+    /// The safety number before.
+    pub old_number: Option<String>,
+    /// The safety number now.
+    pub new_number: Option<String>,
+    /// Messages held.
+    pub held: u64,
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident($($data:tt)*) = $name:literal,)+) => {
+        /// What happened.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "event", content = "data")]
+        pub enum EventBody {
+            $($(#[$doc])* #[serde(rename = $name)] $variant { $($data)* },)+
+        }
+
+        /// The name of an event.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventKind { $($(#[$doc])* $variant,)+ }
+
+        impl EventKind {
+            /// Every event of this version.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in `event`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+
+        impl EventBody {
+            /// Which event it is.
+            #[must_use]
+            pub const fn kind(&self) -> EventKind {
+                match self { $(Self::$variant { .. } => EventKind::$variant,)+ }
+            }
+        }
+    };
+}
+
+events! {
+    /// The engine runs.
+    SystemReady(#[doc = "The program's version."] version: String,) = "system.ready",
+    /// Events were left out for a slow reader, or are no longer stored.
+    SystemGap(#[doc = "First `seq` left out."] from: u64, #[doc = "Last `seq` left out."] to: u64,) = "system.gap",
+    /// The engine stops.
+    SystemShutdown() = "system.shutdown",
+    /// The connection came up.
+    ConnectionUp(#[doc = "How it is."] connection: ConnectionState,) = "connection.up",
+    /// The connection went down.
+    ConnectionDown(#[doc = "How it is."] connection: ConnectionState,) = "connection.down",
+    /// The mailbox was emptied.
+    SyncDone() = "sync.done",
+    /// A message came.
+    MessageReceived(#[doc = "The message."] #[serde(flatten)] message: MessageEvent,) = "message.received",
+    /// A message is in the outbox; written here, or on another device of this account.
+    MessageQueued(#[doc = "The message."] #[serde(flatten)] message: MessageEvent,) = "message.queued",
+    /// The relay has a message.
+    MessageAccepted(#[doc = "Which."] #[serde(flatten)] message: Receipted,) = "message.accepted",
+    /// A device of the recipient has a message.
+    MessageDelivered(#[doc = "Which."] #[serde(flatten)] message: Receipted,) = "message.delivered",
+    /// The recipient saw a message.
+    MessageRead(#[doc = "Which."] #[serde(flatten)] message: Receipted,) = "message.read",
+    /// A message was given up.
+    MessageFailed(#[doc = "Which and why."] #[serde(flatten)] failure: FailureReason,) = "message.failed",
+    /// An envelope could not be read, or messages are missing.
+    MessageUndecryptable(#[doc = "Which and why."] #[serde(flatten)] failure: FailureReason,) = "message.undecryptable",
+    /// Messages of a sender never came (`count` more than before), or came late.
+    MessageMissing(
+        #[doc = "The chat."] chat: String,
+        #[doc = "Whose."] from: String,
+        #[doc = "The device."] device: u32,
+        #[doc = "How many are missing now."] count: u64,
+    ) = "message.missing",
+    /// A stranger wrote.
+    ContactRequested(#[doc = "Who."] name: String,) = "contact.requested",
+    /// Somebody is a contact now.
+    ContactAdded(#[doc = "Who."] name: String,) = "contact.added",
+    /// Somebody's account key changed; sending to them is stopped.
+    IdentityChanged(#[doc = "What changed."] #[serde(flatten)] change: KeyChange,) = "identity.changed",
+    /// Somebody was verified, or a changed key trusted.
+    IdentityVerified(
+        #[doc = "Who."] name: String,
+        #[doc = "Whether numbers were compared; otherwise the key was only trusted."] compared: bool,
+    ) = "identity.verified",
+    /// A device was added to an account's list.
+    DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
+    /// A device was removed from an account's list.
+    DeviceRemoved(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.removed",
+    /// The relay or the engine has something to say to the person.
+    ServerNotice(#[doc = "What."] text: SafeText,) = "server.notice",
+}

@@ -1,0 +1,21 @@
+//! What every front end speaks: the terminal application, one-shot verbs, scripts on the socket.
+//!
+//! A [`Request`] is one method of the engine, a [`Reply`] its result, an [`ApiError`] its refusal with the exit code of
+//! docs/SCRIPTING.md, an [`Event`] what happened. All of them are the same objects in the process and, as JSON, on the
+//! profile's socket: `{"method": "message.send", "params": {…}}`.
+
+mod error;
+mod event;
+mod handle;
+mod reply;
+mod request;
+pub mod time;
+
+pub use error::{ApiError, Kind};
+pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted};
+pub use handle::{EventStream, Handle, StreamItem};
+pub use reply::{
+    AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction, EventPage,
+    HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit, SendResult, Status, Trust,
+};
+pub use request::{Request, SendMessage, WaitFor};

@@ -1,0 +1,184 @@
+//! The engine's methods.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a message must have come before `message.send` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// Durable in the local outbox.
+    Queued,
+    /// Durable on the relay, for every device of the recipient.
+    #[default]
+    Accepted,
+    /// Stored by a device of the recipient.
+    Delivered,
+    /// Shown to the recipient.
+    Read,
+}
+
+/// Parameters of `message.send`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendMessage {
+    /// Account names or addresses; one result each.
+    pub to: Vec<String>,
+    /// The text, at most 32 KiB of UTF-8.
+    pub text: String,
+    /// Id of the message this one answers.
+    #[serde(default)]
+    pub reply_to: Option<String>,
+    /// An idempotency key: a second send with the same key to the same recipient returns the first one's message.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// When to answer.
+    #[serde(default)]
+    pub wait: WaitFor,
+    /// Milliseconds to wait at most; without it, 30 seconds.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// A method of the engine. The name in `method` is the variant's `rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", content = "params")]
+pub enum Request {
+    /// Who this profile is. Reply: `Account`.
+    #[serde(rename = "account.show")]
+    AccountShow {},
+    /// Connection, queues, prekeys. Reply: `Status`.
+    #[serde(rename = "status.show")]
+    StatusShow {},
+    /// Sends a text. Reply: `Sent`. Partial failure is told in the results, not as an error.
+    #[serde(rename = "message.send")]
+    MessageSend(SendMessage),
+    /// One message by id. Reply: `Message`.
+    #[serde(rename = "message.show")]
+    MessageShow {
+        /// The message's id.
+        id: String,
+    },
+    /// Full-text search, newest first. Reply: `Hits`.
+    #[serde(rename = "message.search")]
+    MessageSearch {
+        /// Words; all must occur. Quotes and operators of the index have no meaning.
+        query: String,
+        /// At most this many, up to 1,000.
+        limit: u32,
+    },
+    /// All chats, most recent first. Reply: `Chats`.
+    #[serde(rename = "chat.list")]
+    ChatList {},
+    /// A part of a chat's history, ascending. Reply: `History`. With neither bound, the newest messages.
+    #[serde(rename = "chat.history")]
+    ChatHistory {
+        /// The chat: an account name.
+        chat: String,
+        /// Only messages whose `order` is smaller.
+        #[serde(default)]
+        before: Option<i64>,
+        /// Only messages whose `order` is greater (then the oldest of these come).
+        #[serde(default)]
+        after: Option<i64>,
+        /// At most this many, up to 500.
+        limit: u32,
+    },
+    /// Marks everything up to a message as read, and tells its sender where receipts are given. Reply: `Done`.
+    #[serde(rename = "chat.read")]
+    ChatRead {
+        /// The chat.
+        chat: String,
+        /// `order` of the last message seen.
+        up_to: i64,
+    },
+    /// Keeps the text somebody is writing; empty removes it. Reply: `Done`.
+    #[serde(rename = "chat.draft")]
+    ChatDraft {
+        /// The chat.
+        chat: String,
+        /// The draft.
+        text: String,
+    },
+    /// The people this profile knows. Reply: `Contacts`.
+    #[serde(rename = "contact.list")]
+    ContactList {},
+    /// Makes sure an account exists and opens an (empty) chat with it. Reply: `Contact`.
+    #[serde(rename = "contact.add")]
+    ContactAdd {
+        /// Name or address.
+        name: String,
+    },
+    /// Accepts a stranger's request. Reply: `Contact`.
+    #[serde(rename = "contact.accept")]
+    ContactAccept {
+        /// The account.
+        name: String,
+    },
+    /// The safety number shared with somebody. Reply: `SafetyNumber`.
+    #[serde(rename = "contact.safety_number")]
+    ContactSafetyNumber {
+        /// The account.
+        name: String,
+    },
+    /// Marks somebody as verified, after the numbers were compared. Reply: `Contact`.
+    #[serde(rename = "contact.verify")]
+    ContactVerify {
+        /// The account.
+        name: String,
+        /// The number that was compared (digits; spaces ignored). A different one than the current is refused.
+        number: String,
+    },
+    /// Accepts a changed account key; held messages go out by themselves. Reply: `Contact`.
+    #[serde(rename = "contact.trust")]
+    ContactTrust {
+        /// The account.
+        name: String,
+        /// Only if this is the new safety number.
+        #[serde(default)]
+        number: Option<String>,
+    },
+    /// This account's devices. Reply: `Devices`.
+    #[serde(rename = "device.list")]
+    DeviceList {},
+    /// Removes another device of this account from the list. Reply: `Done`.
+    #[serde(rename = "device.remove")]
+    DeviceRemove {
+        /// Its number.
+        device: u32,
+    },
+    /// Stored events. Reply: `Events`.
+    #[serde(rename = "events.fetch")]
+    EventsFetch {
+        /// Only events with a greater `seq`; without it, those after the last acknowledged one.
+        #[serde(default)]
+        since: Option<u64>,
+        /// At most this many, up to 1,000.
+        max: u32,
+        /// Event names, `*` at the end matches any rest; empty means all.
+        #[serde(default)]
+        filter: Vec<String>,
+    },
+    /// Events up to `seq` need not be shown again. Reply: `Done`.
+    #[serde(rename = "events.ack")]
+    EventsAck {
+        /// The last event that was dealt with.
+        seq: u64,
+    },
+    /// Answers when the mailbox was emptied after connecting, or fails when the relay cannot be reached. Reply: `Done`.
+    #[serde(rename = "sync.wait")]
+    SyncWait {
+        /// Milliseconds to wait at most.
+        timeout_ms: u64,
+    },
+    /// Checks the store, its settings, permissions and the account's state. Reply: `Check`.
+    #[serde(rename = "profile.check")]
+    ProfileCheck {},
+    /// Connects anew at once. Reply: `Done`.
+    #[serde(rename = "connection.reconnect")]
+    ConnectionReconnect {},
+    /// Removes this device from the account's list and its keys from this profile; messages stay. Reply: `Done`.
+    #[serde(rename = "account.logout")]
+    AccountLogout {},
+    /// Ends the process that owns the profile, if it is a daemon. Reply: `Done`.
+    #[serde(rename = "system.shutdown")]
+    SystemShutdown {},
+}
