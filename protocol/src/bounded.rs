@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn r9_one_past_each_bound_is_refused() {
-        let three = encode(&vec![1u8, 2, 3].iter().map(|b| u32::from(*b)).collect::<Vec<_>>()).unwrap();
+        let three = encode(&vec![1u32, 2, 3]).unwrap();
         assert!(decode::<BoundedVec<u32, 3>>(&three).is_ok());
         assert!(decode::<BoundedVec<u32, 2>>(&three).is_err());
         let text = encode(&"abc").unwrap();

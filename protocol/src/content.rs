@@ -192,7 +192,9 @@ impl Payload {
     }
 }
 
-fn head(bytes: &[u8]) -> Result<((u64, [u8; 32]), &[u8]), CodecError> {
+type Head = (u64, [u8; 32]);
+
+fn head(bytes: &[u8]) -> Result<(Head, &[u8]), CodecError> {
     let (version, rest) = bytes.split_first_chunk::<8>().ok_or(CodecError::Malformed)?;
     let (hash, rest) = rest.split_first_chunk::<32>().ok_or(CodecError::Malformed)?;
     Ok(((u64::from_le_bytes(*version), *hash), rest))
