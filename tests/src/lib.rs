@@ -1,0 +1,23 @@
+//! What the end-to-end tests share: real `rosad` and real `rosa` processes in a folder of their own, ended by their pid.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`programs`] | where the built programs are |
+//! | [`world`] | a temporary folder with a relay and profiles in it |
+//! | [`relay`] | one `rosad` process |
+//! | [`person`] | one profile, and `rosa` run on it |
+//! | [`scan`] | searching files for what must not be in them |
+//! | [`ledger`] | what was asked, accepted and displayed, outside all stores |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod ledger;
+pub mod person;
+pub mod programs;
+pub mod relay;
+pub mod scan;
+pub mod world;
+
+pub use person::{Outcome, Person};
+pub use relay::RelayProcess;
+pub use world::World;

@@ -1,0 +1,68 @@
+//! A temporary folder with a relay and profiles in it.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    person::Person,
+    relay::{RelayOptions, RelayProcess},
+};
+
+/// Everything of one test. Dropping it ends the relay and removes the folder.
+pub struct World {
+    /// The relay.
+    pub relay: RelayProcess,
+    options: RelayOptions,
+    folder: tempfile::TempDir,
+}
+
+/// Limits lifted for tests that send much; the rates themselves have tests of their own.
+pub const FAST: &str =
+    "[limits]\nenvelopes_per_pair_burst = 1000000\nenvelopes_per_pair_per_second = 100000\n";
+
+impl World {
+    /// A relay with open registration.
+    pub fn open() -> Self {
+        Self::with(RelayOptions::default())
+    }
+
+    /// A relay as asked.
+    pub fn with(options: RelayOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("subrosa-").tempdir().unwrap();
+        let relay = RelayProcess::start(&folder.path().join("relay"), &options);
+        Self { relay, options, folder }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the relay again on its old port, after it was ended.
+    pub fn restart_relay(&mut self) {
+        let options = RelayOptions { listen: self.relay.quic.clone(), ..self.options.clone() };
+        let data: PathBuf = self.relay.data.clone();
+        self.relay = RelayProcess::start(&data, &options);
+    }
+
+    /// Somebody with an empty home folder.
+    pub fn somebody(&self, name: &str) -> Person {
+        Person::new(self.path(), name)
+    }
+
+    /// Somebody who has joined this world's relay.
+    pub fn joined(&self, name: &str) -> Person {
+        let person = self.somebody(name);
+        person.join(&self.relay.address).ok();
+        person
+    }
+
+    /// Two people who have accepted each other.
+    pub fn friends(&self, one: &str, other: &str) -> (Person, Person) {
+        let (one, other) = (self.joined(one), self.joined(other));
+        one.run(&["send", &other.name, "hello"]).ok();
+        other.run(&["recv", "--timeout", "10s", "--max", "1"]).ok();
+        other.run(&["accept", &one.name]).ok();
+        one.run(&["recv"]).ok();
+        (one, other)
+    }
+}
