@@ -6,6 +6,7 @@
 //! | [`world`] | a temporary folder with a relay and profiles in it |
 //! | [`relay`] | one `rosad` process |
 //! | [`person`] | one profile, and `rosa` run on it |
+//! | [`terminal`] | a program in a real terminal |
 //! | [`scan`] | searching files for what must not be in them |
 //! | [`ledger`] | what was asked, accepted and displayed, outside all stores |
 
@@ -20,4 +21,5 @@ pub mod world;
 
 pub use person::{Outcome, Person};
 pub use relay::RelayProcess;
+pub use terminal::Terminal;
 pub use world::World;
