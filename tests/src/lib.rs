@@ -17,6 +17,7 @@ pub mod person;
 pub mod programs;
 pub mod relay;
 pub mod scan;
+pub mod terminal;
 pub mod world;
 
 pub use person::{Outcome, Person};

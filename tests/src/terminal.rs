@@ -18,7 +18,8 @@ impl Terminal {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let socket = format!("subrosa-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let terminal = Self { socket };
-        let mut line = vec!["env".to_owned(), "-i".into(), "TERM=tmux-256color".into(), "LANG=C.UTF-8".into()];
+        let mut line =
+            vec!["env".to_owned(), "-i".into(), "TERM=tmux-256color".into(), "LANG=C.UTF-8".into()];
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 line.push(format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap()));
@@ -30,7 +31,20 @@ impl Terminal {
         // The line that follows shows that the program ended, and how.
         let script = format!("{}; echo \"ended with $?\"; sleep 600", quoted.join(" "));
         let (x, y) = (columns.to_string(), lines.to_string());
-        terminal.tmux(&["-f", "/dev/null", "-u", "new-session", "-d", "-x", &x, "-y", &y, "sh", "-c", &script]);
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "-u",
+            "new-session",
+            "-d",
+            "-x",
+            &x,
+            "-y",
+            &y,
+            "sh",
+            "-c",
+            &script,
+        ]);
         terminal
     }
 
