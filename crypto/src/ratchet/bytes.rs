@@ -1,0 +1,123 @@
+//! The stored form of a ratchet: a canonical layout, so that equal states have equal bytes.
+
+use std::collections::{HashSet, VecDeque};
+
+use subrosa_verify::canonical::{Malformed, Reader};
+
+use super::chain_key::ChainKey;
+use super::limits::{MAX_RECEIVING_CHAINS, MAX_SKIPPED_KEYS};
+use super::message_key::MessageKey;
+use super::receiving_chain::{ReceivingChain, ReceivingChains, SkippedKey};
+use super::root_key::RootKey;
+use super::state::{Ratchet, SendingChain};
+use crate::dh::SecretKey;
+use crate::kdf::Key32;
+
+const SENDING_LEN: usize = 32 + 4;
+const CHAIN_LEN: usize = 32 + 1 + 4 + 2;
+const SKIPPED_LEN: usize = 4 + 8 + 32;
+
+impl Ratchet {
+    /// How many bytes [`Ratchet::encode`] appends; at most 88,407.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let open = self.receiving.0.iter().filter(|chain| chain.key.is_some()).count();
+        32 + 32
+            + 4
+            + 1
+            + if self.sending.is_some() { SENDING_LEN } else { 0 }
+            + 1
+            + self.receiving.0.len() * CHAIN_LEN
+            + open * 32
+            + self.receiving.skipped_keys() * SKIPPED_LEN
+    }
+
+    /// Appends the layout. The caller reserves [`Ratchet::encoded_len`] bytes, so that no secret is left behind by a
+    /// buffer that moves.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.root.0.as_bytes());
+        out.extend_from_slice(self.ours.as_bytes());
+        out.extend_from_slice(&self.previous.to_le_bytes());
+        out.push(self.sending.is_some().into());
+        if let Some(sending) = &self.sending {
+            out.extend_from_slice(sending.key.0.as_bytes());
+            out.extend_from_slice(&sending.next.to_le_bytes());
+        }
+        out.push(u8::try_from(self.receiving.0.len()).unwrap_or(u8::MAX));
+        for chain in &self.receiving.0 {
+            out.extend_from_slice(&chain.ratchet_key);
+            out.push(chain.key.is_some().into());
+            if let Some(key) = &chain.key {
+                out.extend_from_slice(key.0.as_bytes());
+            }
+            out.extend_from_slice(&chain.next.to_le_bytes());
+            out.extend_from_slice(&u16::try_from(chain.skipped.len()).unwrap_or(u16::MAX).to_le_bytes());
+            for skipped in &chain.skipped {
+                out.extend_from_slice(&skipped.number.to_le_bytes());
+                out.extend_from_slice(&skipped.stored_at.to_le_bytes());
+                out.extend_from_slice(skipped.key.0.as_bytes());
+            }
+        }
+    }
+
+    /// Reads the layout and refuses what no ratchet can be.
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let root = RootKey::new(key(reader)?);
+        let ours = SecretKey::from_bytes(key(reader)?.as_bytes());
+        let previous = reader.u32()?;
+        let sending = match flag(reader)? {
+            true => Some(SendingChain { key: ChainKey(key(reader)?), next: reader.u32()? }),
+            false => None,
+        };
+        let count = usize::from(reader.u8()?);
+        if count > MAX_RECEIVING_CHAINS || (sending.is_none() && (count > 0 || previous > 0)) {
+            return Err(Malformed::Field("receiving chains"));
+        }
+        let mut chains = VecDeque::with_capacity(count);
+        for at in 0..count {
+            chains.push_back(chain(reader, at + 1 == count)?);
+        }
+        let receiving = ReceivingChains(chains);
+        let distinct: HashSet<_> = receiving.0.iter().map(|chain| chain.ratchet_key).collect();
+        if distinct.len() != count || receiving.skipped_keys() > MAX_SKIPPED_KEYS {
+            return Err(Malformed::Field("receiving chains"));
+        }
+        Ok(Self { root, ours, sending, previous, receiving })
+    }
+}
+
+fn chain(reader: &mut Reader<'_>, newest: bool) -> Result<ReceivingChain, Malformed> {
+    let ratchet_key = reader.array()?;
+    if flag(reader)? != newest {
+        return Err(Malformed::Field("open chain"));
+    }
+    let chain_key = if newest { Some(ChainKey(key(reader)?)) } else { None };
+    let next = reader.u32()?;
+    let count = usize::from(reader.u16()?);
+    if count > MAX_SKIPPED_KEYS {
+        return Err(Malformed::Field("skipped keys"));
+    }
+    let mut skipped: VecDeque<SkippedKey> = VecDeque::with_capacity(count);
+    for _ in 0..count {
+        let entry =
+            SkippedKey { number: reader.u32()?, stored_at: reader.u64()?, key: MessageKey(key(reader)?) };
+        let ascending = skipped.back().is_none_or(|before| before.number < entry.number);
+        if !ascending || entry.number >= next {
+            return Err(Malformed::Field("skipped keys"));
+        }
+        skipped.push_back(entry);
+    }
+    Ok(ReceivingChain { ratchet_key, key: chain_key, next, skipped })
+}
+
+fn key(reader: &mut Reader<'_>) -> Result<Key32, Malformed> {
+    let bytes = reader.bytes(32)?;
+    Ok(Key32::new(bytes.first_chunk().ok_or(Malformed::Truncated)?))
+}
+
+fn flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::Field("flag")),
+    }
+}
