@@ -23,11 +23,11 @@ pub mod error;
 pub mod invites;
 pub mod mailbox;
 pub mod prekeys;
-// pub mod sqlite;
+pub mod sqlite;
 pub mod upkeep;
 
-// #[cfg(test)]
-// mod conformance;
+#[cfg(test)]
+mod conformance;
 
 use std::pin::Pin;
 
@@ -40,7 +40,7 @@ pub use error::StoreError;
 pub use invites::{Invite, InviteHash};
 pub use mailbox::{Acknowledged, Appended, Delivery, Page, Sender};
 pub use prekeys::{Claim, ClaimedBundle, NewPrekey, NewPrekeys, PrekeyRefill, Uploaded};
-// pub use sqlite::SqliteStore;
+pub use sqlite::SqliteStore;
 pub use upkeep::{Expired, Statistics};
 
 /// Milliseconds since 1970 on the relay's clock. The caller's: a store has no clock.

@@ -1,0 +1,215 @@
+//! The embedded store: SQLite in WAL mode with `synchronous=FULL`.
+//!
+//! One thread owns the connection that writes. It takes all writes that wait, carries them out in one transaction, each
+//! in a savepoint of its own, commits, and only then answers them: one sync of the disk makes many messages durable.
+//! Reads run on a few further connections, in blocking threads.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`options`] | sizes and intervals |
+//! | [`open`] | opening, schema versions, backup before a migration, looking without writing |
+//! | `writer` | the writing thread and its group commit |
+//! | `readers` | the connections that read |
+//! | `body` | how sealed bytes lie in the file so that deleting leaves nothing behind (R44) |
+//! | `rows` | between Rust values and columns |
+//! | `ops` | the statements, a file a concern |
+
+mod body;
+mod ops;
+pub mod open;
+pub mod options;
+mod readers;
+mod rows;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicI64},
+};
+
+use rusqlite::Connection;
+use subrosa_protocol::{DeviceId, Username, frames::PrekeyCounts};
+
+pub use open::{Inspection, OpenError, inspect};
+pub use options::SqliteOptions;
+
+use self::{ops::Txn, readers::Readers, writer::Writer};
+use super::{
+    Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage, DeviceState,
+    Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered, Registration, Statistics, Store,
+    StoreError, Timestamp, Uploaded,
+};
+
+/// The embedded store. Dropping it carries out what was called before and waits for that.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    options: Arc<SqliteOptions>,
+    /// Where the next round of expiry goes on: the last device row that was looked at.
+    expiry: Arc<AtomicI64>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, or makes one, and brings its schema up to date; a backup is written beside it
+    /// before a migration. Blocks; call it before serving. The caller holds the lock on the data directory.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with path, file or schema. A database of a newer schema is not touched (R58).
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        let writing = open::open(path, &options)?;
+        let readers = Readers::open(path, &options)?;
+        let options = Arc::new(options);
+        let writer = Writer::start(writing, &options)
+            .map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+        Ok(Self { writer, readers, options, expiry: Arc::new(AtomicI64::new(0)) })
+    }
+
+    fn write<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        self.writer.submit(bytes, work)
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        self.readers.run(work)
+    }
+}
+
+impl Store for SqliteStore {
+    fn name_available(&self, account: &Username) -> Answer<bool> {
+        let account = account.clone();
+        self.read(move |conn| Ok(ops::accounts::id(conn, &account)?.is_none()))
+    }
+
+    fn register(&self, registration: Registration) -> Answer<Registered> {
+        self.write(
+            ops::prekeys::bytes(&registration.device.prekeys) + 4096,
+            move |txn| ops::accounts::register(txn, &registration),
+        )
+    }
+
+    fn opaque_record(&self, account: &Username) -> Answer<Option<Vec<u8>>> {
+        let account = account.clone();
+        self.read(move |conn| ops::accounts::opaque_record(conn, &account))
+    }
+
+    fn account(&self, account: &Username) -> Answer<Option<Account>> {
+        let account = account.clone();
+        self.read(move |conn| ops::accounts::account(conn, &account))
+    }
+
+    fn device_lists(&self, account: &Username, since: u64, max: usize) -> Answer<Option<DeviceListPage>> {
+        let account = account.clone();
+        self.read(move |conn| ops::devices::lists(conn, &account, since, max))
+    }
+
+    fn device(&self, account: &Username, device: DeviceId) -> Answer<Option<DeviceState>> {
+        let account = account.clone();
+        self.read(move |conn| ops::devices::state(conn, &account, device))
+    }
+
+    fn add_device(&self, addition: DeviceAddition) -> Answer<Published> {
+        self.write(ops::prekeys::bytes(&addition.device.prekeys) + 4096, move |txn| ops::devices::add(txn, &addition))
+    }
+
+    fn publish_list(&self, account: &Username, list: ListVersion) -> Answer<Published> {
+        let account = account.clone();
+        self.write(4096, move |txn| ops::devices::publish(txn, &account, &list))
+    }
+
+    fn touch_device(&self, account: &Username, device: DeviceId, now: Timestamp) -> Answer<bool> {
+        let account = account.clone();
+        self.write(64, move |txn| ops::devices::touch(txn, &account, device, now))
+    }
+
+    fn raise_generation(&self, account: &Username, device: DeviceId, generation: u64) -> Answer<Option<u64>> {
+        let account = account.clone();
+        self.write(64, move |txn| ops::devices::raise_generation(txn, &account, device, generation))
+    }
+
+    fn claim_bundles(&self, claim: Claim) -> Answer<Option<Vec<ClaimedBundle>>> {
+        self.write(256, move |txn| ops::prekeys::claim(txn, &claim))
+    }
+
+    fn upload_prekeys(&self, refill: PrekeyRefill) -> Answer<Uploaded> {
+        let bytes = refill.one_time.len() * 128 + refill.kem.len() * 1280 + 1536;
+        self.write(bytes, move |txn| ops::prekeys::upload(txn, &refill))
+    }
+
+    fn prekey_counts(&self, account: &Username, device: DeviceId) -> Answer<Option<PrekeyCounts>> {
+        let account = account.clone();
+        self.read(move |conn| ops::prekeys::counts_of(conn, &account, device))
+    }
+
+    fn append_envelopes(&self, delivery: Delivery) -> Answer<Appended> {
+        let bytes = delivery.envelopes.iter().map(|e| e.sealed.len() + 64).sum();
+        let options = Arc::clone(&self.options);
+        self.write(bytes, move |txn| ops::mailbox::append(txn, delivery, &options))
+    }
+
+    fn fetch_mailbox(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        after: u64,
+        max: usize,
+        max_bytes: usize,
+    ) -> Answer<Option<Page>> {
+        let account = account.clone();
+        self.read(move |conn| ops::mailbox::fetch(conn, &account, device, after, max, max_bytes))
+    }
+
+    fn ack_mailbox(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        up_to: u64,
+        generation: u64,
+    ) -> Answer<Option<Acknowledged>> {
+        let account = account.clone();
+        self.write(64, move |txn| ops::mailbox::acknowledge(txn, &account, device, up_to, generation))
+    }
+
+    fn create_invite(&self, invite: Invite) -> Answer<bool> {
+        self.write(128, move |txn| ops::invites::create(txn, &invite))
+    }
+
+    fn invite_usable(&self, hash: InviteHash, now: Timestamp) -> Answer<bool> {
+        self.read(move |conn| ops::invites::usable(conn, &hash, now))
+    }
+
+    fn invites(&self, now: Timestamp, max: usize) -> Answer<Vec<Invite>> {
+        self.read(move |conn| ops::invites::list(conn, now, max))
+    }
+
+    fn revoke_invite(&self, hash: InviteHash) -> Answer<bool> {
+        self.write(64, move |txn| ops::invites::revoke(txn, &hash))
+    }
+
+    fn expire(&self, now: Timestamp) -> Answer<Expired> {
+        let (options, cursor) = (Arc::clone(&self.options), Arc::clone(&self.expiry));
+        self.write(64, move |txn| ops::upkeep::expire(txn, now, &options, &cursor))
+    }
+
+    fn statistics(&self) -> Answer<Statistics> {
+        self.read(ops::upkeep::statistics)
+    }
+
+    fn check_integrity(&self) -> Answer<()> {
+        self.read(ops::upkeep::check_integrity)
+    }
+
+    fn close(&self) -> Answer<()> {
+        self.readers.close();
+        self.writer.close()
+    }
+}

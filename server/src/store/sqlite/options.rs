@@ -1,0 +1,52 @@
+//! Sizes and intervals of the embedded store.
+
+use std::time::Duration;
+
+/// How the embedded store behaves. The defaults are the requirements' figures.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// Envelopes in one mailbox (R44).
+    pub mailbox_envelopes: u64,
+    /// Sealed bytes in one mailbox (R44).
+    pub mailbox_bytes: u64,
+    /// An undelivered envelope is deleted after this time (R44).
+    pub envelope_lifetime: Duration,
+    /// How long an accepted envelope's id is remembered, so that a late repetition is not delivered twice.
+    pub id_memory: Duration,
+    /// Remembered ids of one mailbox.
+    pub id_memory_count: u64,
+    /// Connections that read.
+    pub readers: usize,
+    /// Writes that may wait.
+    pub queue_jobs: usize,
+    /// Bytes of writes that may wait.
+    pub queue_bytes: usize,
+    /// Writes in one transaction, at most.
+    pub batch_jobs: usize,
+    /// Bytes of writes in one transaction, about.
+    pub batch_bytes: usize,
+    /// Deleted sealed bytes are gone from database and log this long after their deletion, unless a reader is in the
+    /// way; then as soon as it is done. Must leave room within the 60 s of R44.
+    pub scrub_after: Duration,
+    /// Largest database in bytes, beyond which a write is answered with `Full`. `None`: as large as the disk.
+    pub max_database_bytes: Option<u64>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            mailbox_envelopes: 10_000,
+            mailbox_bytes: 64 * 1024 * 1024,
+            envelope_lifetime: Duration::from_secs(30 * 24 * 3600),
+            id_memory: Duration::from_secs(60 * 24 * 3600),
+            id_memory_count: 20_000,
+            readers: 4,
+            queue_jobs: 8192,
+            queue_bytes: 64 * 1024 * 1024,
+            batch_jobs: 512,
+            batch_bytes: 8 * 1024 * 1024,
+            scrub_after: Duration::from_secs(15),
+            max_database_bytes: None,
+        }
+    }
+}
