@@ -46,7 +46,7 @@ impl SecretKey {
     /// The Diffie-Hellman output with `theirs`.
     pub fn agree(&self, theirs: &[u8; 32]) -> Result<DhOutput, NonContributory> {
         check_x25519(theirs).map_err(|_| NonContributory)?;
-        #[allow(clippy::disallowed_methods, reason = "this is the wrapper that the rule points to")]
+        #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the rule points to")]
         let output = Zeroizing::new(self.0.diffie_hellman(&PublicKey::from(*theirs)).to_bytes());
         if output.ct_eq(&[0; 32]).into() { Err(NonContributory) } else { Ok(DhOutput(output)) }
     }
@@ -72,8 +72,12 @@ mod tests {
     /// RFC 7748, section 6.1.
     #[test]
     fn rfc_7748_diffie_hellman() {
-        let alice = SecretKey::from_bytes(&hex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc4b0e4d37c1ec18f0d28a1".get(..64).unwrap()));
-        let bob = SecretKey::from_bytes(&hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+        let alice =
+            SecretKey::from_bytes(&hex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc4b0e4d37c1ec18f0d28a1"
+                .get(..64)
+                .unwrap()));
+        let bob =
+            SecretKey::from_bytes(&hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
         assert_eq!(bob.public(), hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"));
         assert_eq!(alice.agree(&bob.public()).unwrap().0, bob.agree(&alice.public()).unwrap().0);
     }
@@ -82,12 +86,14 @@ mod tests {
     /// this protocol refuses; with the bit cleared it is the same point and gives the same result.
     #[test]
     fn rfc_7748_function() {
-        let scalar = SecretKey::from_bytes(&hex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
+        let scalar =
+            SecretKey::from_bytes(&hex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
         let u = hex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
         let out = scalar.agree(&u).unwrap();
         assert_eq!(*out.0, hex("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"));
 
-        let scalar = SecretKey::from_bytes(&hex("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d"));
+        let scalar =
+            SecretKey::from_bytes(&hex("4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d"));
         let mut u = hex("e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493");
         assert_eq!(scalar.agree(&u).err(), Some(NonContributory));
         u[31] &= 0x7f;

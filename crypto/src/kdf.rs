@@ -28,7 +28,11 @@ impl Key32 {
 }
 
 /// The first `32 + N` bytes of HKDF-SHA-256 with `label` as the info string, as a key and the `N` bytes after it.
-pub(crate) fn hkdf_key_and<const N: usize>(salt: &[u8], input: &[u8], label: Label) -> (Key32, Zeroizing<[u8; N]>) {
+pub(crate) fn hkdf_key_and<const N: usize>(
+    salt: &[u8],
+    input: &[u8],
+    label: Label,
+) -> (Key32, Zeroizing<[u8; N]>) {
     const { assert!(N <= 32) };
     let block = hkdf::<64>(salt, input, label);
     let (mut key, mut rest) = (Key32::zero(), Zeroizing::new([0; N]));

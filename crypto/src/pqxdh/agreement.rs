@@ -1,5 +1,5 @@
-use ml_kem::kem::{Decapsulate, Encapsulate, KeyExport};
 use ml_kem::EncapsulationKey768;
+use ml_kem::kem::{Decapsulate, Encapsulate, KeyExport};
 use rand_core::CryptoRng;
 use subrosa_verify::bundle::PrekeyBundle;
 use subrosa_verify::labels;
@@ -112,7 +112,8 @@ pub fn respond(
     params: &InitialParams,
     prekeys: &Responder<'_>,
 ) -> Result<Agreement, PqxdhError> {
-    let signed = secret(prekeys.signed, PrekeyKind::SignedEc, params.signed_prekey_id).and_then(PrekeySecret::ec);
+    let signed =
+        secret(prekeys.signed, PrekeyKind::SignedEc, params.signed_prekey_id).and_then(PrekeySecret::ec);
     let signed = signed.ok_or(PqxdhError::Key("signed prekey"))?;
     let one_time = match (prekeys.one_time, params.one_time_id) {
         (None, None) => None,
@@ -157,7 +158,11 @@ fn secret(prekey: &PrekeySecret, kind: PrekeyKind, id: u32) -> Option<&PrekeySec
 }
 
 fn ec_key<'a>(prekey: &'a Prekey, kind: PrekeyKind, name: &'static str) -> Result<&'a [u8; 32], PqxdhError> {
-    prekey.key.first_chunk().filter(|_| prekey.kind == kind && prekey.key.len() == 32).ok_or(PqxdhError::Key(name))
+    prekey
+        .key
+        .first_chunk()
+        .filter(|_| prekey.kind == kind && prekey.key.len() == 32)
+        .ok_or(PqxdhError::Key(name))
 }
 
 fn kem_key(bytes: &[u8]) -> Option<EncapsulationKey768> {

@@ -65,7 +65,15 @@ impl InitialParams {
         };
         let kem_id = reader.u32()?;
         let kem_ciphertext = Box::new(reader.array()?);
-        Ok(Self { base_key, created_at, signed_prekey_id, one_time_id, kem_id, kem_last_resort, kem_ciphertext })
+        Ok(Self {
+            base_key,
+            created_at,
+            signed_prekey_id,
+            one_time_id,
+            kem_id,
+            kem_last_resort,
+            kem_ciphertext,
+        })
     }
 }
 

@@ -34,8 +34,12 @@ impl Header {
     /// Reads the layout. The extension is kept for a post-quantum ratchet; version 1 refuses one that is not empty,
     /// because whoever skips it would lose what it protects.
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let header =
-            Self { ratchet_key: reader.array()?, previous: reader.u32()?, number: reader.u32()?, salt: reader.array()? };
+        let header = Self {
+            ratchet_key: reader.array()?,
+            previous: reader.u32()?,
+            number: reader.u32()?,
+            salt: reader.array()?,
+        };
         if reader.u16()? == 0 { Ok(header) } else { Err(Malformed::Field("ratchet extension")) }
     }
 }
@@ -46,7 +50,8 @@ mod tests {
 
     #[test]
     fn r61_golden_bytes() {
-        let header = Header { ratchet_key: [0xaa; 32], previous: 0x0102, number: 0x0304_0506, salt: [0xbb; 16] };
+        let header =
+            Header { ratchet_key: [0xaa; 32], previous: 0x0102, number: 0x0304_0506, salt: [0xbb; 16] };
         let mut out = Vec::new();
         header.encode(&mut out);
         let expected = [&[0xaa; 32][..], &[2, 1, 0, 0, 6, 5, 4, 3], &[0xbb; 16], &[0, 0]].concat();

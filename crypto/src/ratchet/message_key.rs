@@ -1,5 +1,5 @@
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use subrosa_verify::labels;
 use zeroize::Zeroizing;
 

@@ -16,7 +16,8 @@ impl RootKey {
     /// `KDF_RK`: the next root key and the first key of a new chain.
     /// HKDF-SHA-256 with the root key as salt and the Diffie-Hellman output as input; 32 bytes each.
     pub(super) fn advance(&self, output: &DhOutput) -> (Self, ChainKey) {
-        let (root, chain) = kdf::hkdf_key_and::<32>(self.0.as_bytes(), output.as_bytes(), labels::KDF_ROOT_CHAIN);
+        let (root, chain) =
+            kdf::hkdf_key_and::<32>(self.0.as_bytes(), output.as_bytes(), labels::KDF_ROOT_CHAIN);
         (Self(root), ChainKey(Key32::new(&chain)))
     }
 }

@@ -107,9 +107,12 @@ impl SessionRecord {
         let message = SessionMessage::parse(message)?;
         let parties = parties_hash(&local.public(), peer);
         match &message.session {
-            SessionName::Known(id) => {
-                self.decrypt_known(|session| session.id == *id && session.parties == parties, &message, now, rng)
-            }
+            SessionName::Known(id) => self.decrypt_known(
+                |session| session.id == *id && session.parties == parties,
+                &message,
+                now,
+                rng,
+            ),
             SessionName::Initial(params) => {
                 let opened = |session: &Session| {
                     session.was_opened_with(&params.base_key) && session.parties == parties
@@ -133,12 +136,12 @@ impl SessionRecord {
     /// Drops what is too old at `now` (ms since the epoch): skipped keys after 30 days, archived sessions 60 days after
     /// their last use; and archives an active session that was never answered and whose prekeys have expired.
     pub fn expire(&mut self, now: u64) {
-        let stale = |session: &Session| session.unanswered().is_some_and(|unanswered| now >= unanswered.expires_at);
+        let stale =
+            |session: &Session| session.unanswered().is_some_and(|unanswered| now >= unanswered.expires_at);
         if self.active.as_ref().is_some_and(stale) {
             self.archive_active();
         }
-        self.archived
-            .retain(|session| now.saturating_sub(session.used_at) <= ARCHIVED_SESSION_LIFETIME_MS);
+        self.archived.retain(|session| now.saturating_sub(session.used_at) <= ARCHIVED_SESSION_LIFETIME_MS);
         for session in self.active.iter_mut().chain(&mut self.archived) {
             session.ratchet.expire(now);
         }

@@ -66,7 +66,15 @@ impl Session {
         let unanswered = Some(Unanswered { params: initiated.params, expires_at });
         let ratchet = Ratchet::initiator(root, signed_prekey, rng)?;
         let parties = pqxdh::parties_hash(&local.public(), peer);
-        Ok(Self { role: Role::Initiator { unanswered }, parties, id, transcript, order, used_at: now, ratchet })
+        Ok(Self {
+            role: Role::Initiator { unanswered },
+            parties,
+            id,
+            transcript,
+            order,
+            used_at: now,
+            ratchet,
+        })
     }
 
     /// The session that `params` open, before its first message is decrypted.
@@ -140,10 +148,7 @@ impl Session {
 /// input.
 fn start(agreement: &Agreement) -> (RootKey, [u8; SESSION_ID_LEN], [u8; 32]) {
     let transcript = agreement.associated.transcript();
-    let (root, id) = kdf::hkdf_key_and::<SESSION_ID_LEN>(
-        &transcript,
-        agreement.secret.as_bytes(),
-        labels::KDF_SESSION,
-    );
+    let (root, id) =
+        kdf::hkdf_key_and::<SESSION_ID_LEN>(&transcript, agreement.secret.as_bytes(), labels::KDF_SESSION);
     (RootKey::new(root), *id, transcript)
 }

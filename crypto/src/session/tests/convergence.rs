@@ -128,7 +128,11 @@ fn a_message_of_an_older_session_does_not_bring_it_back() {
 fn re_registration_starts_anew() {
     let (mut alice, bob) = acquainted();
     let mut other = Party::new("bob", 77);
-    assert_eq!(alice.try_send(&other, b"x").err(), Some(SessionError::NoSession), "not in the old one's session");
+    assert_eq!(
+        alice.try_send(&other, b"x").err(),
+        Some(SessionError::NoSession),
+        "not in the old one's session"
+    );
     let greeting = other.send(&mut alice, b"new keys");
     assert_eq!(alice.text(&other, &greeting), "new keys");
     settle(&mut alice, &mut other);

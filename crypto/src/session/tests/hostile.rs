@@ -116,8 +116,14 @@ fn r12_both_sides_must_mean_the_same_accounts_devices_and_keys() {
         PeerDevice { identity_key: bob.peer().identity_key, ..peer },
     ];
     for wrong in wrong_peers {
-        let result =
-            bob.record.decrypt(&Party::new("bob", 2).local(), &wrong, &message, &mut bob.store, NOW, &mut bob.rng);
+        let result = bob.record.decrypt(
+            &Party::new("bob", 2).local(),
+            &wrong,
+            &message,
+            &mut bob.store,
+            NOW,
+            &mut bob.rng,
+        );
         assert_eq!(result.err(), Some(SessionError::Corrupt));
     }
     let other_bob = Party::new("bob", 2);
@@ -134,7 +140,8 @@ fn r12_both_sides_must_mean_the_same_accounts_devices_and_keys() {
     // A session that exists is not used with other devices either.
     let second = alice.send(&mut bob, b"again");
     for wrong in wrong_peers {
-        let result = bob.record.decrypt(&other_bob.local(), &wrong, &second, &mut bob.store, NOW, &mut bob.rng);
+        let result =
+            bob.record.decrypt(&other_bob.local(), &wrong, &second, &mut bob.store, NOW, &mut bob.rng);
         assert!(result.is_err());
         let result = bob.record.encrypt(&other_bob.local(), &wrong, b"x", NOW, &mut bob.rng);
         assert_eq!(result.err(), Some(SessionError::NoSession));
@@ -226,8 +233,8 @@ fn r16_10000_corrupted_messages_change_nothing() {
     let new_chain = alice.send(&mut bob, b"new chain");
     alice.record.archive_active();
     let new_session = alice.send(&mut bob, b"new session");
-    let messages =
-        [&second_initial, &skipped, &next, &ahead[99], &new_chain, &new_session].map(|message| message.clone());
+    let messages = [&second_initial, &skipped, &next, &ahead[99], &new_chain, &new_session]
+        .map(|message| message.clone());
 
     let (record, store) = bob.snapshot();
     let mut choice = TestRng::new(16);

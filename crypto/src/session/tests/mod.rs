@@ -92,7 +92,11 @@ impl Party {
     /// A bundle with fresh one-time prekeys, or with the last-resort key and none.
     pub(crate) fn bundle(&mut self, one_time: bool) -> PrekeyBundle {
         if !one_time {
-            return PrekeyBundle { signed: self.signed.clone(), one_time: None, kem: self.last_resort.clone() };
+            return PrekeyBundle {
+                signed: self.signed.clone(),
+                one_time: None,
+                kem: self.last_resort.clone(),
+            };
         }
         self.next_id += 1;
         let id = self.next_id;
@@ -220,7 +224,8 @@ fn a_conversation() {
 
         for round in 0..5 {
             for (from, to) in [(true, false), (false, true)] {
-                let (sender, receiver) = if from && !to { (&mut bob, &mut alice) } else { (&mut alice, &mut bob) };
+                let (sender, receiver) =
+                    if from && !to { (&mut bob, &mut alice) } else { (&mut alice, &mut bob) };
                 let texts = [format!("{round} a"), format!("{round} b"), String::new()];
                 let messages = texts.clone().map(|text| sender.send(receiver, text.as_bytes()));
                 assert!(messages.iter().all(|message| message[0] == 2));

@@ -52,8 +52,11 @@ struct Side {
     /// Under way to this side.
     inbox: Vec<UnderWay>,
     displayed: HashSet<Vec<u8>>,
-    copy: Option<((Vec<u8>, Store), HashSet<Vec<u8>>)>,
+    copy: Option<Copied>,
 }
+
+/// The profile and what it had displayed.
+type Copied = ((Vec<u8>, Store), HashSet<Vec<u8>>);
 
 struct World {
     sides: [Side; 2],
