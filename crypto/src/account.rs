@@ -155,7 +155,6 @@ fn is_number(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use data_encoding::HEXLOWER;
     use subrosa_verify::auth::verify_registration;
     use subrosa_verify::keys::VerifyingKey;
 
@@ -186,13 +185,6 @@ mod tests {
             assert_eq!(*AccountSecret::from_words(&words).unwrap().to_bytes(), entropy);
         }
     }
-
-    #[test]
-    fn golden_account_key() {
-        let account = AccountSecret::from_bytes(&[0x5a; 32]).unwrap();
-        assert_eq!(HEXLOWER.encode(&account.public()), GOLDEN_PUBLIC);
-    }
-    const GOLDEN_PUBLIC: &str = "a131c6fd2d1db1388c2b46c6e5b4883cfcbf91092f47cc069e39eed4ee9133d1";
 
     #[test]
     fn words_bring_the_account_back_however_they_are_typed() {

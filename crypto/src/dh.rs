@@ -3,6 +3,8 @@
 //! Public keys of low order, encodings that are not canonical, and an all-zero result are refused, so no peer can force
 //! a shared secret that others know and no key has two encodings. `clippy.toml` forbids the raw calls everywhere else.
 
+use std::sync::OnceLock;
+
 use rand_core::CryptoRng;
 use subrosa_verify::keys::check_x25519;
 use subtle::ConstantTimeEq;
@@ -15,9 +17,12 @@ use zeroize::Zeroizing;
 #[error("an X25519 public key is of low order or not canonical")]
 pub struct NonContributory;
 
-/// An X25519 secret key, 32 bytes on the heap, erased on drop.
+/// An X25519 secret key, 32 bytes on the heap, erased on drop. It remembers its public key once that was asked for.
 #[derive(Clone)]
-pub struct SecretKey(Box<StaticSecret>);
+pub struct SecretKey {
+    secret: Box<StaticSecret>,
+    public: OnceLock<[u8; 32]>,
+}
 
 /// The output of a Diffie-Hellman computation, 32 bytes, never all zero, erased on drop.
 pub struct DhOutput(Zeroizing<[u8; 32]>);
@@ -25,29 +30,34 @@ pub struct DhOutput(Zeroizing<[u8; 32]>);
 impl SecretKey {
     /// A fresh key.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        Self(Box::new(StaticSecret::random_from_rng(rng)))
+        Self { secret: Box::new(StaticSecret::random_from_rng(rng)), public: OnceLock::new() }
     }
 
     /// The key of these 32 bytes, clamped when it is used (RFC 7748, section 5).
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Box::new(StaticSecret::from(*bytes)))
+        Self { secret: Box::new(StaticSecret::from(*bytes)), public: OnceLock::new() }
+    }
+
+    /// The same with its public key, which was stored beside it and is not computed again.
+    pub(crate) fn with_public(bytes: &[u8; 32], public: [u8; 32]) -> Self {
+        Self { secret: Box::new(StaticSecret::from(*bytes)), public: public.into() }
     }
 
     /// The 32 bytes, for storage.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+        self.secret.as_bytes()
     }
 
     /// The public key, always the canonical encoding.
     pub fn public(&self) -> [u8; 32] {
-        PublicKey::from(&*self.0).to_bytes()
+        *self.public.get_or_init(|| PublicKey::from(&*self.secret).to_bytes())
     }
 
     /// The Diffie-Hellman output with `theirs`.
     pub fn agree(&self, theirs: &[u8; 32]) -> Result<DhOutput, NonContributory> {
         check_x25519(theirs).map_err(|_| NonContributory)?;
         #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the rule points to")]
-        let output = Zeroizing::new(self.0.diffie_hellman(&PublicKey::from(*theirs)).to_bytes());
+        let output = Zeroizing::new(self.secret.diffie_hellman(&PublicKey::from(*theirs)).to_bytes());
         if output.ct_eq(&[0; 32]).into() { Err(NonContributory) } else { Ok(DhOutput(output)) }
     }
 }
@@ -73,9 +83,7 @@ mod tests {
     #[test]
     fn rfc_7748_diffie_hellman() {
         let alice =
-            SecretKey::from_bytes(&hex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc4b0e4d37c1ec18f0d28a1"
-                .get(..64)
-                .unwrap()));
+            SecretKey::from_bytes(&hex("77076d0a7318a57d3c16c17251b26645df4c2f92ebc4b0e4d37c1ec18f0d28a1"));
         let bob =
             SecretKey::from_bytes(&hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
         assert_eq!(bob.public(), hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"));

@@ -18,14 +18,14 @@ const CHAIN_LEN: usize = 32 + 1 + 4 + 2;
 const SKIPPED_LEN: usize = 4 + 8 + 32;
 
 impl Ratchet {
-    /// How many bytes [`Ratchet::encode`] appends; at most 88,407.
+    /// How many bytes [`Ratchet::encode`] appends; at most 88,365.
     pub(crate) fn encoded_len(&self) -> usize {
         let open = self.receiving.0.iter().filter(|chain| chain.key.is_some()).count();
-        32 + 32
+        32 + 64
             + 4
             + 1
-            + if self.sending.is_some() { SENDING_LEN } else { 0 }
             + 1
+            + if self.sending.is_some() { SENDING_LEN } else { 0 }
             + self.receiving.0.len() * CHAIN_LEN
             + open * 32
             + self.receiving.skipped_keys() * SKIPPED_LEN
@@ -36,6 +36,7 @@ impl Ratchet {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.root.0.as_bytes());
         out.extend_from_slice(self.ours.as_bytes());
+        out.extend_from_slice(&self.ours.public());
         out.extend_from_slice(&self.previous.to_le_bytes());
         out.push(self.sending.is_some().into());
         if let Some(sending) = &self.sending {
@@ -62,7 +63,7 @@ impl Ratchet {
     /// Reads the layout and refuses what no ratchet can be.
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let root = RootKey::new(key(reader)?);
-        let ours = SecretKey::from_bytes(key(reader)?.as_bytes());
+        let ours = SecretKey::with_public(key(reader)?.as_bytes(), reader.array()?);
         let previous = reader.u32()?;
         let sending = match flag(reader)? {
             true => Some(SendingChain { key: ChainKey(key(reader)?), next: reader.u32()? }),

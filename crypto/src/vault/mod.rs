@@ -7,7 +7,7 @@
 //! wrapped   = XChaCha20-Poly1305(key, nonce, aad = AEAD_VAULT | 0x00 | all bytes before `wrapped`, database key)
 //! ```
 //!
-//! 117 bytes in all. The file is read before anyone has proved anything, so its parameters are bounded: a hostile file
+//! 109 bytes in all. The file is read before anyone has proved anything, so its parameters are bounded: a hostile file
 //! cannot make this program take all memory, nor make it stretch a passphrase less than [`VaultParams::MINIMUM`].
 
 mod calibrate;

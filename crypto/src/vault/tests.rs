@@ -1,4 +1,3 @@
-use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,16 +6,6 @@ use crate::test_rng::TestRng;
 fn vault() -> (Vault, DbKey) {
     Vault::create(b"correct horse", VaultParams::MINIMUM, &mut TestRng::new(1)).unwrap()
 }
-
-#[test]
-fn golden_vault() {
-    let (vault, key) = vault();
-    assert_eq!(HEXLOWER.encode(key.as_bytes()), GOLDEN_KEY);
-    assert_eq!(HEXLOWER.encode(&vault.to_bytes()), GOLDEN_VAULT);
-    assert_eq!(vault.to_bytes().len(), VAULT_BYTES);
-}
-const GOLDEN_KEY: &str = "";
-const GOLDEN_VAULT: &str = "";
 
 #[test]
 fn r26_opens_with_its_passphrase_only() {
