@@ -1,1 +1,167 @@
-//! Under way.
+//! Registering an account, and logging in on a further device.
+//!
+//! Both go the same way: look whether the relay is there and is the right one; make the profile with all its keys, durable
+//! (R21); then tell the relay. What is interrupted in between is taken up again by the same command: the profile says
+//! [`Progress::Joining`](crate::store::Progress::Joining) until the relay has said yes. A profile that was made for a join
+//! which the relay refuses is removed again.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `material` | the keys of a new device |
+//! | `relay` | the questions to the relay: register, log in, prove |
+//! | `profile` | making, taking up and removing the profile |
+
+mod material;
+mod profile;
+mod relay;
+
+use subrosa_crypto::account::AccountSecret;
+use subrosa_protocol::{AccountAddress, JoinLink, RelayAddress, SafeText, Username};
+use zeroize::Zeroizing;
+
+use self::{
+    material::NewDevice,
+    profile::{Begun, begin},
+    relay::Joining,
+};
+use crate::{
+    api::{ApiError, Kind},
+    profile::ProfilePaths,
+    store::{Identity, Store},
+};
+
+/// What somebody gives to register.
+pub struct JoinParams {
+    /// The relay, and an invite where it asks for one.
+    pub link: JoinLink,
+    /// The wanted name.
+    pub name: Username,
+    /// What others see; made safe and cut by [`SafeText::name`].
+    pub display_name: String,
+    /// Opens the profile here and the account at the relay.
+    pub passphrase: Zeroizing<String>,
+}
+
+/// A registered account.
+pub struct Joined {
+    /// Its profile, open.
+    pub store: Store,
+    /// The 24 recovery words. Show them once, on purpose.
+    pub words: Zeroizing<String>,
+    /// `alice@relay.example`.
+    pub address: String,
+}
+
+/// What somebody gives to log in on a further device.
+pub struct LoginParams {
+    /// The relay.
+    pub relay: RelayAddress,
+    /// The account.
+    pub name: Username,
+    /// That of the account; it opens the profile here as well.
+    pub passphrase: Zeroizing<String>,
+    /// The 24 recovery words.
+    pub words: Zeroizing<String>,
+}
+
+/// A further device of an account.
+pub struct LoggedIn {
+    /// Its profile, open.
+    pub store: Store,
+    /// `alice@relay.example`.
+    pub address: String,
+    /// The device's number.
+    pub device: u32,
+}
+
+/// Registers an account with its first device.
+///
+/// # Errors
+/// [`Kind::Identity`] when the relay's key is not the pinned one, [`Kind::Unreachable`] when it does not answer,
+/// [`Kind::Refused`] when the name is taken, the invite is of no use, or the profile is in use already,
+/// [`Kind::NotReady`] when the profile is open elsewhere or the passphrase of an interrupted join is another.
+pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, ApiError> {
+    let JoinParams { link, name, display_name, passphrase } = params;
+    drop(relay::connect(&link.relay).await?);
+    let account_name = name.clone();
+    let relay_address = link.relay.clone();
+    let begun = begin(paths, passphrase.clone(), move |store, rng, now| {
+        let (account, _) = AccountSecret::generate(rng);
+        let new = NewDevice { relay: relay_address, account: account_name, display_name: SafeText::name(&display_name) };
+        new.first_of(account, store, rng, now)
+    })
+    .await?;
+    let Begun { mut store, fresh } = begun;
+    let step = async {
+        let joining = Joining::read(&store, &name, &link.relay)?;
+        let words = joining.words();
+        let address = address(&joining.identity);
+        let mut dialogue = relay::connect(&link.relay).await?;
+        // An earlier try may have come through without its answer.
+        if fresh || !relay::authenticates(&mut dialogue, &joining.identity).await? {
+            dialogue = if fresh { dialogue } else { relay::connect(&link.relay).await? };
+            relay::register(&mut dialogue, &joining, link.invite.as_ref(), passphrase).await?;
+        }
+        dialogue.finish().await;
+        Ok((joining, words, address))
+    };
+    match step.await {
+        Ok((joining, words, address)) => {
+            joining.finish(&mut store)?;
+            Ok(Joined { store, words, address })
+        }
+        Err(error) => Err(profile::give_up(store, fresh, error)),
+    }
+}
+
+/// Logs in on a further device: the passphrase opens the account at the relay, the recovery words sign the device into
+/// its list.
+///
+/// # Errors
+/// As [`join`]; [`Kind::NotReady`] for a wrong name or passphrase, [`Kind::Usage`] for words that are no recovery words,
+/// [`Kind::Identity`] for words of another account.
+pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn, ApiError> {
+    let LoginParams { relay, name, passphrase, words } = params;
+    let account = AccountSecret::from_words(&words).map_err(|error| {
+        ApiError::new(Kind::Usage, format!("these are not the recovery words: {error}"))
+            .hint("there are 24 words, in the order they were shown at registration")
+    })?;
+    // The relay decides before anything is made here: a wrong passphrase leaves nothing behind.
+    let mut dialogue = relay::connect(&relay).await?;
+    let list = relay::log_in(&mut dialogue, &name, passphrase.clone()).await?;
+    dialogue.finish().await;
+    if list.account_key != account.public() {
+        return Err(ApiError::new(Kind::Identity, format!("these recovery words are of another account than {name}"))
+            .hint("check that words and name belong together"));
+    }
+    let (account_name, relay_address) = (name.clone(), relay.clone());
+    let begun = begin(paths, passphrase.clone(), move |store, rng, now| {
+        let new = NewDevice { relay: relay_address, account: account_name, display_name: SafeText::default() };
+        new.further_of(account, &list, store, rng, now)
+    })
+    .await?;
+    let Begun { mut store, fresh } = begun;
+    let step = async {
+        let joining = Joining::read(&store, &name, &relay)?;
+        let mut dialogue = relay::connect(&relay).await?;
+        if fresh || !relay::authenticates(&mut dialogue, &joining.identity).await? {
+            dialogue = if fresh { dialogue } else { relay::connect(&relay).await? };
+            let list = relay::log_in(&mut dialogue, &name, passphrase).await?;
+            relay::add_device(&mut dialogue, &joining, &list).await?;
+        }
+        dialogue.finish().await;
+        Ok(joining)
+    };
+    match step.await {
+        Ok(joining) => {
+            joining.finish(&mut store)?;
+            let (address, device) = (address(&joining.identity), joining.identity.device.get());
+            Ok(LoggedIn { store, address, device })
+        }
+        Err(error) => Err(profile::give_up(store, fresh, error)),
+    }
+}
+
+fn address(identity: &Identity) -> String {
+    AccountAddress { name: identity.account.clone(), relay: Some(identity.relay.authority()) }.to_string()
+}
