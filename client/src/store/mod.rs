@@ -1,1 +1,63 @@
-//! Under way.
+//! The encrypted database of a profile: one connection, typed operations by domain, no SQL outside this module.
+//!
+//! Everything happens in a transaction: [`Store::transaction`] for changes, [`Store::read`] for looking. Both give a
+//! [`Tx`], which has all operations; [`Tx::attempt`] is a part of a transaction that can fail alone. Whatever changes
+//! ratchet state (sessions, chains, prekeys) raises the state generation by itself in the same transaction (R21, R23).
+//!
+//! | module | what it keeps |
+//! |---|---|
+//! | [`identity`] | account, device, their secrets, how far joining came |
+//! | [`prekeys`] | secret prekeys, base keys seen |
+//! | [`peers`] | accounts: the key first seen, trust, contact state |
+//! | [`device_lists`] | the newest verified list of each account, evidence of lies |
+//! | [`sessions`] | session records, when they were healed |
+//! | [`chains`] | counters of both directions, what is missing |
+//! | [`messages`], [`search`] | lines of chats, and finding them |
+//! | [`chats`] | the list of chats, read positions, drafts |
+//! | [`pending`] | contents not yet encrypted |
+//! | [`outbox`] | sealed envelopes on their way out |
+//! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
+//! | [`receipts`] | receipts due and given |
+//! | [`events`] | the event log |
+//! | [`meta`] | the state generation, counters, settings |
+//! | [`upkeep`] | forgetting what is too old |
+
+pub mod chains;
+pub mod chats;
+mod codes;
+mod connection;
+pub mod device_lists;
+mod error;
+pub mod events;
+pub mod identity;
+pub mod inbox;
+pub mod limits;
+pub mod messages;
+pub mod meta;
+pub mod outbox;
+pub mod peers;
+pub mod pending;
+pub mod prekeys;
+pub mod receipts;
+mod rows;
+mod schema;
+pub mod search;
+pub mod sessions;
+mod sqlcipher;
+mod tx;
+pub mod upkeep;
+
+pub use chains::{Acknowledgeable, Incoming, IncomingChain, OutgoingChain, Placed, Sent};
+pub use connection::Store;
+pub use device_lists::{Claim, Evidence, KnownList};
+pub use error::{Result, StoreError};
+pub use identity::{Identity, IdentityKeys, Progress};
+pub use inbox::{DeferredEnvelope, NewDeferred};
+pub use messages::{NewMessage, ReadMessage};
+pub use meta::Counter;
+pub use outbox::{NewOutbox, OutboxRow, OutboxTarget};
+pub use peers::{ChangedKey, Peer};
+pub use pending::{HeldFor, NewPending, Pending};
+pub use prekeys::PrekeyCounts;
+pub use receipts::DueReceipt;
+pub use tx::Tx;

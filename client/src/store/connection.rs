@@ -1,0 +1,153 @@
+//! The store of a profile: one connection, one owner.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+use subrosa_protocol::SafeText;
+
+use super::{
+    Tx,
+    error::{Result, StoreError},
+    schema, sqlcipher,
+};
+use crate::{
+    api::CheckItem,
+    profile::{Locked, private_file},
+};
+
+/// The store of a profile. It owns the connection and the profile's lock; both end with it.
+///
+/// `Send`, not `Sync`: it lives on the one thread that decides.
+pub struct Store {
+    connection: Connection,
+    path: Option<PathBuf>,
+    /// Held until the connection is closed.
+    lock: Option<Locked>,
+}
+
+impl Store {
+    /// Opens the file at `path` with a raw key; it is made (0600) when it is not there.
+    pub(crate) fn open(path: &Path, key: &[u8; 32], lock: Option<Locked>) -> Result<Self> {
+        private_file::ensure(path).map_err(|error| StoreError::File { path: path.to_owned(), error })?;
+        let mut connection = sqlcipher::open(path, key)?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection, path: Some(path.to_owned()), lock })
+    }
+
+    /// A store that nothing is ever written of, for tests and simulations.
+    ///
+    /// # Errors
+    /// [`StoreError`] when memory is short.
+    pub fn in_memory() -> Result<Self> {
+        let mut connection = sqlcipher::in_memory()?;
+        schema::migrate(&mut connection)?;
+        Ok(Self { connection, path: None, lock: None })
+    }
+
+    /// The profile that this store belongs to; `None` in memory.
+    #[must_use]
+    pub fn profile(&self) -> Option<&crate::profile::ProfilePaths> {
+        self.lock.as_ref().map(Locked::paths)
+    }
+
+    /// Carries out changes: committed when `work` returns `Ok`, without a trace otherwise. What it returned is durable when
+    /// this returns.
+    ///
+    /// # Errors
+    /// What `work` returned, or [`StoreError`] when beginning or committing failed.
+    pub fn transaction<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let tx = Tx::new(begun.map_err(StoreError::from)?);
+        let value = work(&tx)?;
+        tx.commit()?;
+        Ok(value)
+    }
+
+    /// Looks at one state of the store. Changes made by `work` are undone.
+    ///
+    /// # Errors
+    /// What `work` returned, or [`StoreError`] when beginning failed.
+    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?);
+        work(&tx)
+    }
+
+    /// Folds the write-ahead log into the file and empties it: what was deleted is overwritten from then on.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that fails; nothing is lost.
+    pub fn checkpoint(&self) -> Result<()> {
+        let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy == 0 { Ok(()) } else { Err(StoreError::Setting { setting: "wal_checkpoint", expected: "0", got: busy.to_string() }) }
+    }
+
+    /// Closes the store: the write-ahead log is folded in, its file removed, and the profile is free.
+    ///
+    /// # Errors
+    /// [`StoreError`] when folding in failed; nothing is lost, the next opening does it.
+    pub fn close(self) -> Result<()> {
+        if self.path.is_some() {
+            self.checkpoint()?;
+        }
+        self.connection.close().map_err(|(_, error)| error)?;
+        Ok(())
+    }
+
+    /// Checks the store: settings, the authentication of every page, the structure, the search index, schema and
+    /// permissions.
+    #[must_use]
+    pub fn check(&self) -> Vec<CheckItem> {
+        let mut items = vec![
+            item("store settings", self.path.as_ref().map_or(Ok(()), |_| sqlcipher::check(&self.connection))),
+            item("store pages", self.rows_say("PRAGMA cipher_integrity_check", None)),
+            item("store structure", self.rows_say("PRAGMA quick_check", Some("ok"))),
+            item("store references", self.rows_say("PRAGMA foreign_key_check", None)),
+            item("search index", self.search_index_fits()),
+        ];
+        let version = schema::version(&self.connection);
+        items.push(CheckItem {
+            name: "store schema".into(),
+            ok: version.is_ok(),
+            detail: SafeText::single_line(&version.map_or_else(|e| e.to_string(), |v| format!("version {v}"))),
+        });
+        if let Some(path) = &self.path {
+            items.push(private_file::check(path));
+        }
+        items
+    }
+
+    /// Whether every row of a checking pragma says `fine`; no row says so too.
+    fn rows_say(&self, pragma: &str, fine: Option<&str>) -> Result<()> {
+        let mut statement = self.connection.prepare(pragma)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let said: rusqlite::types::Value = row.get(0)?;
+            match (&said, fine) {
+                (rusqlite::types::Value::Text(text), Some(fine)) if text == fine => {}
+                _ => return Err(StoreError::Corrupt("page")),
+            }
+        }
+        Ok(())
+    }
+
+    fn search_index_fits(&self) -> Result<()> {
+        let sql = "INSERT INTO messages_text (messages_text, rank) VALUES ('integrity-check', 1)";
+        self.connection.execute(sql, []).map(drop).map_err(|_| StoreError::Corrupt("search index"))
+    }
+}
+
+fn item(name: &str, result: Result<()>) -> CheckItem {
+    let detail = result.as_ref().map_or_else(ToString::to_string, |()| "as it should be".to_owned());
+    CheckItem { name: name.to_owned(), ok: result.is_ok(), detail: SafeText::single_line(&detail) }
+}
+
+#[cfg(test)]
+impl Store {
+    /// The connection, for tests that look underneath.
+    pub(super) const fn raw(&self) -> &Connection {
+        &self.connection
+    }
+}

@@ -1,0 +1,60 @@
+//! Every bound of the store.
+
+/// Days in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How long a replaced signed or last-resort prekey is kept (R36): 30 days.
+pub const REPLACED_PREKEY_KEPT_MS: u64 = 30 * DAY_MS;
+/// How long a one-time prekey is kept after it expired: an envelope made before may wait in the mailbox this long.
+pub const EXPIRED_PREKEY_KEPT_MS: u64 = 30 * DAY_MS;
+/// How long base keys of initial messages are remembered (R15): 60 days.
+pub const BASE_KEYS_KEPT_MS: u64 = 60 * DAY_MS;
+/// How long ids of envelopes are remembered: 60 days, twice what a relay keeps an envelope (R44).
+pub const ENVELOPE_IDS_KEPT_MS: u64 = 60 * DAY_MS;
+
+/// Sent counters of a peer device whose plaintext is remembered, so that it can be sent again.
+pub const SENT_KEPT: u64 = 1_000;
+/// Bytes of plaintext remembered of what was sent to one peer device; of more, the oldest is forgotten.
+pub const SENT_BYTES: u64 = 4 * 1024 * 1024;
+/// How long it is remembered: 30 days.
+pub const SENT_KEPT_MS: u64 = 30 * DAY_MS;
+/// Missing ranges of one peer device; of more, the oldest are only counted.
+pub const MISSING_RANGES: usize = 256;
+
+/// Envelopes put aside because their sender's device list could not be fetched, in all.
+pub const DEFERRED: u64 = 512;
+/// Of these, of one claimed account.
+pub const DEFERRED_PER_ACCOUNT: u64 = 64;
+/// How long they are kept: 30 days, as on the relay.
+pub const DEFERRED_KEPT_MS: u64 = 30 * DAY_MS;
+/// Contents not yet encrypted, in all.
+pub const PENDING: u64 = 10_000;
+/// Sealed envelopes waiting for the relay, in all.
+pub const OUTBOX: u64 = 20_000;
+/// Bytes of what an interrupted join left behind.
+pub const JOINING_BYTES: usize = 256 * 1024;
+/// Bytes of one session record.
+pub const SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// UTF-8 bytes of a draft.
+pub const DRAFT_BYTES: usize = 64 * 1024;
+/// UTF-8 bytes of a setting's name or value.
+pub const SETTING_BYTES: usize = 4 * 1024;
+/// UTF-8 bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 256;
+/// UTF-8 bytes of a stored reason.
+pub const REASON_BYTES: usize = 1_024;
+/// Pieces of evidence of one account; later ones add nothing.
+pub const EVIDENCE_PER_ACCOUNT: u64 = 8;
+
+/// Messages in one page of history.
+pub const HISTORY_PAGE: u32 = 500;
+/// Hits of one search.
+pub const SEARCH_HITS: u32 = 1_000;
+/// Words of one search; further ones are ignored.
+pub const SEARCH_WORDS: usize = 16;
+/// Events in one page.
+pub const EVENTS_PAGE: u32 = 1_000;
+/// Events kept; older ones are forgotten, and readers are told.
+pub const EVENTS_KEPT: u64 = 200_000;
+/// Read messages told by one `mark_read`.
+pub const READ_AT_ONCE: u32 = 10_000;

@@ -1,0 +1,274 @@
+//! Lines of chats: texts and notices.
+
+use rusqlite::{Row, params};
+use subrosa_protocol::{MessageId, SafeText, Username};
+
+use super::{
+    StoreError, Tx,
+    codes::Code,
+    error::Result,
+    limits::{HISTORY_PAGE, IDEMPOTENCY_KEY_BYTES, READ_AT_ONCE, REASON_BYTES},
+    rows::{Columns, bounded, clamped, page},
+};
+use crate::api::{Direction, HistoryPage, Message, MessageKind, MessageState, time::Timestamp};
+
+/// A line that is not stored yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Chosen by its writer; of a notice, random.
+    pub id: MessageId,
+    /// The account of the chat.
+    pub chat: Username,
+    /// Whose it is.
+    pub direction: Direction,
+    /// Who wrote it; of a notice, whom it is about.
+    pub from: Username,
+    /// The device that wrote it; 0 for notices about a whole account.
+    pub device: u32,
+    /// What it says.
+    pub kind: MessageKind,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// The writer's clock.
+    pub sent_at: Timestamp,
+    /// This device's clock.
+    pub stored_at: Timestamp,
+    /// How far it is.
+    pub state: MessageState,
+    /// Why it is held.
+    pub reason: Option<SafeText>,
+    /// Whether its writer is verified.
+    pub verified: bool,
+    /// The idempotency key it was sent with.
+    pub key: Option<String>,
+}
+
+/// A message that was read just now: its sender may be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadMessage {
+    /// Its place.
+    pub order: i64,
+    /// Its id.
+    pub id: MessageId,
+    /// Who wrote it.
+    pub from: Username,
+    /// On which device.
+    pub device: u32,
+}
+
+pub(super) const COLUMNS: &str = "place, id, chat, direction, sender, device, kind, number, text, reply_to, sent_at, \
+                                  stored_at, state, reason, verified";
+
+/// The stored form of a kind: its number, a number that belongs to it, its text.
+fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
+    match kind {
+        MessageKind::Text { text } => (0, 0, Some(text.as_str())),
+        MessageKind::Missing { count } => (1, clamped(*count), None),
+        MessageKind::Undecryptable {} => (2, 0, None),
+        MessageKind::NewerVersion {} => (3, 0, None),
+        MessageKind::IdentityChanged {} => (4, 0, None),
+        MessageKind::IdentityTrusted {} => (5, 0, None),
+        MessageKind::IdentityVerified {} => (6, 0, None),
+        MessageKind::DeviceAdded { device } => (7, i64::from(*device), None),
+        MessageKind::DeviceRemoved { device } => (8, i64::from(*device), None),
+        MessageKind::ListForked {} => (9, 0, None),
+    }
+}
+
+fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> {
+    let device = u32::try_from(number).map_err(|_| StoreError::Corrupt("device id"));
+    Ok(match code {
+        0 => MessageKind::Text { text: SafeText::multi_line(&text.ok_or(StoreError::Corrupt("message"))?) },
+        1 => MessageKind::Missing { count: number },
+        2 => MessageKind::Undecryptable {},
+        3 => MessageKind::NewerVersion {},
+        4 => MessageKind::IdentityChanged {},
+        5 => MessageKind::IdentityTrusted {},
+        6 => MessageKind::IdentityVerified {},
+        7 => MessageKind::DeviceAdded { device: device? },
+        8 => MessageKind::DeviceRemoved { device: device? },
+        9 => MessageKind::ListForked {},
+        _ => return Err(StoreError::Corrupt("message kind")),
+    })
+}
+
+/// Reads [`COLUMNS`].
+pub(super) fn read(row: &Row<'_>) -> Result<Message> {
+    let reply_to: Option<[u8; 16]> = row.get(9)?;
+    let reason: Option<String> = row.get(13)?;
+    Ok(Message {
+        order: row.get(0)?,
+        id: row.message_id(1)?.to_string(),
+        chat: row.get(2)?,
+        direction: row.value(3)?,
+        from: row.get(4)?,
+        device: row.get(5)?,
+        kind: kind_of(row.get(6)?, row.number(7)?, row.get(8)?)?,
+        reply_to: reply_to.map(|id| MessageId::from_bytes(id).to_string()),
+        sent_at: Timestamp(row.number(10)?),
+        stored_at: Timestamp(row.number(11)?),
+        state: row.value(12)?,
+        reason: reason.map(|text| SafeText::single_line(&text)),
+        verified: row.get(14)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Stores a line at the end of its chat, which is opened if need be. `None`, and nothing is changed, when its writer's
+    /// message of this id is stored already.
+    pub fn insert_message(&self, message: &NewMessage) -> Result<Option<Message>> {
+        bounded(message.key.as_ref().map_or(0, String::len), IDEMPOTENCY_KEY_BYTES, "idempotency key")?;
+        bounded(message.reason.as_ref().map_or(0, |r| r.len()), REASON_BYTES, "reason")?;
+        if self.message_from(&message.from, message.id)?.is_some() {
+            return Ok(None);
+        }
+        let (kind, number, text) = kind_columns(&message.kind);
+        let sql = "INSERT INTO messages (id, chat, direction, sender, device, kind, number, text, reply_to, sent_at,
+                   stored_at, state, reason, verified, key)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        self.run(
+            sql,
+            params![
+                message.id.as_bytes(),
+                message.chat.as_str(),
+                message.direction.code(),
+                message.from.as_str(),
+                message.device,
+                kind,
+                number,
+                text,
+                message.reply_to.as_ref().map(MessageId::as_bytes),
+                clamped(message.sent_at.0),
+                clamped(message.stored_at.0),
+                message.state.code(),
+                message.reason.as_deref(),
+                message.verified,
+                message.key,
+            ],
+        )?;
+        let order = self.inserted();
+        self.raise_chat(&message.chat, order)?;
+        self.message_at(order)
+    }
+
+    /// The line at a place.
+    pub fn message_at(&self, order: i64) -> Result<Option<Message>> {
+        self.one(&format!("SELECT {COLUMNS} FROM messages WHERE place = ?1"), [order], read)
+    }
+
+    /// The message of this id that an account wrote.
+    pub fn message_from(&self, from: &Username, id: MessageId) -> Result<Option<Message>> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1 AND sender = ?2");
+        self.one(&sql, params![id.as_bytes(), from.as_str()], read)
+    }
+
+    /// The message of this id; of several accounts that chose the same id, the first that was stored.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1 ORDER BY place LIMIT 1");
+        self.one(&sql, [id.as_bytes()], read)
+    }
+
+    /// The message that was sent to a chat with this idempotency key.
+    pub fn message_by_key(&self, chat: &Username, key: &str) -> Result<Option<Message>> {
+        let sql = format!("SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND key = ?2");
+        self.one(&sql, (chat.as_str(), key), read)
+    }
+
+    /// Sets how far a line is and why it is not further. Whether there is such a line.
+    pub fn set_message_state(&self, order: i64, state: MessageState, reason: Option<&SafeText>) -> Result<bool> {
+        bounded(reason.map_or(0, |r| r.len()), REASON_BYTES, "reason")?;
+        let sql = "UPDATE messages SET state = ?2, reason = ?3 WHERE place = ?1";
+        Ok(self.run(sql, params![order, state.code(), reason.map(SafeText::as_str)])? > 0)
+    }
+
+    /// Moves a message forward: held, queued, accepted, delivered, read. The message when that changed it; `None` when it
+    /// was there or further already, or is not one that was sent. A failed one moves forward only to delivered or read,
+    /// since then it did arrive.
+    pub fn advance_message(&self, order: i64, state: MessageState) -> Result<Option<Message>> {
+        let Some(message) = self.message_at(order)? else { return Ok(None) };
+        let forward = match (message.state, state) {
+            (MessageState::Received, _) | (_, MessageState::Received | MessageState::Failed) => false,
+            (MessageState::Failed, to) => matches!(to, MessageState::Delivered | MessageState::Read),
+            (from, to) => to.code() > from.code(),
+        };
+        if !forward {
+            return Ok(None);
+        }
+        self.set_message_state(order, state, None)?;
+        Ok(Some(Message { state, reason: None, ..message }))
+    }
+
+    /// Sets the number of a [`MessageKind::Missing`] notice.
+    pub fn set_notice_count(&self, order: i64, missing: u64) -> Result<bool> {
+        let sql = "UPDATE messages SET number = ?2 WHERE place = ?1 AND kind = 1";
+        Ok(self.run(sql, (order, clamped(missing)))? > 0)
+    }
+
+    /// A part of a chat's history, ascending: with `after`, the oldest that are newer; with `before`, the newest that are
+    /// older; with neither, the newest; with both, the oldest between them. At most `limit`, up to [`HISTORY_PAGE`].
+    pub fn history(
+        &self,
+        chat: &Username,
+        before: Option<i64>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<HistoryPage> {
+        let (low, high) = (after.unwrap_or(0), before.unwrap_or(i64::MAX));
+        let direction = if after.is_some() { "ASC" } else { "DESC" };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND place > ?2 AND place < ?3 ORDER BY place {direction} LIMIT ?4"
+        );
+        let mut messages = self.all(&sql, (chat.as_str(), low, high, page(limit, HISTORY_PAGE)), read)?;
+        if after.is_none() {
+            messages.reverse();
+        }
+        let first = messages.first().map_or(low.saturating_add(1), |m| m.order);
+        let last = messages.last().map_or(high.saturating_sub(1), |m| m.order);
+        let more_before = "SELECT 1 FROM messages WHERE chat = ?1 AND place < ?2 LIMIT 1";
+        let more_after = "SELECT 1 FROM messages WHERE chat = ?1 AND place > ?2 LIMIT 1";
+        Ok(HistoryPage {
+            more_before: self.one(more_before, (chat.as_str(), first), |_| Ok(()))?.is_some(),
+            more_after: self.one(more_after, (chat.as_str(), last), |_| Ok(()))?.is_some(),
+            messages,
+        })
+    }
+
+    /// Marks everything received in a chat up to a place as read, and moves its read position there. The messages that were
+    /// unread, ascending, at most [`READ_AT_ONCE`] (the oldest; call again for the rest).
+    pub fn mark_read(&self, chat: &Username, up_to: i64) -> Result<Vec<ReadMessage>> {
+        let unread = MessageState::Received.code();
+        // The literal state lets the partial index be used.
+        let sql = format!(
+            "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND place <= ?2 AND state = {unread}
+             ORDER BY place LIMIT {READ_AT_ONCE}"
+        );
+        let found = self.all(&sql, (chat.as_str(), up_to), |row| {
+            Ok(ReadMessage { order: row.get(0)?, id: row.message_id(1)?, from: row.account(2)?, device: row.get(3)? })
+        })?;
+        for message in &found {
+            self.set_message_state(message.order, MessageState::Read, None)?;
+        }
+        self.set_read_up_to(chat, up_to)?;
+        Ok(found)
+    }
+
+    /// How many received messages of a chat are unread.
+    pub fn unread(&self, chat: &Username) -> Result<u64> {
+        let unread = MessageState::Received.code();
+        let sql = format!("SELECT count(*) FROM messages WHERE chat = ?1 AND state = {unread}");
+        self.row(&sql, [chat.as_str()], |row| row.number(0))
+    }
+
+    /// How many texts an account wrote in its chat, such as those a stranger's request consists of.
+    pub fn texts_from(&self, chat: &Username, from: &Username) -> Result<u64> {
+        let sql = "SELECT count(*) FROM messages WHERE chat = ?1 AND sender = ?2 AND kind = 0";
+        self.row(sql, (chat.as_str(), from.as_str()), |row| row.number(0))
+    }
+
+    /// Deletes a line with its text, its index entry, what waits to be encrypted of it and what events say of it. Whether
+    /// there was one. Pages that held it are overwritten when the write-ahead log is folded in: see
+    /// [`Store::checkpoint`](super::Store::checkpoint).
+    pub fn delete_message(&self, order: i64) -> Result<bool> {
+        Ok(self.run("DELETE FROM messages WHERE place = ?1", [order])? > 0)
+    }
+}

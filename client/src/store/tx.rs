@@ -1,0 +1,111 @@
+//! One transaction.
+
+use std::cell::Cell;
+
+use rusqlite::{Params, Row, Transaction};
+
+use super::error::{Result, StoreError};
+
+/// A transaction: all operations of the store. It ends with the closure it was given to: committed when that returned
+/// `Ok`, without a trace otherwise.
+pub struct Tx<'c> {
+    connection: Transaction<'c>,
+    /// The generation this transaction raised to, once it did.
+    pub(super) raised: Cell<Option<u64>>,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) const fn new(connection: Transaction<'c>) -> Self {
+        Self { connection, raised: Cell::new(None) }
+    }
+
+    pub(super) fn commit(self) -> Result<()> {
+        Ok(self.connection.commit()?)
+    }
+
+    /// Carries out a part of the transaction that may fail alone: what `part` did is undone when it returns an error, and
+    /// what was done before stays. May be nested.
+    ///
+    /// # Errors
+    /// What `part` returned, or [`StoreError`] when the store itself failed.
+    pub fn attempt<T, E: From<StoreError>>(&self, part: impl FnOnce(&Self) -> Result<T, E>) -> Result<T, E> {
+        let raised = self.raised.get();
+        self.run("SAVEPOINT part", []).map_err(E::from)?;
+        match part(self) {
+            Ok(value) => {
+                self.run("RELEASE part", []).map_err(E::from)?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.raised.set(raised);
+                self.run("ROLLBACK TO part", []).map_err(E::from)?;
+                self.run("RELEASE part", []).map_err(E::from)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(read).transpose()
+    }
+
+    /// The first row, which every such query has.
+    pub(super) fn row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.one(sql, params, read)?.ok_or(StoreError::Missing("row"))
+    }
+
+    /// All rows; the statement bounds them.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.each(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    /// Row after row, as long as `read` returns `true`.
+    pub(super) fn each(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            if !read(row)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes rows; how many.
+    pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
+        Ok(self.connection.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// The row id of the last insertion.
+    pub(super) fn inserted(&self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+}
