@@ -108,21 +108,31 @@ CREATE TABLE chains_out (
     counter   INTEGER NOT NULL,
     last_hash BLOB NOT NULL CHECK (length(last_hash) = 32),
     acked     INTEGER NOT NULL,
+    -- Bytes of plaintext in `sent`.
+    sent_bytes INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (account, device)
 ) STRICT, WITHOUT ROWID;
 
--- Plaintexts (binding header and payload) that a peer device may ask for again.
+-- Unpadded messages (binding header and payload) that a peer device may ask for again.
 CREATE TABLE sent (
-    account    TEXT NOT NULL,
-    device     INTEGER NOT NULL,
-    counter    INTEGER NOT NULL,
-    message_id BLOB NOT NULL CHECK (length(message_id) = 16),
-    plaintext  BLOB NOT NULL,
-    sent_at    INTEGER NOT NULL,
+    account   TEXT NOT NULL,
+    device    INTEGER NOT NULL,
+    counter   INTEGER NOT NULL,
+    plaintext BLOB NOT NULL,
+    place     INTEGER,
+    sent_at   INTEGER NOT NULL,
     PRIMARY KEY (account, device, counter)
 ) STRICT;
-CREATE INDEX sent_message ON sent (message_id);
+CREATE INDEX sent_place ON sent (place);
 CREATE INDEX sent_at ON sent (sent_at);
+CREATE TRIGGER sent_insert AFTER INSERT ON sent BEGIN
+    UPDATE chains_out SET sent_bytes = sent_bytes + length(new.plaintext)
+    WHERE account = new.account AND device = new.device;
+END;
+CREATE TRIGGER sent_delete AFTER DELETE ON sent BEGIN
+    UPDATE chains_out SET sent_bytes = sent_bytes - length(old.plaintext)
+    WHERE account = old.account AND device = old.device;
+END;
 
 -- What came from each peer device, and what is missing of it: ranges, both ends included.
 CREATE TABLE chains_in (
@@ -207,7 +217,7 @@ CREATE INDEX pending_message ON pending (message_id, account);
 -- A message written here takes with it what could still tell its text.
 CREATE TRIGGER messages_sent_delete AFTER DELETE ON messages WHEN old.direction = 0 BEGIN
     DELETE FROM pending WHERE message_id = old.id;
-    DELETE FROM sent WHERE message_id = old.id;
+    DELETE FROM sent WHERE place = old.place;
 END;
 
 -- Sealed envelopes on their way to the relay.

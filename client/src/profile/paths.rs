@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::api::{ApiError, Kind};
 
 /// The profile that is meant when none is named.
-pub const DEFAULT_PROFILE: &str = "default";
+const DEFAULT_PROFILE: &str = "default";
 /// Characters of a profile's name, at most.
 const NAME_CHARACTERS: usize = 32;
 /// Bytes of a Unix socket's path, at most: `sun_path` without its final zero.

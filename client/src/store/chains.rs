@@ -2,7 +2,7 @@
 //! missing of it.
 
 use rusqlite::params;
-use subrosa_protocol::{DeviceId, MessageId, Username, limits::PAYLOAD_BYTES};
+use subrosa_protocol::{DeviceId, Username, limits::PAYLOAD_BYTES};
 use zeroize::Zeroizing;
 
 use super::{
@@ -29,16 +29,6 @@ impl OutgoingChain {
     pub const fn unacknowledged(&self) -> u64 {
         self.counter.saturating_sub(self.acked)
     }
-}
-
-/// What was sent under one counter.
-pub struct Sent {
-    /// The sender counter.
-    pub counter: u64,
-    /// The message's id.
-    pub message: MessageId,
-    /// Binding header and payload, without padding.
-    pub plaintext: Zeroizing<Vec<u8>>,
 }
 
 /// What came from a peer device.
@@ -104,39 +94,37 @@ impl Tx<'_> {
         Ok(chain.unwrap_or_default())
     }
 
-    /// An envelope with the next counter was made for a peer device; `hash` is its message's. Returns its counter. Raises
-    /// the generation.
-    pub fn advance_outgoing(&self, account: &Username, device: DeviceId, hash: &[u8; 32]) -> Result<u64> {
+    /// An envelope with the next counter was made for a peer device at `now` (ms since 1970). `hash` is its message's;
+    /// `plaintext`, the message before padding, is remembered so that it can be sent again under its counter: the last
+    /// [`SENT_KEPT`] counters and [`SENT_BYTES`] a device, for 30 days, and not beyond the deletion of the line at
+    /// `order`. Returns the counter. Raises the generation.
+    pub fn advance_outgoing(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        hash: &[u8; 32],
+        plaintext: &[u8],
+        order: Option<i64>,
+        now: u64,
+    ) -> Result<u64> {
+        bounded(plaintext.len(), PAYLOAD_BYTES, "plaintext")?;
         self.raise_generation()?;
+        let (name, device) = (account.as_str(), device.get());
         let sql = "INSERT INTO chains_out (account, device, counter, last_hash, acked) VALUES (?1, ?2, 1, ?3, 0)
                    ON CONFLICT (account, device) DO UPDATE SET counter = counter + 1, last_hash = excluded.last_hash
                    RETURNING counter";
-        self.row(sql, params![account.as_str(), device.get(), hash], |row| row.number(0))
-    }
-
-    /// Remembers what was sent to a peer device under a counter, so that it can be sent again: the last [`SENT_KEPT`]
-    /// counters and [`SENT_BYTES`] of plaintext a device, for 30 days, and only while its message is not deleted.
-    pub fn put_sent(&self, account: &Username, device: DeviceId, sent: &Sent, now: u64) -> Result<()> {
-        bounded(sent.plaintext.len(), PAYLOAD_BYTES, "plaintext")?;
-        let name = account.as_str();
-        let sql = "INSERT OR REPLACE INTO sent (account, device, counter, message_id, plaintext, sent_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let number = counter(sent.counter)?;
-        let (id, plaintext) = (sent.message.as_bytes(), sent.plaintext.as_slice());
-        self.run(sql, params![name, device.get(), number, id, plaintext, clamped(now)])?;
+        let number = self.row(sql, params![name, device, hash], |row| row.number(0))?;
+        let sql = "INSERT INTO sent (account, device, counter, plaintext, place, sent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.run(sql, params![name, device, counter(number)?, plaintext, order, clamped(now)])?;
         let old = "DELETE FROM sent WHERE account = ?1 AND device = ?2 AND counter <= ?3";
-        self.run(old, (name, device.get(), counter(sent.counter.saturating_sub(SENT_KEPT))?))?;
-        let sum = "SELECT coalesce(sum(length(plaintext)), 0) FROM sent WHERE account = ?1 AND device = ?2";
-        let mut bytes = self.row(sum, (name, device.get()), |row| row.number(0))?;
-        while bytes > SENT_BYTES {
+        self.run(old, (name, device, counter(number.saturating_sub(SENT_KEPT))?))?;
+        let bytes = "SELECT sent_bytes FROM chains_out WHERE account = ?1 AND device = ?2";
+        while self.row(bytes, (name, device), |row| row.number(0))? > SENT_BYTES {
             let oldest = "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE account = ?1 AND device = ?2
-                          ORDER BY counter LIMIT 1) RETURNING length(plaintext)";
-            match self.one(oldest, (name, device.get()), |row| row.number(0))? {
-                Some(gone) => bytes = bytes.saturating_sub(gone),
-                None => break,
-            }
+                          ORDER BY counter LIMIT 1)";
+            self.run(oldest, (name, device))?;
         }
-        Ok(())
+        Ok(number)
     }
 
     /// A peer device says that it stored everything up to `through`; never lowers, and never believes more than was sent.
@@ -147,12 +135,19 @@ impl Tx<'_> {
         self.outgoing_chain(account, device)
     }
 
-    /// What was sent to a peer device under these counters, both included, ascending: as far as it is remembered.
-    pub fn sent_between(&self, account: &Username, device: DeviceId, from: u64, to: u64) -> Result<Vec<Sent>> {
-        let sql = "SELECT counter, message_id, plaintext FROM sent WHERE account = ?1 AND device = ?2
+    /// What was sent to a peer device under these counters, both included, ascending, as far as it is remembered: counter
+    /// and message before padding.
+    pub fn sent_between(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<(u64, Zeroizing<Vec<u8>>)>> {
+        let sql = "SELECT counter, plaintext FROM sent WHERE account = ?1 AND device = ?2
                    AND counter BETWEEN ?3 AND ?4 ORDER BY counter";
         self.all(sql, (account.as_str(), device.get(), clamped(from), clamped(to)), |row| {
-            Ok(Sent { counter: row.number(0)?, message: row.message_id(1)?, plaintext: row.secret(2)? })
+            Ok((row.number(0)?, row.secret(1)?))
         })
     }
 
@@ -241,7 +236,7 @@ impl Tx<'_> {
     /// Forgets both chains with a device that was removed: nothing is missing from it any more.
     pub fn delete_chains(&self, account: &Username, device: DeviceId) -> Result<()> {
         self.raise_generation()?;
-        for table in ["chains_out", "sent", "chains_in", "missing"] {
+        for table in ["sent", "chains_out", "missing", "chains_in"] {
             let sql = format!("DELETE FROM {table} WHERE account = ?1 AND device = ?2");
             self.run(&sql, (account.as_str(), device.get()))?;
         }
@@ -251,7 +246,7 @@ impl Tx<'_> {
     /// Forgets the chains with all devices of an account.
     pub fn delete_all_chains(&self, account: &Username) -> Result<()> {
         self.raise_generation()?;
-        for table in ["chains_out", "sent", "chains_in", "missing"] {
+        for table in ["sent", "chains_out", "missing", "chains_in"] {
             self.run(&format!("DELETE FROM {table} WHERE account = ?1"), [account.as_str()])?;
         }
         Ok(())

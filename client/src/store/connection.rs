@@ -26,7 +26,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the file at `path` with a raw key; it is made (0600) when it is not there.
+    /// Opens the store in the file at `path` with a raw key, without a profile around it; it is made (0600) when it is not
+    /// there. The caller sees to it that nobody else has it open.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the key does not fit, the file is damaged or a newer version's, or cannot be written.
+    pub fn open_at(path: &Path, key: &[u8; 32]) -> Result<Self> {
+        Self::open(path, key, None)
+    }
+
+    /// The same, for the owner of a profile.
     pub(crate) fn open(path: &Path, key: &[u8; 32], lock: Option<Locked>) -> Result<Self> {
         private_file::ensure(path).map_err(|error| StoreError::File { path: path.to_owned(), error })?;
         let mut connection = sqlcipher::open(path, key)?;
@@ -93,6 +102,28 @@ impl Store {
             self.checkpoint()?;
         }
         self.connection.close().map_err(|(_, error)| error)?;
+        Ok(())
+    }
+
+    /// Closes the store and removes the profile's files, for a profile whose creation came to nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when a file cannot be removed.
+    pub fn destroy(self) -> Result<()> {
+        let Self { connection, path, lock } = self;
+        drop(connection);
+        let Some(store) = path else { return Ok(()) };
+        // The vault first: without it there is no profile any more, whatever happens next.
+        let vault = lock.as_ref().map(|lock| lock.paths().vault.clone());
+        let files = ["", "-wal", "-shm"].map(|suffix| private_file::with_suffix(&store, suffix));
+        for path in vault.into_iter().chain(files) {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::File { path, error });
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 

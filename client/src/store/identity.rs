@@ -140,15 +140,17 @@ impl Tx<'_> {
     }
 
     /// Removes every secret (account, device, prekeys, sessions) and everything that waits to be sent; messages, contacts
-    /// and settings stay. The profile is logged out then.
+    /// and settings stay. The mailbox begins anew, for the new device that a later login makes. The profile is logged out
+    /// then.
     pub fn forget_keys(&self) -> Result<()> {
         self.run("UPDATE identity SET account_secret = NULL, device_secrets = NULL WHERE one = 1", [])?;
-        for table in ["prekeys", "sessions", "healings", "sent", "chains_out", "chains_in", "missing", "outbox",
-            "pending", "deferred", "base_keys_seen"]
+        for table in ["prekeys", "base_keys_seen", "sessions", "healings", "sent", "chains_out", "missing", "chains_in",
+            "pending", "outbox", "deferred", "envelopes_seen"]
         {
             self.run(&format!("DELETE FROM {table}"), [])?;
         }
         self.run("UPDATE receipts SET due_at = NULL", [])?;
+        self.forget_mailbox_cursor()?;
         self.set_progress(&Progress::LoggedOut)
     }
 

@@ -98,6 +98,12 @@ impl Tx<'_> {
         self.raise_named(CURSOR, seq)
     }
 
+    /// The mailbox of a new device begins at 1 again.
+    pub(super) fn forget_mailbox_cursor(&self) -> Result<()> {
+        self.run("DELETE FROM counters WHERE name = ?1", [CURSOR])?;
+        Ok(())
+    }
+
     /// Puts an envelope aside; `false`, and nothing is changed, when [`DEFERRED`] of them, or [`DEFERRED_PER_ACCOUNT`] of
     /// the account it claims, are put aside already.
     pub fn defer_envelope(&self, new: &NewDeferred<'_>) -> Result<bool> {

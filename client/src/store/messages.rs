@@ -43,7 +43,7 @@ pub struct NewMessage {
     pub key: Option<String>,
 }
 
-/// A message that was read just now: its sender may be told.
+/// A message of somebody else: its sender may be told that it came or was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadMessage {
     /// Its place.
@@ -111,6 +111,10 @@ pub(super) fn read(row: &Row<'_>) -> Result<Message> {
         reason: reason.map(|text| SafeText::single_line(&text)),
         verified: row.get(14)?,
     })
+}
+
+fn read_place(row: &Row<'_>) -> Result<ReadMessage> {
+    Ok(ReadMessage { order: row.get(0)?, id: row.message_id(1)?, from: row.account(2)?, device: row.get(3)? })
 }
 
 impl Tx<'_> {
@@ -242,9 +246,7 @@ impl Tx<'_> {
             "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND place <= ?2 AND state = {unread}
              ORDER BY place LIMIT {READ_AT_ONCE}"
         );
-        let found = self.all(&sql, (chat.as_str(), up_to), |row| {
-            Ok(ReadMessage { order: row.get(0)?, id: row.message_id(1)?, from: row.account(2)?, device: row.get(3)? })
-        })?;
+        let found = self.all(&sql, (chat.as_str(), up_to), read_place)?;
         for message in &found {
             self.set_message_state(message.order, MessageState::Read, None)?;
         }
@@ -263,6 +265,13 @@ impl Tx<'_> {
     pub fn texts_from(&self, chat: &Username, from: &Username) -> Result<u64> {
         let sql = "SELECT count(*) FROM messages WHERE chat = ?1 AND sender = ?2 AND kind = 0";
         self.row(sql, (chat.as_str(), from.as_str()), |row| row.number(0))
+    }
+
+    /// The texts that others wrote in a chat, oldest first, at most `max`.
+    pub fn incoming_texts(&self, chat: &Username, max: usize) -> Result<Vec<ReadMessage>> {
+        let sql = "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND direction = 1 AND kind = 0
+                   ORDER BY place LIMIT ?2";
+        self.all(sql, (chat.as_str(), super::rows::count(max)), read_place)
     }
 
     /// Deletes a line with its text, its index entry, what waits to be encrypted of it and what events say of it. Whether
