@@ -115,15 +115,15 @@ CREATE TABLE chains_out (
 
 -- Unpadded messages (binding header and payload) that a peer device may ask for again.
 CREATE TABLE sent (
-    account   TEXT NOT NULL,
-    device    INTEGER NOT NULL,
-    counter   INTEGER NOT NULL,
-    plaintext BLOB NOT NULL,
-    place     INTEGER,
-    sent_at   INTEGER NOT NULL,
+    account    TEXT NOT NULL,
+    device     INTEGER NOT NULL,
+    counter    INTEGER NOT NULL,
+    message_id BLOB NOT NULL CHECK (length(message_id) = 16),
+    plaintext  BLOB NOT NULL,
+    sent_at    INTEGER NOT NULL,
     PRIMARY KEY (account, device, counter)
 ) STRICT;
-CREATE INDEX sent_place ON sent (place);
+CREATE INDEX sent_message ON sent (message_id);
 CREATE INDEX sent_at ON sent (sent_at);
 CREATE TRIGGER sent_insert AFTER INSERT ON sent BEGIN
     UPDATE chains_out SET sent_bytes = sent_bytes + length(new.plaintext)
@@ -217,7 +217,7 @@ CREATE INDEX pending_message ON pending (message_id, account);
 -- A message written here takes with it what could still tell its text.
 CREATE TRIGGER messages_sent_delete AFTER DELETE ON messages WHEN old.direction = 0 BEGIN
     DELETE FROM pending WHERE message_id = old.id;
-    DELETE FROM sent WHERE place = old.place;
+    DELETE FROM sent WHERE message_id = old.id;
 END;
 
 -- Sealed envelopes on their way to the relay.

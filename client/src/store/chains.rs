@@ -2,7 +2,7 @@
 //! missing of it.
 
 use rusqlite::params;
-use subrosa_protocol::{DeviceId, Username, limits::PAYLOAD_BYTES};
+use subrosa_protocol::{DeviceId, MessageId, Username, limits::PAYLOAD_BYTES};
 use zeroize::Zeroizing;
 
 use super::{
@@ -29,6 +29,16 @@ impl OutgoingChain {
     pub const fn unacknowledged(&self) -> u64 {
         self.counter.saturating_sub(self.acked)
     }
+}
+
+/// What was sent under one counter.
+pub struct Sent {
+    /// The sender counter.
+    pub counter: u64,
+    /// The message's id.
+    pub message: MessageId,
+    /// Binding header and payload, before padding.
+    pub plaintext: Zeroizing<Vec<u8>>,
 }
 
 /// What came from a peer device.
@@ -94,37 +104,35 @@ impl Tx<'_> {
         Ok(chain.unwrap_or_default())
     }
 
-    /// An envelope with the next counter was made for a peer device at `now` (ms since 1970). `hash` is its message's;
-    /// `plaintext`, the message before padding, is remembered so that it can be sent again under its counter: the last
-    /// [`SENT_KEPT`] counters and [`SENT_BYTES`] a device, for 30 days, and not beyond the deletion of the line at
-    /// `order`. Returns the counter. Raises the generation.
-    pub fn advance_outgoing(
-        &self,
-        account: &Username,
-        device: DeviceId,
-        hash: &[u8; 32],
-        plaintext: &[u8],
-        order: Option<i64>,
-        now: u64,
-    ) -> Result<u64> {
-        bounded(plaintext.len(), PAYLOAD_BYTES, "plaintext")?;
+    /// An envelope with the next counter was made for a peer device; `hash` is its message's. Returns its counter. Raises
+    /// the generation.
+    pub fn advance_outgoing(&self, account: &Username, device: DeviceId, hash: &[u8; 32]) -> Result<u64> {
         self.raise_generation()?;
-        let (name, device) = (account.as_str(), device.get());
         let sql = "INSERT INTO chains_out (account, device, counter, last_hash, acked) VALUES (?1, ?2, 1, ?3, 0)
                    ON CONFLICT (account, device) DO UPDATE SET counter = counter + 1, last_hash = excluded.last_hash
                    RETURNING counter";
-        let number = self.row(sql, params![name, device, hash], |row| row.number(0))?;
-        let sql = "INSERT INTO sent (account, device, counter, plaintext, place, sent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.run(sql, params![name, device, counter(number)?, plaintext, order, clamped(now)])?;
+        self.row(sql, params![account.as_str(), device.get(), hash], |row| row.number(0))
+    }
+
+    /// Remembers what was sent to a peer device under the counter that [`Tx::advance_outgoing`] gave, so that it can be
+    /// sent again: the last [`SENT_KEPT`] counters and [`SENT_BYTES`] a device, for 30 days, and not beyond the deletion
+    /// of its message. `now` is in ms since 1970.
+    pub fn put_sent(&self, account: &Username, device: DeviceId, sent: &Sent, now: u64) -> Result<()> {
+        bounded(sent.plaintext.len(), PAYLOAD_BYTES, "plaintext")?;
+        let (name, device) = (account.as_str(), device.get());
+        let sql = "INSERT INTO sent (account, device, counter, message_id, plaintext, sent_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (id, plaintext) = (sent.message.as_bytes(), sent.plaintext.as_slice());
+        self.run(sql, params![name, device, counter(sent.counter)?, id, plaintext, clamped(now)])?;
         let old = "DELETE FROM sent WHERE account = ?1 AND device = ?2 AND counter <= ?3";
-        self.run(old, (name, device, counter(number.saturating_sub(SENT_KEPT))?))?;
+        self.run(old, (name, device, counter(sent.counter.saturating_sub(SENT_KEPT))?))?;
         let bytes = "SELECT sent_bytes FROM chains_out WHERE account = ?1 AND device = ?2";
-        while self.row(bytes, (name, device), |row| row.number(0))? > SENT_BYTES {
+        while self.one(bytes, (name, device), |row| row.number(0))?.is_some_and(|bytes| bytes > SENT_BYTES) {
             let oldest = "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE account = ?1 AND device = ?2
                           ORDER BY counter LIMIT 1)";
             self.run(oldest, (name, device))?;
         }
-        Ok(number)
+        Ok(())
     }
 
     /// A peer device says that it stored everything up to `through`; never lowers, and never believes more than was sent.
@@ -135,19 +143,12 @@ impl Tx<'_> {
         self.outgoing_chain(account, device)
     }
 
-    /// What was sent to a peer device under these counters, both included, ascending, as far as it is remembered: counter
-    /// and message before padding.
-    pub fn sent_between(
-        &self,
-        account: &Username,
-        device: DeviceId,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<(u64, Zeroizing<Vec<u8>>)>> {
-        let sql = "SELECT counter, plaintext FROM sent WHERE account = ?1 AND device = ?2
+    /// What was sent to a peer device under these counters, both included, ascending, as far as it is remembered.
+    pub fn sent_between(&self, account: &Username, device: DeviceId, from: u64, to: u64) -> Result<Vec<Sent>> {
+        let sql = "SELECT counter, message_id, plaintext FROM sent WHERE account = ?1 AND device = ?2
                    AND counter BETWEEN ?3 AND ?4 ORDER BY counter";
         self.all(sql, (account.as_str(), device.get(), clamped(from), clamped(to)), |row| {
-            Ok((row.number(0)?, row.secret(1)?))
+            Ok(Sent { counter: row.number(0)?, message: row.message_id(1)?, plaintext: row.secret(2)? })
         })
     }
 

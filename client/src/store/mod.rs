@@ -47,7 +47,7 @@ mod sqlcipher;
 mod tx;
 pub mod upkeep;
 
-pub use chains::{Acknowledgeable, Incoming, IncomingChain, OutgoingChain, Placed};
+pub use chains::{Acknowledgeable, Incoming, IncomingChain, OutgoingChain, Placed, Sent};
 pub use connection::Store;
 pub use device_lists::{Claim, Evidence, KnownList};
 pub use error::{Result, StoreError};
