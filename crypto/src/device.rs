@@ -47,9 +47,9 @@ impl DeviceSecrets {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
         let secrets = Self {
-            identity: SecretKey::from_bytes(&*Zeroizing::new(r.array()?)),
-            sealing: SecretKey::from_bytes(&*Zeroizing::new(r.array()?)),
-            signing: SigningKey::from_bytes(&*Zeroizing::new(r.array()?)),
+            identity: SecretKey::from_bytes(&Zeroizing::new(r.array()?)),
+            sealing: SecretKey::from_bytes(&Zeroizing::new(r.array()?)),
+            signing: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
         };
         r.finish()?;
         Ok(secrets)

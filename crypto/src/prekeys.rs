@@ -1,7 +1,7 @@
 //! Making prekeys, and keeping their secrets until someone used them or their time is over.
 
 use ml_kem::kem::{FromSeed, KeyExport};
-use ml_kem::{DecapsulationKey, MlKem768};
+use ml_kem::{DecapsulationKey, MlKem768, Seed};
 use rand_core::CryptoRng;
 use subrosa_verify::canonical::{Malformed, Reader};
 use subrosa_verify::keys::Signature;
@@ -88,8 +88,8 @@ impl PrekeySecret {
 
     /// The secret, when it is an ML-KEM-768 key.
     pub(crate) fn kem(&self) -> Option<DecapsulationKey<MlKem768>> {
-        let seed: &[u8; KEM_SEED_BYTES] = self.secret.as_slice().try_into().ok()?;
-        self.kind.is_kem().then(|| MlKem768::from_seed(&(*seed).into()).0)
+        let seed = Zeroizing::new(Seed::try_from(self.secret.as_slice()).ok()?);
+        self.kind.is_kem().then(|| MlKem768::from_seed(&seed).0)
     }
 
     /// For the store: `0x01 | type u8 | key_id u32 | created_at u64 | expires_at u64 | secret 32 or 64`.

@@ -46,7 +46,7 @@ impl SafetyNumber {
 
     /// The 12 groups of 5 digits, as `Display` shows them separated by spaces.
     pub fn groups(&self) -> Vec<String> {
-        self.fingerprints.iter().flat_map(|fingerprint| groups(fingerprint)).collect()
+        self.fingerprints.iter().flat_map(groups).collect()
     }
 
     /// What the QR code holds: the version as two bytes and the first 32 bytes of each fingerprint in their order.

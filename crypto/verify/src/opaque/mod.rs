@@ -27,6 +27,8 @@ use opaque_ke::{CipherSuite, Identifiers, Ristretto255, TripleDh};
 
 use crate::labels;
 
+/// Length of the relay's stored keys.
+pub const RELAY_KEYS_BYTES: usize = 128;
 /// Length of a registration request.
 pub const REGISTRATION_REQUEST_BYTES: usize = 32;
 /// Length of a registration response.

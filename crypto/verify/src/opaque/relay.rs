@@ -53,7 +53,7 @@ impl RelayOpaque {
         if relay.to_bytes().as_slice() == bytes { Ok(relay) } else { Err(OpaqueError::Stored) }
     }
 
-    /// The keys for their file: 128 bytes, secret.
+    /// The keys for their file: [`RELAY_KEYS_BYTES`](super::RELAY_KEYS_BYTES), secret.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(self.setup.serialize().to_vec())
     }

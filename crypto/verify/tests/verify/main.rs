@@ -4,5 +4,6 @@
 mod auth;
 mod common;
 mod device_list;
+mod labels;
 mod no_decryption;
 mod prekey;
