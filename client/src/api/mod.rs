@@ -11,9 +11,9 @@ mod reply;
 mod request;
 pub mod time;
 
-pub use error::{ApiError, Kind};
+pub use error::{ApiError, Kind, kind_of};
 pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted};
-pub use handle::{EventStream, Handle, StreamItem};
+pub use handle::{Call, EventStream, Handle, StreamItem, Subscribe};
 pub use reply::{
     AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction, EventPage,
     HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit, SendResult, Status, Trust,
