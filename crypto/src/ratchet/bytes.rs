@@ -122,3 +122,109 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
         _ => Err(Malformed::Field("flag")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key32 {
+        Key32::new(&[byte; 32])
+    }
+
+    fn chain(ratchet_key: u8, open: bool, next: u32, skipped: &[u32]) -> ReceivingChain {
+        let skipped = skipped.iter().map(|number| SkippedKey {
+            number: *number,
+            stored_at: 5,
+            key: MessageKey(key(0x66)),
+        });
+        ReceivingChain {
+            ratchet_key: [ratchet_key; 32],
+            key: open.then(|| ChainKey(key(0x55))),
+            next,
+            skipped: skipped.collect(),
+        }
+    }
+
+    fn ratchet(chains: impl IntoIterator<Item = ReceivingChain>) -> Ratchet {
+        Ratchet {
+            root: RootKey::new(key(0x11)),
+            ours: SecretKey::with_public(&[0x22; 32], [0x33; 32]),
+            sending: Some(SendingChain { key: ChainKey(key(0x44)), next: 7 }),
+            previous: 8,
+            receiving: ReceivingChains(chains.into_iter().collect()),
+        }
+    }
+
+    fn encode(ratchet: &Ratchet) -> Vec<u8> {
+        let mut out = Vec::new();
+        ratchet.encode(&mut out);
+        assert_eq!(out.len(), ratchet.encoded_len());
+        out
+    }
+
+    fn parses(ratchet: &Ratchet) -> bool {
+        let bytes = encode(ratchet);
+        let mut reader = Reader::new(&bytes);
+        let parsed = Ratchet::parse(&mut reader);
+        if let Ok(parsed) = &parsed {
+            assert_eq!(encode(parsed), bytes);
+            assert_eq!(reader.finish(), Ok(()));
+        }
+        parsed.is_ok()
+    }
+
+    #[test]
+    fn r61_golden_bytes() {
+        let expected = [
+            &[0x11; 32][..],
+            &[0x22; 32],
+            &[0x33; 32],
+            &[8, 0, 0, 0, 1],
+            &[0x44; 32],
+            &[7, 0, 0, 0, 2],
+            &[0xa1; 32],
+            &[0, 3, 0, 0, 0, 1, 0, 2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0],
+            &[0x66; 32],
+            &[0xa2; 32],
+            &[1],
+            &[0x55; 32],
+            &[4, 0, 0, 0, 0, 0],
+        ];
+        let state = ratchet([chain(0xa1, false, 3, &[2]), chain(0xa2, true, 4, &[])]);
+        assert_eq!(encode(&state), expected.concat());
+        assert!(parses(&state));
+    }
+
+    #[test]
+    fn refuses_what_no_ratchet_can_be() {
+        assert!(parses(&ratchet([])));
+        assert!(parses(&ratchet([chain(1, true, 3, &[0, 1, 2])])));
+        assert!(!parses(&ratchet([chain(1, true, 3, &[3])])), "a skipped message after the last");
+        assert!(!parses(&ratchet([chain(1, true, 3, &[1, 0])])), "out of order");
+        assert!(!parses(&ratchet([chain(1, true, 3, &[1, 1])])), "twice");
+        assert!(!parses(&ratchet([chain(1, false, 3, &[]), chain(1, true, 3, &[])])), "one chain twice");
+        assert!(!parses(&ratchet([chain(1, true, 3, &[]), chain(2, true, 3, &[])])), "two open chains");
+        assert!(!parses(&ratchet([chain(1, false, 3, &[])])), "no open chain");
+
+        let mut silent = ratchet([chain(1, true, 3, &[])]);
+        silent.sending = None;
+        assert!(!parses(&silent), "who received has a sending chain");
+        let mut silent = ratchet([]);
+        silent.sending = None;
+        assert!(!parses(&silent), "who sent has a sending chain");
+        silent.previous = 0;
+        assert!(parses(&silent));
+    }
+
+    #[test]
+    fn r17_refuses_stored_limits_that_are_one_past() {
+        let chains = |count: u8| (1..=count).map(move |n| chain(n, n == count, 0, &[]));
+        assert!(parses(&ratchet(chains(5))));
+        assert!(!parses(&ratchet(chains(6))));
+        let numbers: Vec<u32> = (0..2_001).collect();
+        assert!(parses(&ratchet([chain(1, true, 2_001, &numbers[..2_000])])));
+        assert!(!parses(&ratchet([chain(1, true, 2_001, &numbers)])));
+        assert!(parses(&ratchet([chain(1, false, 2_001, &numbers[1..]), chain(2, true, 9, &[])])));
+        assert!(!parses(&ratchet([chain(1, false, 2_001, &numbers[1..]), chain(2, true, 9, &[1])])));
+    }
+}

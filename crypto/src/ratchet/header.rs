@@ -61,7 +61,13 @@ mod tests {
         for len in 0..Header::LEN {
             assert_eq!(Header::parse(&mut Reader::new(&out[..len])), Err(Malformed::Truncated));
         }
-        out[Header::LEN - 1] = 1;
-        assert_eq!(Header::parse(&mut Reader::new(&out)), Err(Malformed::Field("ratchet extension")));
+        for at in [Header::LEN - 2, Header::LEN - 1] {
+            let mut extended = out.clone();
+            extended[at] = 1;
+            assert_eq!(
+                Header::parse(&mut Reader::new(&extended)),
+                Err(Malformed::Field("ratchet extension"))
+            );
+        }
     }
 }

@@ -39,9 +39,10 @@ pub enum SessionError {
     /// A public key in the message or bundle is of low order or not canonical (R11): its sender is broken or hostile.
     #[error(transparent)]
     NonContributory(#[from] NonContributory),
-    /// The bundle lacks a valid key, in the first place that of ML-KEM-768 (R12). Nothing can be sent to this device.
+    /// The bundle lacks a valid key, in the first place that of ML-KEM-768 (R12): nothing can be sent to this device. When
+    /// decrypting, the [`PrekeySource`](super::PrekeySource) gave another key than it was asked for.
     #[error("there is no valid {0}")]
-    InvalidBundle(&'static str),
+    InvalidPrekey(&'static str),
     /// The plaintext is longer than 65,536 bytes.
     #[error("the plaintext is longer than {} bytes", crate::ratchet::limits::MAX_PLAINTEXT)]
     TooLong,
@@ -66,7 +67,7 @@ impl From<PqxdhError> for SessionError {
     fn from(error: PqxdhError) -> Self {
         match error {
             PqxdhError::NonContributory(error) => Self::NonContributory(error),
-            PqxdhError::Key(name) => Self::InvalidBundle(name),
+            PqxdhError::Key(name) => Self::InvalidPrekey(name),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let initiated = pqxdh::initiate(local, peer, bundle, created_at, rng)?;
         let signed_prekey =
-            bundle.signed.key.first_chunk().ok_or(SessionError::InvalidBundle("signed prekey"))?;
+            bundle.signed.key.first_chunk().ok_or(SessionError::InvalidPrekey("signed prekey"))?;
         let (root, id, transcript) = start(&initiated.agreement);
         let one_time_expiry = bundle.one_time.as_ref().map_or(u64::MAX, |prekey| prekey.expires_at);
         let expires_at = bundle.signed.expires_at.min(bundle.kem.expires_at).min(one_time_expiry);
@@ -86,7 +86,7 @@ impl Session {
         now: u64,
     ) -> Result<Self, SessionError> {
         let agreement = pqxdh::respond(local, peer, params, prekeys)?;
-        let signed = PrekeySecret::ec(prekeys.signed).ok_or(SessionError::InvalidBundle("signed prekey"))?;
+        let signed = PrekeySecret::ec(prekeys.signed).ok_or(SessionError::InvalidPrekey("signed prekey"))?;
         let (root, id, transcript) = start(&agreement);
         let order = Order { created_at: params.created_at, base_key: params.base_key };
         let parties = pqxdh::parties_hash(&local.public(), peer);

@@ -172,3 +172,18 @@ fn an_agreement_without_an_answer_is_given_up_when_its_prekeys_expire() {
     let reply = bob.send(&mut alice, b"reply");
     assert_eq!(alice.text(&bob, &reply), "reply", "a reply still finds the archived session");
 }
+
+#[test]
+fn the_first_of_its_prekeys_to_expire_ends_an_agreement_without_an_answer() {
+    for which in 0..3 {
+        let (alice, mut bob) = pair();
+        let mut bundle = bob.bundle(true);
+        let one_time = bundle.one_time.as_mut().unwrap();
+        [&mut bundle.signed, one_time, &mut bundle.kem][which].expires_at = NOW + 10;
+        let (mut record, mut rng) = (SessionRecord::new(), TestRng::new(3));
+        record.initiate(&alice.local(), &bob.peer(), &bundle, NOW, &mut rng).unwrap();
+        record.encrypt(&alice.local(), &bob.peer(), b"x", NOW + 9, &mut rng).unwrap();
+        let late = record.encrypt(&alice.local(), &bob.peer(), b"x", NOW + 10, &mut rng);
+        assert_eq!(late.err(), Some(SessionError::NoSession));
+    }
+}

@@ -82,7 +82,7 @@ fn r12_a_bundle_without_a_valid_kem_key_is_refused() {
             NOW,
             &mut TestRng::new(9),
         );
-        assert_eq!(error.err(), Some(SessionError::InvalidBundle("KEM prekey")));
+        assert_eq!(error.err(), Some(SessionError::InvalidPrekey("KEM prekey")));
     }
     assert!(!alice.record.has_active());
 }
@@ -100,7 +100,7 @@ fn keys_of_another_kind_are_refused_in_a_bundle() {
     for bundle in bundles {
         let error =
             SessionRecord::new().initiate(&alice.local(), &bob.peer(), &bundle, NOW, &mut TestRng::new(9));
-        assert!(matches!(error, Err(SessionError::InvalidBundle(_))));
+        assert!(matches!(error, Err(SessionError::InvalidPrekey(_))));
     }
 }
 
@@ -147,6 +147,15 @@ fn r12_both_sides_must_mean_the_same_accounts_devices_and_keys() {
         assert_eq!(result.err(), Some(SessionError::NoSession));
     }
     assert_eq!(bob.text(&alice, &second), "again");
+    let reply = bob.send(&mut alice, b"reply");
+    alice.text(&bob, &reply);
+    let third = alice.send(&mut bob, b"third");
+    for wrong in wrong_peers {
+        let result =
+            bob.record.decrypt(&other_bob.local(), &wrong, &third, &mut bob.store, NOW, &mut bob.rng);
+        assert_eq!(result.err(), Some(SessionError::NoSession));
+    }
+    assert_eq!(bob.text(&alice, &third), "third");
 }
 
 #[test]
@@ -175,6 +184,37 @@ fn unknown_prekeys_are_named() {
         let secret = bob.store.prekeys.remove(&(kind, id)).unwrap();
         assert_eq!(bob.error(&alice, &message), SessionError::UnknownPrekey { kind, id });
         bob.store.prekeys.insert((kind, id), secret);
+    }
+    assert_eq!(bob.text(&alice, &message), "hello");
+}
+
+/// A store that mixes up its prekeys is noticed before anything is computed with them.
+#[test]
+fn prekeys_of_another_kind_or_number_are_not_used() {
+    let (mut alice, mut bob) = pair();
+    let message = alice.send(&mut bob, b"hello");
+    let right = bob.store.prekeys.clone();
+    let wrong_number = |kind| {
+        generate_prekey(kind, 99, &Party::new("bob", 2).secrets, "bob", 1, NOW, &mut TestRng::new(5)).0
+    };
+    let signed = right[&(PrekeyKind::SignedEc, 1)].clone();
+    let one_time = right[&(PrekeyKind::OneTimeEc, 2)].clone();
+    let last_resort = right[&(PrekeyKind::LastResortKem, 1)].clone();
+    let mixed_up = |mut secret: PrekeySecret, id| {
+        secret.key_id = id;
+        secret
+    };
+    for (kind, id, wrong, name) in [
+        (PrekeyKind::SignedEc, 1, mixed_up(one_time, 1), "signed prekey"),
+        (PrekeyKind::SignedEc, 1, wrong_number(PrekeyKind::SignedEc), "signed prekey"),
+        (PrekeyKind::OneTimeEc, 2, mixed_up(signed, 2), "one-time prekey"),
+        (PrekeyKind::OneTimeEc, 2, wrong_number(PrekeyKind::OneTimeEc), "one-time prekey"),
+        (PrekeyKind::OneTimeKem, 2, mixed_up(last_resort, 2), "KEM prekey"),
+        (PrekeyKind::OneTimeKem, 2, wrong_number(PrekeyKind::OneTimeKem), "KEM prekey"),
+    ] {
+        bob.store.prekeys.insert((kind, id), wrong);
+        assert_eq!(bob.error(&alice, &message), SessionError::InvalidPrekey(name));
+        bob.store.prekeys = right.clone();
     }
     assert_eq!(bob.text(&alice, &message), "hello");
 }

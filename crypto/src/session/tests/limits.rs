@@ -78,6 +78,24 @@ fn r17_stores_2000_skipped_keys_and_drops_the_oldest() {
 }
 
 #[test]
+fn r17_drops_one_skipped_key_for_one_new_over_all_chains() {
+    let (mut alice, mut bob) = acquainted();
+    let skipped = |party: &Party| party.record.active.as_ref().unwrap().ratchet.skipped_keys();
+    let mut chains = Vec::new();
+    for count in [1_001, 1_001, 2] {
+        chains.push(many(&mut alice, &mut bob, count));
+        bob.receive(&alice, chains.last().unwrap().last().unwrap()).unwrap();
+        let reply = bob.send(&mut alice, b"reply");
+        alice.text(&bob, &reply);
+    }
+    assert_eq!(skipped(&bob), 2_000);
+    assert_eq!(bob.error(&alice, &chains[0][0]), SessionError::Duplicate);
+    bob.receive(&alice, &chains[0][1]).unwrap();
+    bob.receive(&alice, &chains[1][0]).unwrap();
+    bob.receive(&alice, &chains[2][0]).unwrap();
+}
+
+#[test]
 fn r17_remembers_5_receiving_chains() {
     let (mut alice, mut bob) = acquainted();
     let mut late = Vec::new();
@@ -151,6 +169,14 @@ fn archived_sessions_die_60_days_after_their_last_use() {
     alice.record.expire(alice.now + 60 * DAY_MS + 1);
     assert_eq!(alice.record.archived.len(), 0);
     assert_eq!(alice.error(&bob, &late), SessionError::NoSession);
+
+    let (mut alice, mut bob) = acquainted();
+    alice.record.archive_active();
+    alice.now += 50 * DAY_MS;
+    let heard = bob.send(&mut alice, b"heard");
+    alice.text(&bob, &heard);
+    alice.record.expire(alice.now + 60 * DAY_MS);
+    assert_eq!(alice.record.archived.len(), 1, "receiving is use, too");
 }
 
 #[test]

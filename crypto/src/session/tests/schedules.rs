@@ -210,8 +210,14 @@ fn run(seed: u64, skew: u64, events: &[Event]) {
     assert_eq!(ledger::repeats(), 0, "I4: no (key, nonce) twice");
 }
 
+/// 64 schedules each, or as many as `PROPTEST_CASES` says.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Whatever the network does, each message that arrives is read exactly once, and both end in one session.
     #[test]

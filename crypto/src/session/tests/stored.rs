@@ -74,6 +74,20 @@ fn damaged_records_are_refused_or_canonical() {
     }
 }
 
+/// Time of creation and base key stand twice in a session without an answer.
+#[test]
+fn a_session_that_contradicts_its_own_parameters_is_refused() {
+    let (alice, _) = rich();
+    let bytes = alice.record.to_bytes();
+    assert_eq!(bytes[3], 2, "without an answer");
+    let order = 3 + 1 + 32 + 16 + 32;
+    for at in order..order + 8 + 32 {
+        let mut changed = bytes.to_vec();
+        changed[at] ^= 1;
+        assert_eq!(SessionRecord::from_bytes(&changed).err(), Some(SessionError::BadRecord), "byte {at}");
+    }
+}
+
 #[test]
 fn a_record_with_a_session_twice_is_refused() {
     let (mut alice, _) = acquainted();
