@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Labels stand in the registry and nowhere else: no other source of the two crates spells one out (R13). Tests may.
 #[test]
@@ -10,7 +10,7 @@ fn r13_no_label_is_spelt_outside_the_registry() {
     while let Some(path) = todo.pop() {
         if path.is_dir() {
             todo.extend(
-                std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(is_source),
+                std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_source(path)),
             );
             continue;
         }
@@ -25,7 +25,7 @@ fn r13_no_label_is_spelt_outside_the_registry() {
     assert_eq!(found, [Path::new("src/labels.rs")]);
 }
 
-fn is_source(path: &PathBuf) -> bool {
+fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     path.is_dir() && name != "tests" || name.ends_with(".rs") && !matches!(name, "tests.rs" | "testing.rs")
 }
