@@ -10,7 +10,10 @@ fn r13_no_label_is_spelt_outside_the_registry() {
     while let Some(path) = todo.pop() {
         if path.is_dir() {
             todo.extend(
-                std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_source(path)),
+                std::fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path())
+                    .filter(|path| is_source(path)),
             );
             continue;
         }
