@@ -1,1 +1,110 @@
-//! Every bound of the client engine.
+//! Every bound of the client engine. The store's own stand in `store::limits`, the wire's in
+//! [`subrosa_protocol::limits`].
+
+use std::time::Duration;
+
+/// Seconds, in milliseconds.
+const SECOND: u64 = 1000;
+/// Minutes, in milliseconds.
+const MINUTE: u64 = 60 * SECOND;
+/// Days, in milliseconds.
+const DAY: u64 = 24 * 60 * MINUTE;
+
+// --- connection ---------------------------------------------------------------------------------------------
+
+/// The first wait before dialling again.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
+/// The longest wait before dialling again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// A connection that lasted this long lets the wait start over.
+pub const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// How long one address of a relay is tried.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one answer of a relay is waited for while joining or logging in.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often an idle connection is kept alive.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a silent connection counts as alive.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How often the round trip time is told.
+pub const ROUND_TRIP_EVERY: Duration = Duration::from_secs(10);
+/// Bytes of frames written in one go.
+pub const WRITE_BATCH_BYTES: usize = 256 * 1024;
+/// Frames and commands waiting between engine and connection, either way.
+pub const LINK_QUEUE: usize = 256;
+/// Milliseconds after which an unanswered request means that the connection is dead.
+pub const REQUEST_TIMEOUT_MS: u64 = 30 * SECOND;
+
+// --- front ends ---------------------------------------------------------------------------------------------
+
+/// Requests of front ends waiting for the core.
+pub const REQUEST_QUEUE: usize = 256;
+/// Requests that wait for something to happen (a receipt, the relay), in all.
+pub const WAITING_REQUESTS: usize = 1_024;
+/// Events waiting for one slow reader; more become a gap.
+pub const EVENT_QUEUE: usize = 1_024;
+/// Event streams at once.
+pub const SUBSCRIBERS: usize = 64;
+/// Milliseconds a request waits at most when it says nothing.
+pub const DEFAULT_WAIT_MS: u64 = 30 * SECOND;
+/// Milliseconds a request may ask to wait at most.
+pub const LONGEST_WAIT_MS: u64 = 60 * MINUTE;
+/// Recipients of one send.
+pub const RECIPIENTS: usize = 64;
+
+// --- sending ------------------------------------------------------------------------------------------------
+
+/// Envelopes to one peer device that it has not acknowledged; at this many, texts wait (R19).
+pub const UNACKNOWLEDGED_MAX: u64 = 500;
+/// Envelopes beyond [`UNACKNOWLEDGED_MAX`] that only receipts and requests to send again may use, so that two devices that
+/// both stand at the limit can still release each other.
+pub const UNACKNOWLEDGED_RESERVE: u64 = 100;
+/// Envelopes received from a device and not acknowledged yet, after which an acknowledgement is sent for its own sake.
+pub const ACKNOWLEDGE_AFTER: u64 = 100;
+/// Pending contents of one account that are looked at in one go.
+pub const PENDING_AT_ONCE: u32 = 1_000;
+/// Milliseconds after which what the relay or the recipient never took is given up: 30 days (R44).
+pub const GIVE_UP_AFTER_MS: u64 = 30 * DAY;
+/// The first wait in milliseconds after the relay could not take an envelope or answer a lookup.
+pub const RETRY_MIN_MS: u64 = SECOND;
+/// The longest such wait.
+pub const RETRY_MAX_MS: u64 = 10 * MINUTE;
+/// Gossip rides in the first message of a session and in each one whose counter this divides (R29).
+pub const GOSSIP_EVERY: u64 = 20;
+
+// --- receiving ----------------------------------------------------------------------------------------------
+
+/// Milliseconds by which an acknowledgement to the relay is delayed, to take others along.
+pub const MAILBOX_ACK_DELAY_MS: u64 = 50;
+/// Envelopes after which the acknowledgement is not delayed any more.
+pub const MAILBOX_ACK_AT_ONCE: u64 = 48;
+/// Milliseconds between two healings of sessions with the same peer device.
+pub const HEAL_EVERY_MS: u64 = 10 * MINUTE;
+/// Longest run of counters that one message may leave out: more than sender and store can ever fill are not counted one
+/// by one.
+pub const GAP_MAX: u64 = 100_000;
+/// Message requests of one stranger that are stored (R43).
+pub const REQUESTS_PER_STRANGER: u64 = 3;
+/// Lookups of accounts that only envelopes named, at once.
+pub const STRANGER_LOOKUPS: u32 = 20;
+/// Milliseconds after which one more such lookup is allowed.
+pub const STRANGER_LOOKUP_EVERY_MS: u64 = MINUTE;
+/// Lookups that wait, in all; further ones are made when something asks for them again.
+pub const LOOKUPS_WAITING: usize = 1_000;
+/// Versions of one account's device list that are followed in one go.
+pub const CHAIN_MAX: usize = 4_096;
+/// Milliseconds between two lookups of the same account for the sake of an envelope.
+pub const RELOOK_EVERY_MS: u64 = MINUTE;
+/// Most random delay of a receipt in milliseconds (R45).
+pub const RECEIPT_DELAY_MS: u64 = 2 * SECOND;
+/// Receipts collected in one go.
+pub const RECEIPTS_AT_ONCE: u32 = 500;
+
+// --- prekeys ------------------------------------------------------------------------------------------------
+
+/// Signed and last-resort prekeys are replaced after this many milliseconds: 7 days (R36).
+pub const ROTATE_AFTER_MS: u64 = 7 * DAY;
+/// Milliseconds between two refills of one-time prekeys.
+pub const REFILL_EVERY_MS: u64 = MINUTE;
+/// Milliseconds between two rounds of clearing away what is too old.
+pub const UPKEEP_EVERY_MS: u64 = 60 * MINUTE;

@@ -23,6 +23,6 @@ mod wire;
 pub use backoff::Backoff;
 pub use dialogue::Dialogue;
 pub use error::{NetError, refused};
-pub use link::{Dial, LinkCommand, LinkEvent, QuicDial, run};
+pub use link::{AnyWire, Dial, LinkCommand, LinkEvent, QuicDial, run};
 pub use quic::dial;
 pub use wire::{FrameReader, FrameWriter, Wire};

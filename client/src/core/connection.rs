@@ -1,0 +1,348 @@
+//! The connection to the relay as the machine sees it: authentication, requests in flight, and how it ends.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_bytes::ByteArray;
+use subrosa_crypto::verify::{auth::AuthTranscript, device_list::SignedDeviceList, prekey::PrekeyKind};
+use subrosa_protocol::{
+    DeviceId, ErrorCode, SafeText, Username,
+    frames::{
+        Authenticate, Authenticated, CloseReason, ErrorFrame, FromRelay, PreAuthRequest, PrekeyCounts, Push,
+        Reauthenticate, Request, Response,
+    },
+};
+
+use super::{Core, Effect, Fault, Turn};
+use crate::{
+    api::{ApiError, ConnectionState, EventBody, Kind},
+    limits::REQUEST_TIMEOUT_MS,
+    net::refused,
+    store::Progress,
+};
+
+/// What a request in flight was for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Authenticate,
+    Reauthenticate,
+    Lists { account: Username, chain: Vec<SignedDeviceList>, whole: bool },
+    Claim { account: Username },
+    Upload { published: Vec<(PrekeyKind, Vec<u32>)> },
+    Publish(super::devices::Publishing),
+    Send { account: Username, device: DeviceId, rows: Vec<i64> },
+    Fetch,
+    Ack,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Down,
+    Authenticating,
+    Up,
+    /// The connection was given up; frames that still come are of no interest.
+    Dropping,
+    Blocked,
+}
+
+/// The connection.
+pub(super) struct Link {
+    phase: Phase,
+    pub(super) shown: ConnectionState,
+    pub(super) round_trip_ms: u32,
+    pub(super) prekeys: Option<PrekeyCounts>,
+    /// Devices to which envelopes are in flight.
+    pub(super) sending: HashSet<(Username, DeviceId)>,
+    /// When an envelope that was put off may be sent again.
+    pub(super) outbox_at: Option<u64>,
+    /// Connections that failed since the last one that worked.
+    pub(super) failures: u32,
+    exporter: [u8; 32],
+    next_id: u32,
+    asked: HashMap<u32, (Asked, u64)>,
+}
+
+impl Link {
+    pub(super) fn new(refusal: Option<ApiError>) -> Self {
+        let (phase, shown) = match refusal {
+            Some(error) => (Phase::Blocked, ConnectionState::Blocked { error }),
+            None => (Phase::Down, ConnectionState::Connecting {}),
+        };
+        Self {
+            phase,
+            shown,
+            round_trip_ms: 0,
+            prekeys: None,
+            sending: HashSet::new(),
+            outbox_at: None,
+            failures: 0,
+            exporter: [0; 32],
+            next_id: 0,
+            asked: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    /// How the connection is, for people.
+    pub(super) fn state(&self) -> ConnectionState {
+        match &self.shown {
+            ConnectionState::Up { transport, .. } => {
+                ConnectionState::Up { transport: transport.clone(), rtt_ms: self.round_trip_ms }
+            }
+            other => other.clone(),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.asked.values().map(|(_, deadline)| *deadline).min()
+    }
+}
+
+impl Core {
+    /// Sends a request to the relay.
+    pub(super) fn ask(&mut self, turn: &mut Turn<'_>, asked: Asked, request: &Request) -> Result<(), Fault> {
+        let id = self.remember(turn, asked);
+        let frame = request.to_raw(id).map_err(|_| Fault::Internal("frame"))?;
+        turn.out.push(Effect::Send(frame));
+        Ok(())
+    }
+
+    fn remember(&mut self, turn: &Turn<'_>, asked: Asked) -> u32 {
+        self.link.next_id = self.link.next_id.wrapping_add(1).max(1);
+        let deadline = turn.now.saturating_add(REQUEST_TIMEOUT_MS);
+        self.link.asked.insert(self.link.next_id, (asked, deadline));
+        self.link.next_id
+    }
+
+    pub(super) fn on_connecting(&mut self) {
+        if self.link.phase == Phase::Blocked {
+            self.link.phase = Phase::Down;
+        }
+        self.link.shown = ConnectionState::Connecting {};
+    }
+
+    pub(super) fn on_up(
+        &mut self,
+        turn: &mut Turn<'_>,
+        exporter: [u8; 32],
+        nonce: [u8; 32],
+        round_trip_ms: u32,
+    ) -> Result<(), Fault> {
+        self.forget_connection();
+        let Ok(secrets) = self.me.secrets() else {
+            turn.out.push(Effect::Block);
+            return Ok(());
+        };
+        self.link.phase = Phase::Authenticating;
+        self.link.exporter = exporter;
+        self.link.round_trip_ms = round_trip_ms;
+        let transcript =
+            AuthTranscript { exporter, nonce, account: self.me.account.as_str(), device_id: self.me.device.get() };
+        let signature = ByteArray::new(secrets.sign_auth(&transcript));
+        let request = PreAuthRequest::Authenticate(Authenticate {
+            account: self.me.account.clone(),
+            device: self.me.device,
+            signature,
+        });
+        let id = self.remember(turn, Asked::Authenticate);
+        let frame = request.to_raw(id).map_err(|_| Fault::Internal("frame"))?;
+        turn.out.push(Effect::Send(frame));
+        Ok(())
+    }
+
+    pub(super) fn on_frame(&mut self, turn: &mut Turn<'_>, frame: FromRelay) -> Result<(), Fault> {
+        if !matches!(self.link.phase, Phase::Authenticating | Phase::Up) {
+            return Ok(());
+        }
+        match frame {
+            FromRelay::Response(id, response) => match self.link.asked.remove(&id) {
+                Some((asked, _)) => self.on_response(turn, asked, response),
+                None => Ok(()),
+            },
+            FromRelay::Push(push) => self.on_push(turn, push),
+            FromRelay::Skipped(_) => Ok(()),
+        }
+    }
+
+    fn on_response(&mut self, turn: &mut Turn<'_>, asked: Asked, response: Response) -> Result<(), Fault> {
+        match asked {
+            Asked::Authenticate => match response {
+                Response::Authenticated(state) => self.on_authenticated(turn, &state),
+                Response::Error(frame) => {
+                    self.on_not_authenticated(turn, &frame);
+                    Ok(())
+                }
+                _ => Err(Fault::Internal("answer to a proof")),
+            },
+            Asked::Reauthenticate => match response {
+                Response::Done(_) => Ok(()),
+                _ => {
+                    self.drop_connection(turn);
+                    Ok(())
+                }
+            },
+            Asked::Lists { account, chain, whole } => self.on_lists(turn, account, chain, whole, response),
+            Asked::Claim { account } => self.on_bundles(turn, &account, response),
+            Asked::Upload { published } => self.on_uploaded(turn, &published, response),
+            Asked::Publish(publishing) => self.on_published(turn, publishing, response),
+            Asked::Send { account, device, rows } => self.on_sent(turn, account, device, &rows, response),
+            Asked::Fetch => self.on_page(turn, response),
+            Asked::Ack => {
+                self.on_acked(turn, &response);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_push(&mut self, turn: &mut Turn<'_>, push: Push) -> Result<(), Fault> {
+        match push {
+            Push::Deliver(envelope) => self.on_deliver(turn, envelope),
+            Push::SyncHint(_) => {
+                self.mailbox.hint();
+                Ok(())
+            }
+            Push::PrekeysLow(counts) => {
+                self.link.prekeys = Some(counts);
+                Ok(())
+            }
+            Push::ReauthChallenge(challenge) => {
+                let transcript = AuthTranscript {
+                    exporter: self.link.exporter,
+                    nonce: challenge.nonce.into_array(),
+                    account: self.me.account.as_str(),
+                    device_id: self.me.device.get(),
+                };
+                let signature = ByteArray::new(self.me.secrets()?.sign_auth(&transcript));
+                self.ask(turn, Asked::Reauthenticate, &Request::Reauthenticate(Reauthenticate { signature }))
+            }
+            Push::DeviceListChanged(_) => {
+                self.lookups.want([self.me.account.clone()].into(), [].into());
+                Ok(())
+            }
+            Push::Closing(closing) => {
+                self.on_closing(turn, closing.reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_authenticated(&mut self, turn: &mut Turn<'_>, state: &Authenticated) -> Result<(), Fault> {
+        let (generation, own_version) = self.store.read(|tx| {
+            let own = tx.device_list(&self.me.account)?.map_or(0, |known| known.list.version);
+            Ok::<_, Fault>((tx.generation()?, own))
+        })?;
+        if state.generation > generation {
+            return self.quarantine(turn);
+        }
+        self.link.phase = Phase::Up;
+        self.link.failures = 0;
+        self.link.prekeys = Some(state.prekeys);
+        self.link.shown = ConnectionState::Up { transport: "quic".into(), rtt_ms: self.link.round_trip_ms };
+        self.tell(turn, EventBody::ConnectionUp { connection: self.link.state() });
+        self.transact(turn, |w| Ok(w.tx.retry_outbox_now()?))?;
+        if state.list_version > own_version {
+            self.lookups.want([self.me.account.clone()].into(), [].into());
+        }
+        self.mailbox.on_up(state.next_seq);
+        self.lookups.on_up();
+        self.claims.on_up();
+        self.dirty.outbox = true;
+        self.dirty.pending = true;
+        Ok(())
+    }
+
+    /// R23: the relay has seen a newer state of this device than this one.
+    fn quarantine(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.transact(turn, |w| Ok(w.tx.set_progress(&Progress::Quarantined)?))?;
+        self.me.retired = Some(super::me::Retired::Quarantined);
+        if let Some(error) = self.me.refusal() {
+            self.block(turn, error);
+        }
+        Ok(())
+    }
+
+    fn on_not_authenticated(&mut self, turn: &mut Turn<'_>, frame: &ErrorFrame) {
+        match frame.code {
+            ErrorCode::AuthenticationFailed | ErrorCode::LoginRequired | ErrorCode::UnsupportedVersion => {
+                self.block(turn, refused(frame));
+            }
+            _ => self.drop_connection(turn),
+        }
+    }
+
+    fn on_closing(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
+        match reason {
+            CloseReason::Revoked if self.waits.logging_out.is_some() => self.finish_logout(turn),
+            CloseReason::Revoked => self.block(turn, removed()),
+            CloseReason::Replaced => {
+                let error = ApiError::new(Kind::NotReady, "this device is connected from somewhere else")
+                    .hint("a copy of this profile may be in use; /reconnect takes over");
+                self.block(turn, error);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing is sent or received before a person acts.
+    pub(super) fn block(&mut self, turn: &mut Turn<'_>, error: ApiError) {
+        turn.out.push(Effect::Block);
+        self.on_blocked(turn, error);
+    }
+
+    pub(super) fn on_blocked(&mut self, turn: &mut Turn<'_>, error: ApiError) {
+        self.forget_connection();
+        self.link.phase = Phase::Blocked;
+        self.link.shown = ConnectionState::Blocked { error: error.clone() };
+        self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
+        self.waits.fail_relay(turn, &error);
+    }
+
+    /// Something went wrong with this connection: a new one may do better.
+    pub(super) fn drop_connection(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.link.phase, Phase::Authenticating | Phase::Up) {
+            self.link.phase = Phase::Dropping;
+            turn.out.push(Effect::Drop);
+        }
+    }
+
+    pub(super) fn on_down(&mut self, turn: &mut Turn<'_>, reason: &str, retry_in_ms: u64) {
+        if self.link.phase == Phase::Blocked {
+            return;
+        }
+        self.forget_connection();
+        self.link.phase = Phase::Down;
+        self.link.failures = self.link.failures.saturating_add(1);
+        self.link.shown = ConnectionState::Down { reason: SafeText::single_line(reason), retry_in_ms };
+        self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
+        if self.link.failures > 1 {
+            let error = ApiError::new(Kind::Unreachable, reason).hint("it is tried again by itself");
+            self.waits.fail_relay(turn, &error);
+        }
+    }
+
+    /// Requests in flight will not be answered any more.
+    fn forget_connection(&mut self) {
+        self.link.asked.clear();
+        self.link.sending.clear();
+        self.mailbox.on_down();
+        self.lookups.on_down();
+        self.claims.on_down();
+        self.upkeep.on_down();
+    }
+
+    /// An unanswered request means that the connection is dead.
+    pub(super) fn expire_requests(&mut self, turn: &mut Turn<'_>) {
+        if self.link.next_deadline().is_some_and(|deadline| deadline <= turn.now) {
+            self.link.asked.clear();
+            self.drop_connection(turn);
+        }
+    }
+}
+
+/// Another device of the account removed this one.
+pub(super) fn removed() -> ApiError {
+    ApiError::new(Kind::NotReady, "this device was removed from its account")
+        .hint("log in as a new device: rosa login --profile NAME; the messages stored here stay readable")
+}

@@ -1,0 +1,114 @@
+//! Who may write to whom: a stranger's first message is a request, and only an answer opens the conversation (R43).
+
+use subrosa_protocol::{
+    Payload, Username,
+    content::{Content, ReceiptKind, RequestAccepted},
+};
+
+use super::{Fault, receipts, trust, work::Work};
+use crate::{
+    api::{ApiError, ContactState, Direction, EventBody, Kind, MessageKind},
+    store::{HeldFor, NewPending},
+};
+
+pub(super) fn no_such_contact(account: &Username) -> ApiError {
+    ApiError::new(Kind::NotFound, format!("{account} is not a contact"))
+        .hint(format!("add them first: /add {account}"))
+}
+
+fn state(w: &Work<'_>, account: &Username) -> Result<Option<ContactState>, Fault> {
+    Ok(w.tx.peer(account)?.and_then(|peer| peer.contact))
+}
+
+pub(super) fn is_contact(w: &Work<'_>, account: &Username) -> Result<bool, Fault> {
+    Ok(state(w, account)?.is_some())
+}
+
+pub(super) fn is_accepted(w: &Work<'_>, account: &Username) -> Result<bool, Fault> {
+    Ok(state(w, account)? == Some(ContactState::Accepted))
+}
+
+pub(super) fn set_state(w: &Work<'_>, account: &Username, to: ContactState) -> Result<(), Fault> {
+    let mut peer = w.peer(account)?;
+    peer.contact = Some(to);
+    peer.request_used |= to == ContactState::RequestSent;
+    w.tx.put_peer(&peer)?;
+    Ok(w.tx.open_chat(account)?)
+}
+
+/// Both may write from now on: what waited for it goes out, what was received is acknowledged.
+pub(super) fn become_accepted(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    set_state(w, account, ContactState::Accepted)?;
+    w.emit(EventBody::ContactAdded { name: account.to_string() })?;
+    for line in w.tx.history(account, None, None, 100)?.messages {
+        let from_them = line.direction == Direction::In && matches!(line.kind, MessageKind::Text { .. });
+        if let (true, Ok(id)) = (from_them, line.id.parse()) {
+            receipts::note(w, account, id, ReceiptKind::Delivered)?;
+        }
+    }
+    trust::release(w, account, HeldFor::Request)
+}
+
+/// A text of this account came.
+pub(super) fn wrote(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    match state(w, account)? {
+        None => {
+            set_state(w, account, ContactState::RequestReceived)?;
+            w.emit(EventBody::ContactRequested { name: account.to_string() })
+        }
+        Some(ContactState::Added | ContactState::RequestSent) => become_accepted(w, account),
+        Some(ContactState::RequestReceived | ContactState::Accepted) => Ok(()),
+    }
+}
+
+/// The other side accepted our request.
+pub(super) fn accepted_by(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    match state(w, account)? {
+        Some(ContactState::RequestSent) => become_accepted(w, account),
+        _ => Ok(()),
+    }
+}
+
+/// Another device of this account wrote to them.
+pub(super) fn wrote_elsewhere(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    match state(w, account)? {
+        None | Some(ContactState::Added) => set_state(w, account, ContactState::RequestSent),
+        Some(ContactState::RequestReceived) => become_accepted(w, account),
+        Some(ContactState::RequestSent | ContactState::Accepted) => Ok(()),
+    }
+}
+
+/// Another device of this account accepted their request.
+pub(super) fn accepted_elsewhere(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    match state(w, account)? {
+        Some(ContactState::Accepted) => Ok(()),
+        _ => become_accepted(w, account),
+    }
+}
+
+/// `contact.accept`.
+pub(super) fn accept(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    match state(w, account)? {
+        Some(ContactState::Accepted) => return Ok(()),
+        Some(ContactState::RequestReceived) => {}
+        Some(ContactState::Added | ContactState::RequestSent) => {
+            return Err(ApiError::new(Kind::Refused, format!("{account} has sent no request")).into());
+        }
+        None => return Err(no_such_contact(account).into()),
+    }
+    become_accepted(w, account)?;
+    let payload = Payload { gossip: None, content: Content::RequestAccepted(RequestAccepted {}) };
+    let content = payload.encode().map_err(|_| Fault::Internal("payload"))?;
+    let message = w.random_message_id();
+    w.tx.push_pending(&NewPending {
+        account,
+        device: None,
+        content: &content,
+        chat: account,
+        message,
+        reason: HeldFor::DeviceList,
+        queued_at: w.now,
+    })?;
+    w.done.drains.insert(account.clone());
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! What a message that was read means.
+
+use subrosa_protocol::{
+    DeviceId, SafeText, Username,
+    content::{Content, Receipt, ReceiptKind, Text},
+    limits::REQUEST_TEXT_BYTES,
+};
+
+use super::{
+    Fault, contacts, heal,
+    receive::{Read, Sender},
+    receipts,
+    work::{Work, is_verified, message_event},
+};
+use crate::{
+    api::{ContactState, Direction, EventBody, Message, MessageKind, MessageState, time::Timestamp},
+    limits::REQUESTS_PER_STRANGER,
+    store::{Counter, NewMessage},
+};
+
+/// Whether a stranger says more than a request may (R43). Such a message is not even counted in its chain: should the
+/// stranger be accepted, it is found missing and asked for.
+pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Content) -> Result<bool, Fault> {
+    if w.is_me(&sender.account) {
+        return Ok(false);
+    }
+    let contact = w.tx.peer(&sender.account)?.and_then(|peer| peer.contact);
+    Ok(match (contact, content) {
+        (None, Content::Text(text)) => text.text.len() > REQUEST_TEXT_BYTES,
+        (Some(ContactState::RequestReceived), Content::Text(text)) => {
+            text.text.len() > REQUEST_TEXT_BYTES
+                || w.tx.texts_from(&sender.account, &sender.account)? >= REQUESTS_PER_STRANGER
+        }
+        (None | Some(ContactState::RequestReceived), _) => true,
+        _ => false,
+    })
+}
+
+/// Takes a content that was placed in its sender's chain.
+pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Content) -> Result<(), Fault> {
+    let mine = w.is_me(&sender.account);
+    match content {
+        Content::Text(text) if mine => own_text(w, sender, read, &text),
+        Content::Text(text) => text_of(w, sender, read, &text),
+        Content::Receipt(receipt) => receipted(w, sender, &receipt),
+        Content::ResendRequest(request) => heal::send_again(w, sender, &request),
+        Content::RequestAccepted(_) if mine => contacts::accepted_elsewhere(w, &read.chat),
+        Content::RequestAccepted(_) => contacts::accepted_by(w, &sender.account),
+        Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
+        Content::Unknown(_) => newer_version(w, sender, read),
+    }
+}
+
+/// A message of a kind, or in a form, that this version does not understand.
+pub(super) fn newer_version(w: &mut Work<'_>, sender: &Sender, read: &Read) -> Result<(), Fault> {
+    if contacts::is_contact(w, &read.chat)? {
+        let from = sender.account.clone();
+        let line = line(w, sender, read, from, MessageKind::NewerVersion {}, w.now)?;
+        w.tx.insert_message(&line)?;
+    }
+    Ok(())
+}
+
+fn text_of(w: &mut Work<'_>, sender: &Sender, read: &Read, text: &Text) -> Result<(), Fault> {
+    contacts::wrote(w, &sender.account)?;
+    let kind = MessageKind::Text { text: SafeText::multi_line(&text.text) };
+    let mut new = line(w, sender, read, sender.account.clone(), kind, text.sent_at)?;
+    new.reply_to = text.reply_to;
+    let Some(stored) = w.tx.insert_message(&new)? else {
+        return Ok(w.tx.count(Counter::DiscardedDuplicate)?);
+    };
+    w.emit(EventBody::MessageReceived { message: message_event(&stored) })?;
+    if contacts::is_accepted(w, &sender.account)? {
+        receipts::note(w, &sender.account, read.message, ReceiptKind::Delivered)?;
+    }
+    Ok(())
+}
+
+/// What another device of this account wrote.
+fn own_text(w: &mut Work<'_>, sender: &Sender, read: &Read, text: &Text) -> Result<(), Fault> {
+    if w.is_me(&read.chat) {
+        return Ok(w.tx.count(Counter::DiscardedMismatch)?);
+    }
+    contacts::wrote_elsewhere(w, &read.chat)?;
+    let kind = MessageKind::Text { text: SafeText::multi_line(&text.text) };
+    let mut new = line(w, sender, read, sender.account.clone(), kind, text.sent_at)?;
+    new.direction = Direction::Out;
+    new.state = MessageState::Accepted;
+    new.reply_to = text.reply_to;
+    match w.tx.insert_message(&new)? {
+        Some(stored) => w.emit(EventBody::MessageQueued { message: message_event(&stored) }),
+        None => Ok(w.tx.count(Counter::DiscardedDuplicate)?),
+    }
+}
+
+fn line(
+    w: &Work<'_>,
+    sender: &Sender,
+    read: &Read,
+    from: Username,
+    kind: MessageKind,
+    sent_at: u64,
+) -> Result<NewMessage, Fault> {
+    let verified = w.is_me(&sender.account) || w.tx.peer(&sender.account)?.as_ref().is_some_and(is_verified);
+    Ok(NewMessage {
+        id: read.message,
+        chat: read.chat.clone(),
+        direction: Direction::In,
+        from,
+        device: sender.device.get(),
+        kind,
+        reply_to: None,
+        sent_at: Timestamp(sent_at),
+        stored_at: Timestamp(w.now),
+        state: MessageState::Received,
+        reason: None,
+        verified,
+        key: None,
+    })
+}
+
+/// A peer device stored, or its person saw, what this account wrote.
+fn receipted(w: &mut Work<'_>, sender: &Sender, receipt: &Receipt) -> Result<(), Fault> {
+    acknowledged(w, &sender.account, sender.device, receipt.through)?;
+    let state = match receipt.kind {
+        ReceiptKind::Delivered => MessageState::Delivered,
+        ReceiptKind::Read => MessageState::Read,
+    };
+    for id in receipt.ids.iter() {
+        let known: Option<Message> = w.own_line(*id)?;
+        if known.is_some_and(|line| line.chat == sender.account.as_str()) {
+            w.advance_line(*id, state)?;
+        }
+    }
+    Ok(())
+}
+
+/// A peer device stored everything up to a counter: there may be room to send more (R19).
+fn acknowledged(w: &mut Work<'_>, account: &Username, device: DeviceId, through: u64) -> Result<(), Fault> {
+    let before = w.tx.outgoing_chain(account, device)?.acked;
+    let after = w.tx.acknowledge_outgoing(account, device, through)?;
+    if after.acked > before && w.tx.has_pending(account, Some(device))? {
+        w.done.drains.insert(account.clone());
+    }
+    Ok(())
+}

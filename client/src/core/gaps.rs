@@ -1,0 +1,90 @@
+//! A sender's chain: counters without gaps, each message naming the one before. What is missing is shown, asked for, and
+//! taken back when it comes late.
+
+use subrosa_protocol::{
+    Payload,
+    content::{Content, ResendRequest},
+    limits::RECEIPT_IDS,
+};
+
+use super::{
+    Fault, contacts,
+    receive::{Read, Sender},
+    work::Work,
+};
+use crate::{
+    api::{EventBody, MessageKind},
+    limits::GAP_MAX,
+    store::{Counter, HeldFor, Incoming, NewPending, Placed},
+};
+
+/// Places a message in its sender's chain. Whether it is one that was not there before; `false` for a message that is
+/// dropped and counted.
+pub(super) fn place(w: &mut Work<'_>, sender: &Sender, read: &Read) -> Result<bool, Fault> {
+    let before = w.tx.incoming_chain(&sender.account, sender.device)?;
+    let follows = read.counter != before.highest.saturating_add(1) || read.prev_hash == before.last_hash;
+    if !follows || read.counter > before.highest.saturating_add(GAP_MAX) {
+        w.tx.count(Counter::DiscardedMismatch)?;
+        return Ok(false);
+    }
+    let Incoming { placed, missing } =
+        w.tx.record_incoming(&sender.account, sender.device, read.counter, &read.hash)?;
+    match placed {
+        Placed::Next => Ok(true),
+        Placed::Old => {
+            w.tx.count(Counter::DiscardedDuplicate)?;
+            Ok(false)
+        }
+        Placed::Ahead { from, to } => {
+            tell(w, sender, missing)?;
+            ask_again(w, sender, from, to)?;
+            Ok(true)
+        }
+        Placed::Late => {
+            tell(w, sender, missing)?;
+            Ok(true)
+        }
+    }
+}
+
+/// The line in the chat, and the event. One line counts up and down until nothing is missing any more.
+fn tell(w: &mut Work<'_>, sender: &Sender, missing: u64) -> Result<(), Fault> {
+    if !w.is_me(&sender.account) && contacts::is_contact(w, &sender.account)? {
+        let notice = w.tx.incoming_chain(&sender.account, sender.device)?.notice;
+        let updated = match notice {
+            Some(order) => w.tx.set_notice_count(order, missing)?,
+            None => false,
+        };
+        let standing = if updated {
+            notice
+        } else {
+            w.notice(&sender.account, sender.device.get(), MessageKind::Missing { count: missing })?
+        };
+        w.tx.set_missing_notice(&sender.account, sender.device, standing.filter(|_| missing > 0))?;
+    }
+    let (chat, from) = (sender.account.to_string(), sender.account.to_string());
+    w.emit(EventBody::MessageMissing { chat, from, device: sender.device.get(), count: missing })
+}
+
+/// Asks a device to send again what is missing of it, if it is one that may make us send anything.
+pub(super) fn ask_again(w: &mut Work<'_>, sender: &Sender, from: u64, to: u64) -> Result<(), Fault> {
+    if !w.is_me(&sender.account) && !contacts::is_accepted(w, &sender.account)? {
+        return Ok(());
+    }
+    let to = to.min(from.saturating_add(RECEIPT_IDS as u64 - 1));
+    let payload = Payload { gossip: None, content: Content::ResendRequest(ResendRequest { from, to }) };
+    let content = payload.encode().map_err(|_| Fault::Internal("payload"))?;
+    let message = w.random_message_id();
+    w.tx.push_pending(&NewPending {
+        account: &sender.account,
+        device: Some(sender.device),
+        content: &content,
+        chat: &sender.account,
+        message,
+        reason: HeldFor::Session,
+        queued_at: w.now,
+    })?;
+    w.done.pending = true;
+    w.done.drains.insert(sender.account.clone());
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! Fetching device lists: who is looked up, how often, and what waits for the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use subrosa_crypto::verify::device_list::{DeviceList, SignedDeviceList};
+use subrosa_protocol::{
+    ErrorCode, Username,
+    frames::{DeviceListFetch, DeviceLists, ErrorFrame, Request, Response},
+};
+
+use super::{Asked, Core, Fault, Turn, lists, lists::Followed, receive, retry_after};
+use crate::{
+    api::{ApiError, Kind, Trust},
+    limits::{CHAIN_MAX, LOOKUPS_WAITING, RETRY_MAX_MS, STRANGER_LOOKUP_EVERY_MS, STRANGER_LOOKUPS},
+    net::refused,
+    store::HeldFor,
+};
+
+/// Lookups wanted and under way.
+#[derive(Default)]
+pub(super) struct Lookups {
+    /// And whether from the first version on.
+    wanted: BTreeMap<Username, bool>,
+    /// And whether envelopes wait for the answer.
+    under_way: BTreeMap<Username, bool>,
+    /// Accounts whose deferred envelopes are the reason.
+    for_envelopes: BTreeSet<Username>,
+    /// Not before a time, after so many failures.
+    put_off: BTreeMap<Username, (u64, u32)>,
+    /// The relay answers no lookups before this time.
+    limited_until: u64,
+    /// Lookups of strangers that were made, and when counting began anew.
+    strangers: (u32, u64),
+    /// When deferred envelopes are to be looked at again.
+    deferred_at: Option<u64>,
+}
+
+impl Lookups {
+    pub(super) fn want(&mut self, lists: BTreeSet<Username>, chains: BTreeSet<Username>) {
+        let lists = lists.into_iter().map(|account| (account, false));
+        for (account, whole) in lists.chain(chains.into_iter().map(|account| (account, true))) {
+            if self.wanted.len() < LOOKUPS_WAITING || self.wanted.contains_key(&account) {
+                *self.wanted.entry(account).or_default() |= whole;
+            }
+        }
+    }
+
+    pub(super) fn on_up(&mut self) {
+        self.put_off.clear();
+        self.limited_until = 0;
+        self.deferred_at = Some(0);
+    }
+
+    pub(super) fn on_down(&mut self) {
+        for account in std::mem::take(&mut self.under_way).into_keys() {
+            self.wanted.entry(account).or_default();
+        }
+    }
+
+    /// Whether messages that came are being looked up.
+    pub(super) fn busy_for_envelopes(&self) -> bool {
+        let waits = |account: &Username| !self.put_off.contains_key(account) && self.limited_until == 0;
+        self.under_way.values().any(|for_envelopes| *for_envelopes)
+            || self.for_envelopes.iter().any(|account| self.wanted.contains_key(account) && waits(account))
+    }
+
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        let ready = |account: &Username| {
+            self.put_off.get(account).map_or(0, |(at, _)| *at).max(self.limited_until)
+        };
+        let idle = self.wanted.keys().filter(|account| !self.under_way.contains_key(*account));
+        idle.map(ready).filter(|at| *at > 0).chain(self.deferred_at).min()
+    }
+
+    /// A lookup that only an envelope's claim asks for costs the relay's patience: some at once, then one a minute.
+    fn may_look_up_stranger(&mut self, now: u64) -> bool {
+        let (used, since) = self.strangers;
+        let regained = u32::try_from(now.saturating_sub(since) / STRANGER_LOOKUP_EVERY_MS).unwrap_or(u32::MAX);
+        if regained > 0 {
+            self.strangers = (used.saturating_sub(regained), now);
+        }
+        if self.strangers.0 >= STRANGER_LOOKUPS {
+            return false;
+        }
+        self.strangers.0 += 1;
+        true
+    }
+}
+
+impl Core {
+    /// Looks at what waits for lists and sessions.
+    pub(super) fn pump_pending(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if std::mem::take(&mut self.dirty.pending) {
+            let targets = self.store.read(|tx| tx.pending_targets())?;
+            for (account, device, reason) in targets {
+                match (device, reason) {
+                    (Some(_), HeldFor::Session) => self.claims.need(account),
+                    (None, HeldFor::DeviceList | HeldFor::Session) => self.lookups.want([account].into(), [].into()),
+                    _ => {}
+                }
+            }
+            self.lookups.deferred_at = Some(0);
+        }
+        if self.lookups.deferred_at.is_some_and(|at| at <= turn.now) {
+            self.look_at_deferred(turn)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_deferred(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        self.lookups.deferred_at = None;
+        for (account, at) in self.store.read(|tx| tx.deferred_accounts())? {
+            if self.lookups.under_way.contains_key(&account) || self.lookups.for_envelopes.contains(&account) {
+                continue;
+            }
+            let at = if at > turn.now { at } else { self.look_up_sender(turn, account)? };
+            if at > turn.now {
+                self.lookups.deferred_at = Some(self.lookups.deferred_at.map_or(at, |earlier| earlier.min(at)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up who claims to have sent envelopes; or says when to try again.
+    fn look_up_sender(&mut self, turn: &mut Turn<'_>, account: Username) -> Result<u64, Fault> {
+        let peer = self.store.read(|tx| tx.peer(&account))?;
+        let waits_for_person = peer.as_ref().is_some_and(|peer| peer.trust == Trust::Changed);
+        let known = account == self.me.account || peer.is_some_and(|peer| peer.contact.is_some());
+        if waits_for_person || !known && !self.lookups.may_look_up_stranger(turn.now) {
+            let wait = if waits_for_person { RETRY_MAX_MS } else { STRANGER_LOOKUP_EVERY_MS };
+            let at = turn.now.saturating_add(wait);
+            self.transact(turn, |w| Ok(w.tx.retry_deferred(&account, at)?))?;
+            return Ok(at);
+        }
+        self.lookups.for_envelopes.insert(account.clone());
+        self.lookups.want([account].into(), [].into());
+        Ok(0)
+    }
+
+    pub(super) fn pump_lookups(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if self.lookups.limited_until > turn.now {
+            return Ok(());
+        }
+        self.lookups.limited_until = 0;
+        let ready = |lookups: &Lookups, account: &Username| {
+            !lookups.under_way.contains_key(account)
+                && lookups.put_off.get(account).is_none_or(|(at, _)| *at <= turn.now)
+        };
+        let wanted: Vec<_> =
+            self.lookups.wanted.keys().filter(|account| ready(&self.lookups, account)).cloned().collect();
+        for account in wanted {
+            let whole = self.lookups.wanted.remove(&account).unwrap_or(false);
+            self.look_up(turn, account, whole)?;
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, turn: &mut Turn<'_>, account: Username, whole: bool) -> Result<(), Fault> {
+        let known = self.transact(turn, |w| Ok(w.list(&account)?.map(|known| known.list.version)))?;
+        let whole = whole || known.is_none();
+        let since = known.filter(|_| !whole).unwrap_or(0);
+        let for_envelopes = self.lookups.for_envelopes.remove(&account);
+        self.lookups.under_way.insert(account.clone(), for_envelopes);
+        let fetch = DeviceListFetch { account: account.clone(), since };
+        let asked = Asked::Lists { account, chain: Vec::new(), whole };
+        self.ask(turn, asked, &Request::DeviceListFetch(fetch))
+    }
+
+    pub(super) fn on_lists(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: Username,
+        chain: Vec<SignedDeviceList>,
+        whole: bool,
+        response: Response,
+    ) -> Result<(), Fault> {
+        match response {
+            Response::DeviceLists(page) => self.on_list_page(turn, account, chain, whole, page),
+            Response::Error(frame) => self.on_lookup_refused(turn, &account, whole, &frame),
+            _ => Err(Fault::Internal("answer to a lookup")),
+        }
+    }
+
+    fn on_list_page(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: Username,
+        mut chain: Vec<SignedDeviceList>,
+        whole: bool,
+        page: DeviceLists,
+    ) -> Result<(), Fault> {
+        let DeviceLists { lists: page_lists, more, display_name } = page;
+        let page_lists = page_lists.into_inner().into_iter();
+        chain.extend(page_lists.map(|list| SignedDeviceList {
+            bytes: list.bytes.into_inner(),
+            signature: list.signature.into_array(),
+        }));
+        let newest = chain.last().and_then(|signed| DeviceList::parse(&signed.bytes).ok());
+        if let (true, Some(newest), true) = (more, newest, chain.len() < CHAIN_MAX) {
+            let fetch = DeviceListFetch { account: account.clone(), since: newest.version };
+            return self.ask(turn, Asked::Lists { account, chain, whole }, &Request::DeviceListFetch(fetch));
+        }
+        self.lookups.under_way.remove(&account);
+        let followed = self.transact(turn, |w| {
+            let followed = lists::follow(w, &account, &chain, whole, &display_name)?;
+            if followed == Followed::Done {
+                receive::take_deferred(w, &account)?;
+            }
+            Ok(followed)
+        })?;
+        match followed {
+            Followed::Done => {
+                self.lookups.put_off.remove(&account);
+                self.dirty.outbox = true;
+                self.looked_up(turn, &account)
+            }
+            Followed::Contradiction => {
+                self.lookups.want([].into(), [account].into());
+                Ok(())
+            }
+            Followed::Invalid => {
+                tracing::warn!("the relay returned device lists that are not valid");
+                let error = ApiError::new(Kind::Refused, format!("the relay's device list of {account} is not valid"));
+                self.put_off(turn, &account, whole, None, &error)
+            }
+            Followed::OwnContradiction => {
+                let error = ApiError::new(
+                    Kind::Identity,
+                    "the relay shows other devices of this account than this device signed or knows",
+                )
+                .hint("the relay, or somebody with your recovery words, interferes; nothing is sent");
+                self.block(turn, error);
+                Ok(())
+            }
+        }
+    }
+
+    fn looked_up(&mut self, turn: &mut Turn<'_>, account: &Username) -> Result<(), Fault> {
+        if *account == self.me.account {
+            let own = self.store.read(|tx| tx.device_list(account))?;
+            if own.is_some_and(|own| own.list.device(self.me.device.get()).is_none()) {
+                self.block(turn, super::connection::removed());
+            }
+            return Ok(());
+        }
+        self.waits.looked_up(account, Ok(()));
+        Ok(())
+    }
+
+    fn on_lookup_refused(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &Username,
+        whole: bool,
+        frame: &ErrorFrame,
+    ) -> Result<(), Fault> {
+        self.lookups.under_way.remove(account);
+        let error = refused(frame);
+        match frame.code {
+            ErrorCode::NotFound => {
+                let error = ApiError::new(Kind::NotFound, format!("there is no account {account} on this relay"))
+                    .hint("check the name");
+                self.transact(turn, |w| lists::not_found(w, account, &error))?;
+                self.waits.looked_up(account, Err(error));
+                Ok(())
+            }
+            ErrorCode::RateLimited => {
+                self.lookups.limited_until = turn.now.saturating_add(retry_after(frame.retry_after_ms, 6));
+                self.put_off(turn, account, whole, frame.retry_after_ms, &error)
+            }
+            _ => self.put_off(turn, account, whole, frame.retry_after_ms, &error),
+        }
+    }
+
+    /// Tries again later; who waits for it at a screen is told now.
+    fn put_off(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &Username,
+        whole: bool,
+        said: Option<u64>,
+        error: &ApiError,
+    ) -> Result<(), Fault> {
+        let attempts = self.lookups.put_off.get(account).map_or(0, |(_, attempts)| *attempts);
+        let at = turn.now.saturating_add(retry_after(said, attempts));
+        self.lookups.put_off.insert(account.clone(), (at, attempts.saturating_add(1)));
+        self.lookups.want(
+            if whole { [].into() } else { [account.clone()].into() },
+            if whole { [account.clone()].into() } else { [].into() },
+        );
+        self.transact(turn, |w| Ok(w.tx.retry_deferred(account, at)?))?;
+        self.waits.looked_up(account, Err(error.clone()));
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! This device's prekeys on the relay: refilled, rotated, and uploaded only once their secrets are stored (R21, R36).
+
+use serde_bytes::ByteArray;
+use subrosa_crypto::{
+    prekeys::generate_prekey,
+    verify::prekey::{Prekey, PrekeyKind},
+};
+use subrosa_protocol::{
+    BoundedVec,
+    frames::{PrekeyCounts, PrekeyUpload, Request, Response},
+    limits::{ONE_TIME_PREKEYS, PREKEY_EC_BYTES, PREKEY_KEM_BYTES, PREKEYS_LOW, UPLOAD_KEM_PER_FRAME},
+};
+
+use super::{Asked, Core, Fault, Turn, work::Work};
+use crate::limits::{REFILL_EVERY_MS, ROTATE_AFTER_MS};
+
+/// What the next upload holds.
+struct Upload {
+    request: PrekeyUpload,
+    ids: Vec<(PrekeyKind, Vec<u32>)>,
+}
+
+impl Core {
+    pub(super) fn pump_prekeys(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let Some(counts) = self.link.prekeys else { return Ok(()) };
+        if self.upkeep.uploading || self.upkeep.prekeys_at > turn.now {
+            return Ok(());
+        }
+        let upload = self.transact(turn, |w| {
+            refill(w, counts)?;
+            next_upload(w)
+        })?;
+        match upload {
+            Some(Upload { request, ids }) => {
+                self.upkeep.uploading = true;
+                self.ask(turn, Asked::Upload { published: ids }, &Request::PrekeyUpload(request))
+            }
+            None => {
+                self.upkeep.prekeys_at = turn.now.saturating_add(REFILL_EVERY_MS);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn on_uploaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        published: &[(PrekeyKind, Vec<u32>)],
+        response: Response,
+    ) -> Result<(), Fault> {
+        self.upkeep.uploading = false;
+        match response {
+            Response::PrekeyCounts(counts) => {
+                self.link.prekeys = Some(counts);
+                let more = self.transact(turn, |w| {
+                    for (kind, ids) in published {
+                        w.tx.prekeys_published(*kind, ids)?;
+                    }
+                    Ok(next_upload(w)?.is_some())
+                })?;
+                // Whatever the relay counts, there is no more than one refill a minute.
+                let wait = if more { 0 } else { REFILL_EVERY_MS };
+                self.upkeep.prekeys_at = turn.now.saturating_add(wait);
+                Ok(())
+            }
+            _ => {
+                tracing::warn!("the relay did not take prekeys");
+                self.upkeep.prekeys_at = turn.now.saturating_add(REFILL_EVERY_MS);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Makes what is missing or too old. Kinds of which something still waits to be uploaded are left alone.
+fn refill(w: &mut Work<'_>, counts: PrekeyCounts) -> Result<(), Fault> {
+    for kind in [PrekeyKind::SignedEc, PrekeyKind::LastResortKem] {
+        let made = w.tx.newest_prekey(kind)?.map(|(_, made)| made);
+        if made.is_none_or(|made| w.now >= made.saturating_add(ROTATE_AFTER_MS)) {
+            make(w, kind, 1)?;
+        }
+    }
+    for (kind, left) in [(PrekeyKind::OneTimeEc, counts.one_time), (PrekeyKind::OneTimeKem, counts.kem)] {
+        let full = u32::try_from(ONE_TIME_PREKEYS).unwrap_or(0);
+        if left < PREKEYS_LOW && w.tx.prekey_counts(kind)?.unpublished == 0 {
+            make(w, kind, full.saturating_sub(left))?;
+        }
+    }
+    Ok(())
+}
+
+fn make(w: &mut Work<'_>, kind: PrekeyKind, count: u32) -> Result<(), Fault> {
+    let first = w.tx.take_prekey_ids(count)?;
+    for id in (first..).take(count as usize) {
+        let (account, device) = (w.me.account.as_str(), w.me.device.get());
+        let (secret, public) = generate_prekey(kind, id, w.me.secrets()?, account, device, w.now, &mut w.rng);
+        w.tx.put_prekey(&secret, &public)?;
+    }
+    Ok(())
+}
+
+fn next_upload(w: &Work<'_>) -> Result<Option<Upload>, Fault> {
+    let mut ids = Vec::new();
+    let mut take = |kind, max| {
+        let prekeys = w.tx.unpublished_prekeys(kind, max)?;
+        if !prekeys.is_empty() {
+            ids.push((kind, prekeys.iter().map(|prekey| prekey.key_id).collect()));
+        }
+        Ok::<_, Fault>(prekeys)
+    };
+    let signed = take(PrekeyKind::SignedEc, 1)?;
+    let last_resort = take(PrekeyKind::LastResortKem, 1)?;
+    let one_time = take(PrekeyKind::OneTimeEc, ONE_TIME_PREKEYS)?;
+    let kem = take(PrekeyKind::OneTimeKem, UPLOAD_KEM_PER_FRAME - 1)?;
+    let fits = |_| Fault::Internal("prekeys");
+    let request = PrekeyUpload {
+        signed: signed.first().map(wire::<PREKEY_EC_BYTES>).transpose()?,
+        last_resort: last_resort.first().map(wire::<PREKEY_KEM_BYTES>).transpose()?,
+        one_time: BoundedVec::new(one_time.iter().map(wire).collect::<Result<_, _>>()?).map_err(fits)?,
+        kem: BoundedVec::new(kem.iter().map(wire).collect::<Result<_, _>>()?).map_err(fits)?,
+    };
+    Ok((!ids.is_empty()).then_some(Upload { request, ids }))
+}
+
+fn wire<const N: usize>(prekey: &Prekey) -> Result<ByteArray<N>, Fault> {
+    prekey.to_bytes().try_into().map(ByteArray::new).map_err(|_| Fault::Internal("prekey"))
+}

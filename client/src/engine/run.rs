@@ -1,0 +1,209 @@
+//! The engine's thread: whatever happens goes into the machine, and its effects are carried out.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    outside::{Clock, randomness, until},
+    subscribers::Subscribers,
+};
+use crate::{
+    api::{ApiError, Event, EventBody, EventStream, Reply, Request, time::Timestamp},
+    core::{Core, Effect, Input},
+    net::{LinkCommand, LinkEvent},
+};
+
+/// What the engine's handles ask.
+pub(super) enum Command {
+    Call { request: Request, answer: oneshot::Sender<Result<Reply, ApiError>> },
+    Subscribe { answer: oneshot::Sender<Result<EventStream, ApiError>> },
+    Shutdown,
+}
+
+/// How often readers that are behind are looked after.
+const CATCH_UP: Duration = Duration::from_millis(250);
+/// How long the connection may take to write what is waiting at the end.
+const FLUSH: Duration = Duration::from_secs(2);
+
+pub(super) struct Runner {
+    core: Core,
+    commands: mpsc::Receiver<Command>,
+    link: mpsc::Sender<LinkCommand>,
+    /// Commands for which the connection has no room yet. The machine never has more under way than one request a
+    /// device and a handful of others.
+    link_queue: VecDeque<LinkCommand>,
+    events: mpsc::Receiver<LinkEvent>,
+    task: Option<JoinHandle<()>>,
+    subscribers: Subscribers,
+    answers: HashMap<u64, oneshot::Sender<Result<Reply, ApiError>>>,
+    next_token: u64,
+    clock: Clock,
+    version: String,
+    behind: bool,
+}
+
+/// What happens next.
+enum Next {
+    Command(Option<Command>),
+    Link(LinkEvent),
+    Wake,
+}
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Go {
+    On,
+    End,
+}
+
+impl Runner {
+    pub(super) fn new(
+        core: Core,
+        commands: mpsc::Receiver<Command>,
+        link: mpsc::Sender<LinkCommand>,
+        events: mpsc::Receiver<LinkEvent>,
+        task: Option<JoinHandle<()>>,
+        version: String,
+    ) -> Self {
+        Self {
+            core,
+            commands,
+            link,
+            link_queue: VecDeque::new(),
+            events,
+            task,
+            subscribers: Subscribers::default(),
+            answers: HashMap::new(),
+            next_token: 0,
+            clock: Clock::default(),
+            version,
+            behind: false,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut go = self.feed(Input::Wake);
+        while go == Go::On {
+            go = self.turn().await;
+        }
+        self.end().await;
+    }
+
+    async fn turn(&mut self) -> Go {
+        let now = self.clock.now();
+        let wake = self.core.wake_at().map_or(Duration::from_secs(3600), |at| until(now, at));
+        let wake = if self.behind { wake.min(CATCH_UP) } else { wake };
+        let next = tokio::select! {
+            biased;
+            room = self.link.reserve(), if !self.link_queue.is_empty() => {
+                match (room, self.link_queue.pop_front()) {
+                    (Ok(room), Some(command)) => room.send(command),
+                    // Not connected at all: there is nobody to tell.
+                    _ => self.link_queue.clear(),
+                }
+                return Go::On;
+            }
+            command = self.commands.recv() => Next::Command(command),
+            Some(event) = self.events.recv() => Next::Link(event),
+            () = tokio::time::sleep(wake) => Next::Wake,
+        };
+        match next {
+            Next::Command(Some(command)) => self.obey(command),
+            Next::Command(None) => Go::End,
+            Next::Link(event) => self.feed(input(event)),
+            Next::Wake => {
+                self.behind = self.subscribers.catch_up();
+                self.feed(Input::Wake)
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Go {
+        match command {
+            Command::Call { request, answer } => {
+                self.next_token = self.next_token.wrapping_add(1);
+                self.answers.insert(self.next_token, answer);
+                self.feed(Input::Request { token: self.next_token, request })
+            }
+            Command::Subscribe { answer } => {
+                let ready = self.event(EventBody::SystemReady { version: self.version.clone() });
+                // Who asked may be gone already.
+                let _ = answer.send(self.subscribers.add(ready));
+                Go::On
+            }
+            Command::Shutdown => Go::End,
+        }
+    }
+
+    fn feed(&mut self, input: Input) -> Go {
+        let now = self.clock.now();
+        let mut go = Go::On;
+        for effect in self.core.handle(input, now, &mut randomness()) {
+            match effect {
+                Effect::Send(frame) => self.link_queue.push_back(LinkCommand::Send(frame)),
+                Effect::Drop => self.link_queue.push_back(LinkCommand::Drop),
+                Effect::Reconnect => self.link_queue.push_back(LinkCommand::Reconnect),
+                Effect::Block => self.link_queue.push_back(LinkCommand::Block),
+                Effect::Reply { token, result } => {
+                    if let Some(answer) = self.answers.remove(&token) {
+                        let _ = answer.send(result);
+                    }
+                }
+                Effect::Event(event) => {
+                    self.subscribers.tell(&event);
+                    self.behind = true;
+                }
+                Effect::Shutdown => go = Go::End,
+            }
+        }
+        go
+    }
+
+    async fn end(mut self) {
+        let farewell = self.event(EventBody::SystemShutdown {});
+        self.subscribers.tell(&farewell);
+        self.link_queue.push_back(LinkCommand::Finish);
+        let flush = async {
+            for command in self.link_queue.drain(..) {
+                if self.link.send(command).await.is_err() {
+                    break;
+                }
+            }
+            // What still comes is not acknowledged and comes again.
+            self.events.close();
+            while self.events.recv().await.is_some() {}
+            if let Some(task) = self.task.take() {
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(FLUSH, flush).await.is_err() {
+            tracing::warn!("the connection did not end in time");
+        }
+        if let Err(error) = self.core.into_store().close() {
+            tracing::error!(%error, "the store was not closed in order; the next start mends that");
+        }
+    }
+
+    fn event(&mut self, body: EventBody) -> Event {
+        let ts = Timestamp(self.clock.now());
+        Event { v: 1, seq: None, ts, account: self.core.address().to_owned(), body }
+    }
+}
+
+fn input(event: LinkEvent) -> Input {
+    match event {
+        LinkEvent::Connecting => Input::Connecting,
+        LinkEvent::Up { exporter, nonce, round_trip_ms } => Input::Up { exporter, nonce, round_trip_ms },
+        LinkEvent::Frame(frame) => Input::Frame(frame),
+        LinkEvent::RoundTrip(ms) => Input::RoundTrip(ms),
+        LinkEvent::Down { reason, retry_in_ms } => Input::Down { reason, retry_in_ms },
+        LinkEvent::Blocked(error) => Input::Blocked(error),
+    }
+}
