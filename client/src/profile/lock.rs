@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// What a profile's directory may hold.
-pub(super) const FILES: &[&str] = &["store.db", "store.db-wal", "store.db-shm", "vault", "vault.new", "lock", "rosa.sock"];
+pub(super) const FILES: &[&str] =
+    &["store.db", "store.db-wal", "store.db-shm", "vault", "vault.new", "lock", "rosa.sock"];
 
 /// How long a new owner tries, since somebody who only looks holds the lock for a moment.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -102,15 +103,19 @@ impl Locked {
         rng: &mut impl CryptoRng,
     ) -> Result<Store, ApiError> {
         if self.paths.exists() {
-            return Err(ApiError::new(Kind::Refused, format!("the profile {} exists already", self.paths.name))
-                .hint("choose another name with --profile"));
+            return Err(ApiError::new(
+                Kind::Refused,
+                format!("the profile {} exists already", self.paths.name),
+            )
+            .hint("choose another name with --profile"));
         }
         let (vault, key) = Vault::create(passphrase, params, rng).map_err(|error| told(&error))?;
         set_aside(&self.paths.store).map_err(|error| unusable(&self.paths.store, &error))?;
         let paths = self.paths.clone();
         // The vault comes last: a profile exists from then on, and then its store is there.
         let store = self.open_with(&key)?;
-        private_file::write(&paths.vault, &vault.to_bytes()).map_err(|error| unusable(&paths.vault, &error))?;
+        private_file::write(&paths.vault, &vault.to_bytes())
+            .map_err(|error| unusable(&paths.vault, &error))?;
         Ok(store)
     }
 
@@ -124,12 +129,27 @@ impl Locked {
                 .hint("join a relay with an invite, or log in to your account, first"));
         }
         let bytes = read_vault(&self.paths.vault).map_err(|error| unusable(&self.paths.vault, &error))?;
-        let key = Vault::from_bytes(&bytes).and_then(|vault| vault.open(passphrase)).map_err(|error| told(&error))?;
+        let key = Vault::from_bytes(&bytes)
+            .and_then(|vault| vault.open(passphrase))
+            .map_err(|error| told(&error))?;
         if !self.paths.store.is_file() {
             return Err(ApiError::new(Kind::NotReady, format!("{} is missing", self.paths.store.display()))
                 .hint("restore the profile's files from a copy of the whole disk, or make a new profile and log in again"));
         }
         self.open_with(&key)
+    }
+
+    /// Whether a passphrase opens the profile, for a lock screen whose profile another process has open. Takes about a
+    /// second.
+    ///
+    /// # Errors
+    /// `NotReady`: there is no profile, or the passphrase is wrong.
+    pub fn check_passphrase(paths: &ProfilePaths, passphrase: &[u8]) -> Result<(), ApiError> {
+        let bytes = read_vault(&paths.vault).map_err(|error| unusable(&paths.vault, &error))?;
+        Vault::from_bytes(&bytes)
+            .and_then(|vault| vault.open(passphrase))
+            .map(drop)
+            .map_err(|error| told(&error))
     }
 
     fn open_with(self, key: &DbKey) -> Result<Store, ApiError> {

@@ -98,7 +98,8 @@ fn check_name(name: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     let message = "a profile's name has 1 to 32 characters: small letters, digits, _ and -";
-    Err(ApiError::new(Kind::Usage, message).hint("to name a directory instead, write it with a /, such as ./here"))
+    Err(ApiError::new(Kind::Usage, message)
+        .hint("to name a directory instead, write it with a /, such as ./here"))
 }
 
 fn data_home(environment: &Environment) -> Result<PathBuf, ApiError> {

@@ -128,7 +128,8 @@ impl Tx<'_> {
         self.run(old, (name, device, counter(sent.counter.saturating_sub(SENT_KEPT))?))?;
         let bytes = "SELECT sent_bytes FROM chains_out WHERE account = ?1 AND device = ?2";
         while self.one(bytes, (name, device), |row| row.number(0))?.is_some_and(|bytes| bytes > SENT_BYTES) {
-            let oldest = "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE account = ?1 AND device = ?2
+            let oldest =
+                "DELETE FROM sent WHERE rowid = (SELECT rowid FROM sent WHERE account = ?1 AND device = ?2
                           ORDER BY counter LIMIT 1)";
             self.run(oldest, (name, device))?;
         }
@@ -137,14 +138,26 @@ impl Tx<'_> {
 
     /// A peer device says that it stored everything up to `through`; never lowers, and never believes more than was sent.
     /// Returns the chain as it is now.
-    pub fn acknowledge_outgoing(&self, account: &Username, device: DeviceId, through: u64) -> Result<OutgoingChain> {
-        let sql = "UPDATE chains_out SET acked = max(acked, min(counter, ?3)) WHERE account = ?1 AND device = ?2";
+    pub fn acknowledge_outgoing(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        through: u64,
+    ) -> Result<OutgoingChain> {
+        let sql =
+            "UPDATE chains_out SET acked = max(acked, min(counter, ?3)) WHERE account = ?1 AND device = ?2";
         self.run(sql, (account.as_str(), device.get(), clamped(through)))?;
         self.outgoing_chain(account, device)
     }
 
     /// What was sent to a peer device under these counters, both included, ascending, as far as it is remembered.
-    pub fn sent_between(&self, account: &Username, device: DeviceId, from: u64, to: u64) -> Result<Vec<Sent>> {
+    pub fn sent_between(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Sent>> {
         let sql = "SELECT counter, message_id, plaintext FROM sent WHERE account = ?1 AND device = ?2
                    AND counter BETWEEN ?3 AND ?4 ORDER BY counter";
         self.all(sql, (account.as_str(), device.get(), clamped(from), clamped(to)), |row| {
@@ -213,7 +226,12 @@ impl Tx<'_> {
     }
 
     /// The notice that tells of what is missing from a peer device, by its `order`.
-    pub fn set_missing_notice(&self, account: &Username, device: DeviceId, notice: Option<i64>) -> Result<()> {
+    pub fn set_missing_notice(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        notice: Option<i64>,
+    ) -> Result<()> {
         let sql = "UPDATE chains_in SET notice = ?3 WHERE account = ?1 AND device = ?2";
         self.run(sql, (account.as_str(), device.get(), notice))?;
         Ok(())
@@ -221,7 +239,8 @@ impl Tx<'_> {
 
     /// This device tells a peer device that it stored everything up to `through`.
     pub fn set_told(&self, account: &Username, device: DeviceId, through: u64) -> Result<()> {
-        let sql = "UPDATE chains_in SET told = max(told, min(highest, ?3)) WHERE account = ?1 AND device = ?2";
+        let sql =
+            "UPDATE chains_in SET told = max(told, min(highest, ?3)) WHERE account = ?1 AND device = ?2";
         self.run(sql, (account.as_str(), device.get(), clamped(through)))?;
         Ok(())
     }

@@ -3,11 +3,7 @@
 use subrosa_crypto::verify::prekey::PrekeyKind;
 use subrosa_protocol::content::ReceiptKind;
 
-use super::{
-    StoreError,
-    error::Result,
-    pending::HeldFor,
-};
+use super::{StoreError, error::Result, pending::HeldFor};
 use crate::api::{ContactState, Direction, MessageState, Trust};
 
 /// A value that is stored as a number.

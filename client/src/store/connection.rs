@@ -90,7 +90,11 @@ impl Store {
     /// [`StoreError`] when that fails; nothing is lost.
     pub fn checkpoint(&self) -> Result<()> {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy == 0 { Ok(()) } else { Err(StoreError::Setting { setting: "wal_checkpoint", expected: "0", got: busy.to_string() }) }
+        if busy == 0 {
+            Ok(())
+        } else {
+            Err(StoreError::Setting { setting: "wal_checkpoint", expected: "0", got: busy.to_string() })
+        }
     }
 
     /// Closes the store: the write-ahead log is folded in, its file removed, and the profile is free.
@@ -142,7 +146,9 @@ impl Store {
         items.push(CheckItem {
             name: "store schema".into(),
             ok: version.is_ok(),
-            detail: SafeText::single_line(&version.map_or_else(|e| e.to_string(), |v| format!("version {v}"))),
+            detail: SafeText::single_line(
+                &version.map_or_else(|e| e.to_string(), |v| format!("version {v}")),
+            ),
         });
         if let Some(path) = &self.path {
             items.push(private_file::check(path));

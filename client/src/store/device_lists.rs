@@ -73,7 +73,12 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the bytes are not a list of this account.
-    pub fn put_device_list(&self, account: &Username, signed: &SignedDeviceList, now: u64) -> Result<DeviceList> {
+    pub fn put_device_list(
+        &self,
+        account: &Username,
+        signed: &SignedDeviceList,
+        now: u64,
+    ) -> Result<DeviceList> {
         let list = DeviceList::parse(&signed.bytes).map_err(|_| StoreError::Corrupt("device list"))?;
         if list.account != account.as_str() {
             return Err(StoreError::Corrupt("device list"));

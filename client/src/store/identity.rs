@@ -68,12 +68,16 @@ impl Tx<'_> {
         let sql = "SELECT account, display_name, relay, account_key, account_secret, device, device_secrets,
                           progress, joining FROM identity WHERE one = 1";
         self.one(sql, [], |row| {
-            let account_secret: Option<Zeroizing<Vec<u8>>> = row.get::<_, Option<Vec<u8>>>(4)?.map(Zeroizing::new);
-            let device_secrets: Option<Zeroizing<Vec<u8>>> = row.get::<_, Option<Vec<u8>>>(6)?.map(Zeroizing::new);
+            let account_secret: Option<Zeroizing<Vec<u8>>> =
+                row.get::<_, Option<Vec<u8>>>(4)?.map(Zeroizing::new);
+            let device_secrets: Option<Zeroizing<Vec<u8>>> =
+                row.get::<_, Option<Vec<u8>>>(6)?.map(Zeroizing::new);
             let keys = match (account_secret, device_secrets) {
                 (Some(account), Some(device)) => Some(IdentityKeys {
-                    account: AccountSecret::from_bytes(&account).map_err(|_| StoreError::Corrupt("account key"))?,
-                    device: DeviceSecrets::from_bytes(&device).map_err(|_| StoreError::Corrupt("device keys"))?,
+                    account: AccountSecret::from_bytes(&account)
+                        .map_err(|_| StoreError::Corrupt("account key"))?,
+                    device: DeviceSecrets::from_bytes(&device)
+                        .map_err(|_| StoreError::Corrupt("device keys"))?,
                 }),
                 _ => None,
             };
@@ -105,7 +109,8 @@ impl Tx<'_> {
         bounded(joining.map_or(0, <[u8]>::len), JOINING_BYTES, "join in progress")?;
         let account_secret = identity.keys.as_ref().map(|keys| keys.account.to_bytes());
         let device_secrets = identity.keys.as_ref().map(|keys| keys.device.to_bytes());
-        let sql = "INSERT OR REPLACE INTO identity (one, account, display_name, relay, account_key, account_secret,
+        let sql =
+            "INSERT OR REPLACE INTO identity (one, account, display_name, relay, account_key, account_secret,
                    device, device_secrets, progress, joining) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         self.run(
             sql,
@@ -144,9 +149,20 @@ impl Tx<'_> {
     /// then.
     pub fn forget_keys(&self) -> Result<()> {
         self.run("UPDATE identity SET account_secret = NULL, device_secrets = NULL WHERE one = 1", [])?;
-        for table in ["prekeys", "base_keys_seen", "sessions", "healings", "sent", "chains_out", "missing", "chains_in",
-            "pending", "outbox", "deferred", "envelopes_seen"]
-        {
+        for table in [
+            "prekeys",
+            "base_keys_seen",
+            "sessions",
+            "healings",
+            "sent",
+            "chains_out",
+            "missing",
+            "chains_in",
+            "pending",
+            "outbox",
+            "deferred",
+            "envelopes_seen",
+        ] {
             self.run(&format!("DELETE FROM {table}"), [])?;
         }
         self.run("UPDATE receipts SET due_at = NULL", [])?;

@@ -168,7 +168,9 @@ impl Tx<'_> {
 
     /// The message of this id; of several accounts that chose the same id, the first that was stored.
     pub fn message(&self, id: MessageId) -> Result<Option<Message>> {
-        let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ?1 ORDER BY place LIMIT 1");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE place = (SELECT min(place) FROM messages WHERE id = ?1)"
+        );
         self.one(&sql, [id.as_bytes()], read)
     }
 
@@ -179,7 +181,12 @@ impl Tx<'_> {
     }
 
     /// Sets how far a line is and why it is not further. Whether there is such a line.
-    pub fn set_message_state(&self, order: i64, state: MessageState, reason: Option<&SafeText>) -> Result<bool> {
+    pub fn set_message_state(
+        &self,
+        order: i64,
+        state: MessageState,
+        reason: Option<&SafeText>,
+    ) -> Result<bool> {
         bounded(reason.map_or(0, |r| r.len()), REASON_BYTES, "reason")?;
         let sql = "UPDATE messages SET state = ?2, reason = ?3 WHERE place = ?1";
         Ok(self.run(sql, params![order, state.code(), reason.map(SafeText::as_str)])? > 0)
@@ -269,7 +276,8 @@ impl Tx<'_> {
 
     /// The texts that others wrote in a chat, oldest first, at most `max`.
     pub fn incoming_texts(&self, chat: &Username, max: usize) -> Result<Vec<ReadMessage>> {
-        let sql = "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND direction = 1 AND kind = 0
+        let sql =
+            "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND direction = 1 AND kind = 0
                    ORDER BY place LIMIT ?2";
         self.all(sql, (chat.as_str(), super::rows::count(max)), read_place)
     }

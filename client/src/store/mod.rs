@@ -44,6 +44,8 @@ mod schema;
 pub mod search;
 pub mod sessions;
 mod sqlcipher;
+#[cfg(test)]
+mod tests;
 mod tx;
 pub mod upkeep;
 

@@ -67,7 +67,8 @@ pub struct OutboxTarget {
     pub next_try: u64,
 }
 
-const COLUMNS: &str = "id, account, device, envelope, sealed, message_id, counter, attempts, next_try, queued_at";
+const COLUMNS: &str =
+    "id, account, device, envelope, sealed, message_id, counter, attempts, next_try, queued_at";
 
 fn read(row: &Row<'_>) -> Result<OutboxRow> {
     Ok(OutboxRow {
@@ -94,7 +95,8 @@ impl Tx<'_> {
         if self.outbox_count()? >= OUTBOX {
             return Err(StoreError::Limit("the outbox"));
         }
-        let sql = "INSERT INTO outbox (account, device, envelope, sealed, message_id, counter, attempts, next_try,
+        let sql =
+            "INSERT INTO outbox (account, device, envelope, sealed, message_id, counter, attempts, next_try,
                    queued_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7)";
         self.run(
             sql,
@@ -134,7 +136,8 @@ impl Tx<'_> {
         max: usize,
         max_bytes: usize,
     ) -> Result<Vec<OutboxRow>> {
-        let sql = format!("SELECT {COLUMNS} FROM outbox WHERE account = ?1 AND device = ?2 ORDER BY id LIMIT ?3");
+        let sql =
+            format!("SELECT {COLUMNS} FROM outbox WHERE account = ?1 AND device = ?2 ORDER BY id LIMIT ?3");
         let (mut head, mut bytes) = (Vec::new(), 0usize);
         self.each(&sql, (account.as_str(), device.get(), count(max)), |row| {
             let envelope = read(row)?;
@@ -164,7 +167,10 @@ impl Tx<'_> {
     /// Envelopes were sent in vain: one more attempt, and not before `next_try` (ms since 1970) again.
     pub fn retry_outbox(&self, ids: &[i64], next_try: u64) -> Result<()> {
         for id in ids {
-            self.run("UPDATE outbox SET attempts = attempts + 1, next_try = ?2 WHERE id = ?1", (id, clamped(next_try)))?;
+            self.run(
+                "UPDATE outbox SET attempts = attempts + 1, next_try = ?2 WHERE id = ?1",
+                (id, clamped(next_try)),
+            )?;
         }
         Ok(())
     }

@@ -98,7 +98,9 @@ impl Tx<'_> {
 
     /// Stores an account, over what was there. The chat of a contact is opened.
     pub fn put_peer(&self, peer: &Peer) -> Result<()> {
-        let sql = format!("INSERT OR REPLACE INTO peers ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+        let sql = format!(
+            "INSERT OR REPLACE INTO peers ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        );
         let changed = peer.changed.as_ref();
         self.run(
             &sql,

@@ -119,8 +119,14 @@ impl Tx<'_> {
     }
 
     /// What waits for one device alone, in order, at most `max`.
-    pub fn pending_for_device(&self, account: &Username, device: DeviceId, max: usize) -> Result<Vec<Pending>> {
-        let sql = format!("SELECT {COLUMNS} FROM pending WHERE account = ?1 AND device = ?2 ORDER BY id LIMIT ?3");
+    pub fn pending_for_device(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        max: usize,
+    ) -> Result<Vec<Pending>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM pending WHERE account = ?1 AND device = ?2 ORDER BY id LIMIT ?3");
         self.all(&sql, (account.as_str(), device.get(), count(max)), read)
     }
 

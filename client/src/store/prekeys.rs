@@ -60,7 +60,8 @@ impl Tx<'_> {
 
     /// Deletes a one-time prekey that was used; whether it was there. Raises the generation when it was.
     pub fn delete_prekey(&self, kind: PrekeyKind, key_id: u32) -> Result<bool> {
-        let there = self.run("DELETE FROM prekeys WHERE kind = ?1 AND key_id = ?2", (kind.code(), key_id))? > 0;
+        let there =
+            self.run("DELETE FROM prekeys WHERE kind = ?1 AND key_id = ?2", (kind.code(), key_id))? > 0;
         if there {
             self.raise_generation()?;
         }
@@ -84,7 +85,8 @@ impl Tx<'_> {
     /// Public halves that the relay has not confirmed yet, oldest ids first, at most `max`: upload exactly these again
     /// after an interruption.
     pub fn unpublished_prekeys(&self, kind: PrekeyKind, max: usize) -> Result<Vec<Prekey>> {
-        let sql = "SELECT public FROM prekeys WHERE kind = ?1 AND public IS NOT NULL ORDER BY key_id LIMIT ?2";
+        let sql =
+            "SELECT public FROM prekeys WHERE kind = ?1 AND public IS NOT NULL ORDER BY key_id LIMIT ?2";
         self.all(sql, (kind.code(), super::rows::count(max)), |row| {
             Prekey::parse(&row.get::<_, Vec<u8>>(0)?).map_err(|_| StoreError::Corrupt("prekey"))
         })
@@ -93,7 +95,10 @@ impl Tx<'_> {
     /// The relay has these prekeys now.
     pub fn prekeys_published(&self, kind: PrekeyKind, key_ids: &[u32]) -> Result<()> {
         for key_id in key_ids {
-            self.run("UPDATE prekeys SET public = NULL WHERE kind = ?1 AND key_id = ?2", (kind.code(), key_id))?;
+            self.run(
+                "UPDATE prekeys SET public = NULL WHERE kind = ?1 AND key_id = ?2",
+                (kind.code(), key_id),
+            )?;
         }
         Ok(())
     }
@@ -119,7 +124,13 @@ impl Tx<'_> {
     }
 
     /// Remembers a base key for 60 days.
-    pub fn remember_base_key(&self, account: &Username, device: DeviceId, key: &[u8; 32], now: u64) -> Result<()> {
+    pub fn remember_base_key(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        key: &[u8; 32],
+        now: u64,
+    ) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO base_keys_seen (account, device, base_key, seen_at) VALUES (?1, ?2, ?3, ?4)";
         self.run(sql, params![account.as_str(), device.get(), key, clamped(now)])?;
         Ok(())

@@ -31,7 +31,8 @@ impl Tx<'_> {
         kind: ReceiptKind,
         due_at: u64,
     ) -> Result<bool> {
-        let sql = "INSERT OR IGNORE INTO receipts (account, message_id, kind, due_at) VALUES (?1, ?2, ?3, ?4)";
+        let sql =
+            "INSERT OR IGNORE INTO receipts (account, message_id, kind, due_at) VALUES (?1, ?2, ?3, ?4)";
         let params = params![account.as_str(), message.as_bytes(), kind.code(), clamped(due_at)];
         Ok(self.run(sql, params)? > 0)
     }
@@ -75,7 +76,10 @@ impl Tx<'_> {
 
     /// No receipt that is to be given to an account is given, now or later.
     pub fn drop_receipts(&self, account: &Username) -> Result<()> {
-        self.run("UPDATE receipts SET due_at = NULL WHERE account = ?1 AND due_at IS NOT NULL", [account.as_str()])?;
+        self.run(
+            "UPDATE receipts SET due_at = NULL WHERE account = ?1 AND due_at IS NOT NULL",
+            [account.as_str()],
+        )?;
         Ok(())
     }
 

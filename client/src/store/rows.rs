@@ -74,7 +74,8 @@ impl Columns for Row<'_> {
     }
 
     fn device(&self, column: impl RowIndex) -> Result<DeviceId> {
-        let number = u32::try_from(self.get::<_, i64>(column)?).map_err(|_| StoreError::Corrupt("device id"))?;
+        let number =
+            u32::try_from(self.get::<_, i64>(column)?).map_err(|_| StoreError::Corrupt("device id"))?;
         DeviceId::new(number).map_err(|_| StoreError::Corrupt("device id"))
     }
 

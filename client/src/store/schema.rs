@@ -28,7 +28,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
     let found = version(connection)?;
     if found > i64::from(known) {
         let found = i32::try_from(found).unwrap_or(i32::MAX);
-        return Err(StoreError::NewerSchema { found, known: i32::try_from(known).unwrap_or(i32::MAX) });
+        return Err(StoreError::NewerSchema { found, known });
     }
     runner.run(connection).map_err(told)?;
     Ok(())

@@ -23,6 +23,7 @@ pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("foreign_keys", "ON", "1"),
     ("trusted_schema", "OFF", "0"),
     ("cell_size_check", "ON", "1"),
+    ("cipher_log_source", "NONE", "NONE"),
 ];
 
 /// Statements kept prepared.
@@ -36,8 +37,10 @@ const WAL_BYTES: u32 = 4 * 1024 * 1024;
 /// [`StoreError::Unreadable`] when the key does not fit or the file is damaged; [`StoreError::Setting`] when a setting
 /// does not hold.
 pub(super) fn open(path: &Path, key: &[u8; KEY_BYTES]) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
+    keep_quiet(&connection)?;
     give_key(&connection, key)?;
     match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)) {
         Ok(_) => {}
@@ -61,6 +64,13 @@ pub(super) fn in_memory() -> Result<Connection> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// SQLCipher writes its own log to stderr, in the middle of somebody's screen: it is switched off, for the whole process.
+/// What goes wrong comes back as an error anyway. Before the key is given, since that may log already.
+fn keep_quiet(connection: &Connection) -> Result<()> {
+    connection.pragma_update_and_check(None, "cipher_log_source", "NONE", |_| Ok(()))?;
+    Ok(())
 }
 
 fn give_key(connection: &Connection, key: &[u8; KEY_BYTES]) -> Result<()> {
@@ -106,7 +116,8 @@ pub(super) fn check(connection: &Connection) -> Result<()> {
             return Err(StoreError::Setting { setting: name, expected, got });
         }
     }
-    let cipher: String = connection.pragma_query_value(None, "cipher_version", |row| row.get(0)).unwrap_or_default();
+    let cipher: String =
+        connection.pragma_query_value(None, "cipher_version", |row| row.get(0)).unwrap_or_default();
     if cipher.is_empty() {
         return Err(StoreError::Setting { setting: "cipher_version", expected: "a version", got: cipher });
     }

@@ -52,6 +52,8 @@ impl<'c> Tx<'c> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
+        #[cfg(test)]
+        super::tests::plans::note(sql);
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
         rows.next()?.map(read).transpose()
@@ -89,6 +91,8 @@ impl<'c> Tx<'c> {
         params: impl Params,
         mut read: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
+        #[cfg(test)]
+        super::tests::plans::note(sql);
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query(params)?;
         while let Some(row) = rows.next()? {
@@ -101,6 +105,8 @@ impl<'c> Tx<'c> {
 
     /// Changes rows; how many.
     pub(super) fn run(&self, sql: &str, params: impl Params) -> Result<usize> {
+        #[cfg(test)]
+        super::tests::plans::note(sql);
         Ok(self.connection.prepare_cached(sql)?.execute(params)?)
     }
 
