@@ -34,7 +34,8 @@ use std::pin::Pin;
 use subrosa_protocol::{DeviceId, Username};
 
 pub use accounts::{
-    Account, DeviceAddition, DeviceListPage, DeviceState, ListVersion, NewDevice, Published, Registered, Registration,
+    Account, DeviceAddition, DeviceListPage, DeviceState, ListVersion, NewDevice, Published, Registered,
+    Registration,
 };
 pub use error::StoreError;
 pub use invites::{Invite, InviteHash};

@@ -31,7 +31,8 @@ const LENGTH: usize = 4;
 /// # Errors
 /// [`StoreError::Failed`] for more than 4 GiB.
 pub(super) fn lay_out(sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let len = u32::try_from(sealed.len()).map_err(|_| StoreError::Failed("an envelope is too long".into()))?;
+    let len =
+        u32::try_from(sealed.len()).map_err(|_| StoreError::Failed("an envelope is too long".into()))?;
     let filled = LOCAL + sealed.len();
     let total = (filled..).find(|n| overflows_evenly(*n)).unwrap_or(filled);
     let mut body = Vec::with_capacity(total);

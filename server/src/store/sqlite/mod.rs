@@ -15,8 +15,8 @@
 //! | `ops` | the statements, a file a concern |
 
 mod body;
-mod ops;
 pub mod open;
+mod ops;
 pub mod options;
 mod readers;
 mod rows;
@@ -38,9 +38,9 @@ pub use options::SqliteOptions;
 
 use self::{ops::Txn, readers::Readers, writer::Writer};
 use super::{
-    Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage, DeviceState,
-    Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered, Registration, Statistics, Store,
-    StoreError, Timestamp, Uploaded,
+    Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage,
+    DeviceState, Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered,
+    Registration, Statistics, Store, StoreError, Timestamp, Uploaded,
 };
 
 /// The embedded store. Dropping it carries out what was called before and waits for that.
@@ -91,10 +91,9 @@ impl Store for SqliteStore {
     }
 
     fn register(&self, registration: Registration) -> Answer<Registered> {
-        self.write(
-            ops::prekeys::bytes(&registration.device.prekeys) + 4096,
-            move |txn| ops::accounts::register(txn, &registration),
-        )
+        self.write(ops::prekeys::bytes(&registration.device.prekeys) + 4096, move |txn| {
+            ops::accounts::register(txn, &registration)
+        })
     }
 
     fn opaque_record(&self, account: &Username) -> Answer<Option<Vec<u8>>> {
@@ -118,7 +117,9 @@ impl Store for SqliteStore {
     }
 
     fn add_device(&self, addition: DeviceAddition) -> Answer<Published> {
-        self.write(ops::prekeys::bytes(&addition.device.prekeys) + 4096, move |txn| ops::devices::add(txn, &addition))
+        self.write(ops::prekeys::bytes(&addition.device.prekeys) + 4096, move |txn| {
+            ops::devices::add(txn, &addition)
+        })
     }
 
     fn publish_list(&self, account: &Username, list: ListVersion) -> Answer<Published> {

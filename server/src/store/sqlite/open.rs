@@ -128,7 +128,11 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
-pub(super) fn open_with(path: &Path, options: &SqliteOptions, runner: Runner) -> Result<Connection, OpenError> {
+pub(super) fn open_with(
+    path: &Path,
+    options: &SqliteOptions,
+    runner: Runner,
+) -> Result<Connection, OpenError> {
     let known = newest(&runner);
     let existed = fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
     if existed {
@@ -155,7 +159,8 @@ pub(super) fn open_with(path: &Path, options: &SqliteOptions, runner: Runner) ->
 
 /// The version after all of the runner's migrations.
 fn newest(runner: &Runner) -> u32 {
-    let versions = runner.get_migrations().iter().map(|migration| u32::try_from(migration.version()).unwrap_or(0));
+    let versions =
+        runner.get_migrations().iter().map(|migration| u32::try_from(migration.version()).unwrap_or(0));
     versions.max().unwrap_or(0)
 }
 
@@ -170,7 +175,8 @@ fn look(path: &Path) -> Result<Connection, OpenError> {
     let fail = |error| sqlite_error(path, &error);
     conn.busy_timeout(BUSY).map_err(fail)?;
     let id: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0)).map_err(fail)?;
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
+    let tables: i64 =
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
     // A first start that was cut short leaves an empty database without an id.
     if id != APPLICATION_ID && tables > 0 {
         return Err(OpenError::NotOurs { path: path.to_owned(), why: "another program made it".into() });

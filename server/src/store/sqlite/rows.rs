@@ -14,9 +14,9 @@ impl From<Error> for StoreError {
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt(error.to_string()),
                 _ => Self::Failed(error.to_string()),
             },
-            Error::FromSqlConversionFailure(..) | Error::IntegralValueOutOfRange(..) | Error::InvalidColumnType(..) => {
-                Self::Corrupt(error.to_string())
-            }
+            Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..) => Self::Corrupt(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -48,7 +48,10 @@ pub(super) fn damaged(what: &str) -> StoreError {
 }
 
 /// A statement that is prepared once a connection.
-pub(super) fn cached<'c>(conn: &'c Connection, sql: &str) -> Result<rusqlite::CachedStatement<'c>, StoreError> {
+pub(super) fn cached<'c>(
+    conn: &'c Connection,
+    sql: &str,
+) -> Result<rusqlite::CachedStatement<'c>, StoreError> {
     Ok(conn.prepare_cached(sql)?)
 }
 

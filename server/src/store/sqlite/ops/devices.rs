@@ -14,11 +14,17 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// A device's row.
 pub(super) fn id(conn: &Connection, account: &Username, device: DeviceId) -> Result<Option<i64>, StoreError> {
-    let sql = "SELECT d.id FROM accounts a JOIN devices d ON d.account = a.id WHERE a.name = ?1 AND d.device = ?2";
+    let sql =
+        "SELECT d.id FROM accounts a JOIN devices d ON d.account = a.id WHERE a.name = ?1 AND d.device = ?2";
     scalar(conn, sql, params![account.as_str(), device.get()])
 }
 
-pub(super) fn insert(txn: &Txn<'_>, account: i64, device: &NewDevice, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn insert(
+    txn: &Txn<'_>,
+    account: i64,
+    device: &NewDevice,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     cached(txn, "INSERT INTO devices (account, device, signing_key, last_seen_day) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![account, device.device.get(), device.signing_key, int(now / DAY_MS)])?;
     prekeys::insert(txn, txn.last_insert_rowid(), &device.prekeys)?;
@@ -29,18 +35,32 @@ pub(super) fn insert(txn: &Txn<'_>, account: i64, device: &NewDevice, now: Times
 
 pub(super) fn insert_list(txn: &Txn<'_>, account: i64, list: &ListVersion) -> Result<(), StoreError> {
     let devices: Vec<u8> = list.devices.iter().flat_map(|device| device.get().to_le_bytes()).collect();
-    let sql = "INSERT INTO device_lists (account, version, devices, bytes, signature) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql =
+        "INSERT INTO device_lists (account, version, devices, bytes, signature) VALUES (?1, ?2, ?3, ?4, ?5)";
     let signed = &list.signed;
-    cached(txn, sql)?.execute(params![account, int(list.version), devices, &*signed.bytes, &signed.signature[..]])?;
+    cached(txn, sql)?.execute(params![
+        account,
+        int(list.version),
+        devices,
+        &*signed.bytes,
+        &signed.signature[..]
+    ])?;
     Ok(())
 }
 
-pub(in crate::store::sqlite) fn add(txn: &Txn<'_>, addition: &DeviceAddition) -> Result<Published, StoreError> {
+pub(in crate::store::sqlite) fn add(
+    txn: &Txn<'_>,
+    addition: &DeviceAddition,
+) -> Result<Published, StoreError> {
     let Some(current) = Current::of(txn, &addition.account)? else { return Ok(Published::NotFound) };
     let number = addition.device.device;
-    let rest: Vec<DeviceId> = addition.list.devices.iter().copied().filter(|device| *device != number).collect();
+    let rest: Vec<DeviceId> =
+        addition.list.devices.iter().copied().filter(|device| *device != number).collect();
     let names_it_once = rest.len() + 1 == addition.list.devices.len();
-    if !names_it_once || number.get() <= current.highest_device || !current.precedes(addition.list.version, &rest) {
+    if !names_it_once
+        || number.get() <= current.highest_device
+        || !current.precedes(addition.list.version, &rest)
+    {
         return Ok(Published::Conflict);
     }
     let removed = current.replace(txn, &addition.list)?;
@@ -86,7 +106,8 @@ pub(super) fn raise(txn: &Txn<'_>, device: i64, generation: u64) -> Result<u64, 
     cached(txn, "UPDATE devices SET generation = ?2 WHERE id = ?1 AND generation < ?2")?
         .execute(params![device, int(generation)])?;
     let sql = "SELECT generation FROM devices WHERE id = ?1";
-    optional(&mut *cached(txn, sql)?, [device], |row| nat(row, 0))?.ok_or_else(|| damaged("a device without a row"))
+    optional(&mut *cached(txn, sql)?, [device], |row| nat(row, 0))?
+        .ok_or_else(|| damaged("a device without a row"))
 }
 
 pub(in crate::store::sqlite) fn state(

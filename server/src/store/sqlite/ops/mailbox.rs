@@ -57,7 +57,8 @@ pub(in crate::store::sqlite) fn fetch(
     max_bytes: usize,
 ) -> Result<Option<Page>, StoreError> {
     let Some(device) = devices::id(conn, account, device)? else { return Ok(None) };
-    let sql = "SELECT e.seq, e.id, e.accepted_at, e.size, b.body FROM envelopes e JOIN bodies b ON b.id = e.body
+    let sql =
+        "SELECT e.seq, e.id, e.accepted_at, e.size, b.body FROM envelopes e JOIN bodies b ON b.id = e.body
                WHERE e.device = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3";
     let mut statement = cached(conn, sql)?;
     let mut rows = statement.query(params![device, int(after), int(max as u64).saturating_add(1)])?;
@@ -105,8 +106,11 @@ pub(super) fn delete_up_to(txn: &Txn<'_>, device: i64, up_to: u64) -> Result<u64
     let sql = "DELETE FROM bodies WHERE id IN (SELECT body FROM envelopes WHERE device = ?1 AND seq <= ?2)";
     cached(txn, sql)?.execute(params![device, up_to])?;
     cached(txn, "DELETE FROM envelopes WHERE device = ?1 AND seq <= ?2")?.execute(params![device, up_to])?;
-    cached(txn, "UPDATE devices SET pending = pending - ?2, pending_bytes = pending_bytes - ?3 WHERE id = ?1")?
-        .execute(params![device, count, bytes])?;
+    cached(
+        txn,
+        "UPDATE devices SET pending = pending - ?2, pending_bytes = pending_bytes - ?3 WHERE id = ?1",
+    )?
+    .execute(params![device, count, bytes])?;
     txn.note_deletion();
     u64::try_from(count).map_err(|_| damaged("a negative count"))
 }
@@ -128,19 +132,18 @@ impl Mailbox {
     fn find(txn: &Txn<'_>, delivery: &Delivery) -> Result<Found, StoreError> {
         let sql = "SELECT a.id, a.list_version, d.id, d.next_seq, d.pending, d.pending_bytes
                    FROM accounts a LEFT JOIN devices d ON d.account = a.id AND d.device = ?2 WHERE a.name = ?1";
-        let found = optional(
-            &mut *cached(txn, sql)?,
-            params![delivery.to.as_str(), delivery.device.get()],
-            |row| {
+        let found =
+            optional(&mut *cached(txn, sql)?, params![delivery.to.as_str(), delivery.device.get()], |row| {
                 let (account, version): (i64, u64) = (row.get(0)?, nat(row, 1)?);
                 if version != delivery.list_version {
                     return stale(txn, account, version, delivery.list_version).map(Found::No);
                 }
-                let Some(device) = row.get::<_, Option<i64>>(2)? else { return Ok(Found::No(Appended::NotFound)) };
+                let Some(device) = row.get::<_, Option<i64>>(2)? else {
+                    return Ok(Found::No(Appended::NotFound));
+                };
                 let (next_seq, pending, pending_bytes) = (nat(row, 3)?, nat(row, 4)?, nat(row, 5)?);
                 Ok(Found::Mailbox(Self { device, next_seq, pending, pending_bytes }))
-            },
-        )?;
+            })?;
         Ok(found.unwrap_or(Found::No(Appended::NotFound)))
     }
 
@@ -150,12 +153,14 @@ impl Mailbox {
         txn: &Txn<'_>,
         envelopes: Vec<OutgoingEnvelope>,
     ) -> Result<(Vec<OutgoingEnvelope>, Option<Timestamp>), StoreError> {
-        let mut statement = cached(txn, "SELECT accepted_at FROM accepted_ids WHERE device = ?1 AND id = ?2")?;
+        let mut statement =
+            cached(txn, "SELECT accepted_at FROM accepted_ids WHERE device = ?1 AND id = ?2")?;
         let mut fresh = Vec::with_capacity(envelopes.len());
         let mut seen = HashSet::new();
         let mut first = None;
         for envelope in envelopes {
-            let before = optional(&mut statement, params![self.device, envelope.id.as_bytes()], |row| nat(row, 0))?;
+            let before =
+                optional(&mut statement, params![self.device, envelope.id.as_bytes()], |row| nat(row, 0))?;
             if before.is_some() {
                 first = first.or(before);
             } else if seen.insert(envelope.id) {
@@ -176,7 +181,14 @@ impl Mailbox {
         cached(txn, "INSERT INTO bodies (body) VALUES (?1)")?.execute([body::lay_out(&sealed)?])?;
         let body = txn.last_insert_rowid();
         let sql = "INSERT INTO envelopes (device, seq, id, accepted_at, size, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        cached(txn, sql)?.execute(params![self.device, int(seq), id.as_bytes(), int(now), int(size), body])?;
+        cached(txn, sql)?.execute(params![
+            self.device,
+            int(seq),
+            id.as_bytes(),
+            int(now),
+            int(size),
+            body
+        ])?;
         cached(txn, "INSERT INTO accepted_ids (device, id, seq, accepted_at) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![self.device, id.as_bytes(), int(seq), int(now)])?;
         self.next_seq += 1;
@@ -186,9 +198,8 @@ impl Mailbox {
     }
 
     fn save(&self, txn: &Txn<'_>, options: &SqliteOptions) -> Result<(), StoreError> {
-        cached(txn, "UPDATE devices SET next_seq = ?2, pending = ?3, pending_bytes = ?4 WHERE id = ?1")?.execute(
-            params![self.device, int(self.next_seq), int(self.pending), int(self.pending_bytes)],
-        )?;
+        cached(txn, "UPDATE devices SET next_seq = ?2, pending = ?3, pending_bytes = ?4 WHERE id = ?1")?
+            .execute(params![self.device, int(self.next_seq), int(self.pending), int(self.pending_bytes)])?;
         let forgotten = (self.next_seq - 1).saturating_sub(options.id_memory_count);
         if forgotten > 0 {
             cached(txn, "DELETE FROM accepted_ids WHERE device = ?1 AND seq <= ?2")?

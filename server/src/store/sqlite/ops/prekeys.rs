@@ -39,14 +39,18 @@ pub(super) fn insert(txn: &Txn<'_>, device: i64, prekeys: &NewPrekeys) -> Result
 }
 
 pub(in crate::store::sqlite) fn upload(txn: &Txn<'_>, refill: &PrekeyRefill) -> Result<Uploaded, StoreError> {
-    let Some(device) = devices::id(txn, &refill.account, refill.device)? else { return Ok(Uploaded::NotFound) };
+    let Some(device) = devices::id(txn, &refill.account, refill.device)? else {
+        return Ok(Uploaded::NotFound);
+    };
     let plans = (
         plan(txn, device, Kind::Signed, refill.signed.as_slice())?,
         plan(txn, device, Kind::LastResort, refill.last_resort.as_slice())?,
         plan(txn, device, Kind::OneTime, &refill.one_time)?,
         plan(txn, device, Kind::Kem, &refill.kem)?,
     );
-    let (Some(signed), Some(last_resort), Some(one_time), Some(kem)) = plans else { return Ok(Uploaded::Conflict) };
+    let (Some(signed), Some(last_resort), Some(one_time), Some(kem)) = plans else {
+        return Ok(Uploaded::Conflict);
+    };
     let now = counts(txn, device)?;
     let room = |stored: u32, added: usize| added as u64 + u64::from(stored) <= u64::from(STORED_MAX);
     if !room(now.one_time, one_time.len()) || !room(now.kem, kem.len()) {
@@ -101,7 +105,11 @@ fn bundle(txn: &Txn<'_>, id: i64, device: DeviceId, leave: u32) -> Result<Claime
     let kem = if before.kem > leave { draw(txn, id, Kind::Kem)? } else { None };
     let kem = match kem {
         Some(kem) => kem,
-        None => lowest(txn, id, Kind::LastResort)?.ok_or_else(|| damaged("a device without a last-resort prekey"))?.1,
+        None => {
+            lowest(txn, id, Kind::LastResort)?
+                .ok_or_else(|| damaged("a device without a last-resort prekey"))?
+                .1
+        }
     };
     let signed = lowest(txn, id, Kind::Signed)?.ok_or_else(|| damaged("a device without a signed prekey"))?.1;
     let bundle = DeviceBundle {
@@ -165,7 +173,8 @@ fn replace<const N: usize>(
     prekeys: &[NewPrekey<ByteArray<N>>],
 ) -> Result<(), StoreError> {
     if !prekeys.is_empty() {
-        cached(txn, "DELETE FROM prekeys WHERE device = ?1 AND kind = ?2")?.execute(params![device, kind as u8])?;
+        cached(txn, "DELETE FROM prekeys WHERE device = ?1 AND kind = ?2")?
+            .execute(params![device, kind as u8])?;
     }
     add_all(txn, device, kind, prekeys)
 }
@@ -176,7 +185,8 @@ fn add_all<const N: usize>(
     kind: Kind,
     prekeys: &[NewPrekey<ByteArray<N>>],
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO prekeys (device, kind, key_id, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO prekeys (device, kind, key_id, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let mut statement = cached(txn, sql)?;
     for prekey in prekeys {
         statement.execute(params![device, kind as u8, prekey.key_id, &prekey.bytes[..]])?;

@@ -60,7 +60,8 @@ pub(in crate::store::sqlite) fn expire(
 }
 
 pub(in crate::store::sqlite) fn statistics(conn: &Connection) -> Result<Statistics, StoreError> {
-    let one = |sql: &str| optional(&mut *cached(conn, sql)?, [], |row| nat(row, 0)).map(Option::unwrap_or_default);
+    let one =
+        |sql: &str| optional(&mut *cached(conn, sql)?, [], |row| nat(row, 0)).map(Option::unwrap_or_default);
     Ok(Statistics {
         accounts: one("SELECT count(*) FROM accounts")?,
         devices: one("SELECT count(*) FROM devices")?,
