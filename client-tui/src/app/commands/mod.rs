@@ -1,0 +1,135 @@
+//! Slash commands: one table, from which parsing, completion, inline help and the help page come.
+
+pub mod complete;
+pub mod parse;
+
+/// What a command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Opens a chat, and writes there.
+    Msg,
+    /// Adds somebody.
+    Add,
+    /// Accepts a request.
+    Accept,
+    /// Compares safety numbers.
+    Verify,
+    /// Accepts a changed key.
+    Trust,
+    /// Searches.
+    Search,
+    /// Answers the last message of the other side.
+    Reply,
+    /// Help.
+    Help,
+    /// Connection and queues.
+    Status,
+    /// All keys.
+    Keys,
+    /// Connects anew.
+    Reconnect,
+    /// Locks.
+    Lock,
+    /// Quits.
+    Quit,
+}
+
+/// What follows a command, for completion and for refusing what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// Somebody's name.
+    Person,
+    /// Somebody's name; without it, the open chat.
+    PersonOrHere,
+    /// Somebody's name, then perhaps a text.
+    PersonAndText,
+    /// A text.
+    Text,
+    /// Perhaps the name of a command.
+    Command,
+}
+
+/// A line of the table.
+#[derive(Debug)]
+pub struct Command {
+    /// The name, without the slash.
+    pub name: &'static str,
+    /// Other names.
+    pub aliases: &'static [&'static str],
+    /// What follows it, for completion.
+    pub takes: Takes,
+    /// What follows it, as it is shown.
+    pub arguments: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// What it does.
+    pub verb: Verb,
+}
+
+impl Command {
+    /// `/msg NAME [TEXT]`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        let space = if self.arguments.is_empty() { "" } else { " " };
+        format!("/{}{space}{}", self.name, self.arguments)
+    }
+}
+
+macro_rules! commands {
+    ($($name:literal $([$($alias:literal),+])? $takes:ident $arguments:literal => $verb:ident, $help:literal;)+) => {
+        /// Every command.
+        pub const COMMANDS: &[Command] = &[$(Command {
+            name: $name,
+            aliases: &[$($($alias),+)?],
+            takes: Takes::$takes,
+            arguments: $arguments,
+            help: $help,
+            verb: Verb::$verb,
+        },)+];
+    };
+}
+
+commands! {
+    "msg" ["query"] PersonAndText "NAME [TEXT]" => Msg, "open a chat, and write there";
+    "add" Person "NAME" => Add, "add somebody without writing yet";
+    "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
+    "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
+    "search" Text "WORDS" => Search, "search all messages";
+    "verify" PersonOrHere "[NAME]" => Verify, "compare the safety number with somebody";
+    "trust" PersonOrHere "[NAME]" => Trust, "accept a changed key; held messages go out";
+    "status" Nothing "" => Status, "connection, queues, keys";
+    "keys" Nothing "" => Keys, "all keys, everywhere";
+    "help" Command "[COMMAND]" => Help, "help";
+    "reconnect" Nothing "" => Reconnect, "connect to the relay anew, at once";
+    "lock" Nothing "" => Lock, "lock now";
+    "quit" ["q"] Nothing "" => Quit, "quit; queued messages stay and go out next time";
+}
+
+/// The command of a name or an alias.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name || command.aliases.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_all_is_explained() {
+        let mut seen = HashSet::new();
+        for command in COMMANDS {
+            assert!(!command.help.is_empty());
+            assert_eq!(command.arguments.is_empty(), command.takes == Takes::Nothing, "{}", command.name);
+            for name in command.aliases.iter().chain([&command.name]) {
+                assert!(seen.insert(*name), "{name} twice");
+                assert_eq!(find(name).map(|c| c.verb), Some(command.verb));
+            }
+        }
+        assert!(find("nonsense").is_none());
+    }
+}

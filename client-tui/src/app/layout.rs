@@ -1,0 +1,171 @@
+//! Where everything is on the screen: a function of the model, for the view and for scrolling alike.
+
+use ratatui::layout::Rect;
+use subrosa_client::api::ConnectionState;
+
+use super::{
+    model::{Desk, Model, Overlay, Size},
+    text::{
+        cells,
+        wrap::{Laid, lay_out, wrap},
+    },
+};
+
+/// From this width on the chat list stands beside the conversation.
+pub const SIDEBAR_FROM: u16 = 60;
+/// From this height on a rule separates the composer, also when it has nothing to say.
+const RULE_FROM: u16 = 12;
+/// Columns of the chat list, its separator included, from 60 and from 100 columns on.
+const SIDEBAR: (u16, u16) = (18, 22);
+/// Lines the composer grows to.
+const COMPOSER_MAX: u16 = 8;
+/// Columns of a name in the composer's prompt.
+const PROMPT_MAX: usize = 14;
+
+/// The parts of the screen. They never overlap, but for a sidebar that was opened over a narrow conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Areas {
+    /// The chat list, with the separator at its right.
+    pub sidebar: Option<Rect>,
+    /// Whose conversation it is: the left part.
+    pub title: Rect,
+    /// What holds of it (trust, encryption): the right part. Only this program's own words are drawn here.
+    pub seal: Rect,
+    /// What stops sending, or asks.
+    pub banner: Rect,
+    /// The messages.
+    pub timeline: Rect,
+    /// Notices, hints, the pill.
+    pub rule: Rect,
+    /// The composer.
+    pub composer: Rect,
+    /// The status line.
+    pub status: Rect,
+}
+
+/// The right part of the title line: trust and encryption of the open chat.
+#[must_use]
+pub fn seal_text(desk: &Desk) -> &'static str {
+    use subrosa_client::api::Trust;
+    match desk.partner().map(|who| who.trust) {
+        Some(Trust::Verified) => "verified  pq",
+        Some(Trust::Unverified) => "unverified  pq",
+        Some(Trust::Changed) => "KEY CHANGED",
+        Some(Trust::Forked) => "LIST FORKED",
+        None => "",
+    }
+}
+
+/// What stops sending in the open chat, or the whole profile, and the ways out. Empty when all is well.
+#[must_use]
+pub fn banner_text(desk: &Desk) -> String {
+    use subrosa_client::api::{ContactState, Trust};
+    if let ConnectionState::Blocked { error } = &desk.connection {
+        let hint = error.hint.as_deref().map(|hint| format!(" {hint}")).unwrap_or_default();
+        return format!("! {}{hint}", error.message);
+    }
+    let Some(who) = desk.partner() else { return String::new() };
+    let name = &who.name;
+    match (who.trust, who.state) {
+        (Trust::Changed, _) => {
+            format!("! {name}'s key changed: nothing is sent. Compare: /verify   accept unseen: /trust")
+        }
+        (Trust::Forked, _) => format!(
+            "! {name}'s device lists contradict each other: somebody lies. Nothing is sent. Compare: /verify"
+        ),
+        (_, ContactState::RequestReceived) => {
+            format!("? {name} wants to write to you. Enter accepts; so does an answer.")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The composer's prompt.
+#[must_use]
+pub fn prompt(desk: &Desk) -> String {
+    match desk.here() {
+        Some(name) => format!("{}> ", cells::fit(name, PROMPT_MAX)),
+        None => "> ".to_owned(),
+    }
+}
+
+/// The composer's text as it is laid out, `width` columns wide, prompt included.
+#[must_use]
+pub fn composer_text(desk: &Desk, width: u16) -> Laid {
+    let room = usize::from(width).saturating_sub(cells::width(&prompt(desk)));
+    lay_out(desk.composer.editor.text(), desk.composer.editor.cursor(), room)
+}
+
+/// Whether the rule has something to say.
+#[must_use]
+pub fn rule_speaks(model: &Model, desk: &Desk) -> bool {
+    let scrolled = desk.open.as_ref().is_some_and(|open| !open.timeline.follows() && !open.timeline.messages().is_empty());
+    model.notice.is_some()
+        || scrolled
+        || desk.composer.reply_to.is_some()
+        || desk.composer.completing.is_some()
+        || desk.composer.editor.text().starts_with('/')
+        || desk.hits.is_some()
+        || desk.open.as_ref().is_some_and(|open| open.selected.is_some())
+}
+
+/// Whether the chat list is shown.
+#[must_use]
+pub fn sidebar_shown(size: Size, desk: &Desk) -> bool {
+    desk.sidebar.unwrap_or(size.width >= SIDEBAR_FROM)
+}
+
+/// The parts of the screen of an open profile.
+#[must_use]
+pub fn areas(model: &Model, desk: &Desk) -> Areas {
+    let Size { width, height } = model.size;
+    let beside = width >= SIDEBAR_FROM;
+    let columns = if width >= 100 { SIDEBAR.1 } else { SIDEBAR.0 };
+    let shown = sidebar_shown(model.size, desk);
+    let left = if shown && beside { columns } else { 0 };
+
+    let status = u16::from(height >= 3);
+    let lines = u16::try_from(composer_text(desk, width).lines.len()).unwrap_or(COMPOSER_MAX);
+    let composer = lines.clamp(1, COMPOSER_MAX).min((height / 3).max(1)).min(height);
+    let rule = u16::from(height >= 6 && (height >= RULE_FROM || rule_speaks(model, desk)));
+    let title = u16::from(height > composer + status + 1);
+    let main = height.saturating_sub(composer + status + rule);
+    let text = banner_text(desk);
+    let lines = wrap(&text, usize::from(width - left).max(1), usize::from(width - left).max(1)).len();
+    let banner = if text.is_empty() {
+        0
+    } else {
+        u16::try_from(lines).unwrap_or(1).min(main.saturating_sub(title) / 2).min(3)
+    };
+    let right = width - left;
+    let seal = u16::try_from(cells::width(seal_text(desk))).unwrap_or(0).min(right);
+    let timeline = main.saturating_sub(title + banner);
+    let sidebar_width = if beside { columns } else { (width * 2 / 3).max(12).min(width) };
+    Areas {
+        sidebar: (shown && main > 0).then_some(Rect::new(0, 0, sidebar_width, main)),
+        title: Rect::new(left, 0, right.saturating_sub(seal + u16::from(seal > 0)), title),
+        seal: Rect::new(width - seal, 0, seal, title),
+        banner: Rect::new(left, title, right, banner),
+        timeline: Rect::new(left, title + banner, right, timeline),
+        rule: Rect::new(0, main, width, rule),
+        composer: Rect::new(0, main + rule, width, composer),
+        status: Rect::new(0, main + rule + composer, width, status),
+    }
+}
+
+/// The place of something that lies over the conversation: at most `lines` lines and `columns` columns, in the middle.
+#[must_use]
+pub fn over(size: Size, columns: u16, lines: u16) -> Rect {
+    let width = columns.min(size.width);
+    let height = lines.min(size.height);
+    Rect::new((size.width - width) / 2, (size.height - height) / 2, width, height)
+}
+
+/// Lines a page in the overlay shows at once.
+#[must_use]
+pub fn page_rows(model: &Model) -> usize {
+    match model.desk().and_then(|desk| desk.overlay.as_ref()) {
+        Some(Overlay::Page(..)) | None => usize::from(model.size.height.saturating_sub(2)).max(1),
+        Some(_) => usize::from(model.size.height.saturating_sub(4)).max(1),
+    }
+}

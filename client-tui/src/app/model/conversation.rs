@@ -1,0 +1,38 @@
+//! The open chat.
+
+use super::Timeline;
+
+/// The open chat.
+#[derive(Debug)]
+pub struct Conversation {
+    /// Whose.
+    pub chat: String,
+    /// Its messages.
+    pub timeline: Timeline,
+    /// `order` of the selected message.
+    pub selected: Option<i64>,
+    /// The line `new` stands behind the message of this `order`.
+    pub new_after: Option<i64>,
+    /// What the engine was told that the person has seen.
+    pub read_told: i64,
+    /// Whether the newest messages were asked for again, and whether they must be once more.
+    pub tail: super::Refresh,
+    /// Counts the windows, so that answers for an older one are not looked at.
+    pub generation: u32,
+}
+
+impl Conversation {
+    /// A chat whose messages have not come yet.
+    #[must_use]
+    pub fn new(chat: impl Into<String>) -> Self {
+        Self {
+            chat: chat.into(),
+            timeline: Timeline::default(),
+            selected: None,
+            new_after: None,
+            read_told: i64::MIN,
+            tail: super::Refresh::default(),
+            generation: 0,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Text in cells: widths, wrapping, the line editor, times as people read them. Nothing here knows a screen.
+
+pub mod cells;
+pub mod editor;
+pub mod time;
+pub mod wrap;

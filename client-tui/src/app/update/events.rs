@@ -1,0 +1,146 @@
+//! What the engine tells by itself.
+
+use subrosa_client::{
+    Event,
+    api::{Direction, EventBody, Message, MessageEvent, MessageKind, MessageState, time::Timestamp},
+};
+
+use super::{Effect, Want, ask_chats, ask_people, ask_status, conversation, lock, notify};
+use crate::app::{
+    model::{Model, advance},
+    text::cells,
+    words,
+};
+
+pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
+    if model.desk().is_none() {
+        return;
+    }
+    match event.body {
+        EventBody::MessageReceived { message } => {
+            notify::message(model, &message, fx);
+            arrived(model, message, Direction::In, event.ts, fx);
+        }
+        EventBody::MessageQueued { message } => {
+            arrived(model, message, Direction::Out, event.ts, fx);
+            ask_status(model, fx);
+        }
+        EventBody::MessageAccepted { message } => {
+            advanced(model, &message.chat, &message.id, MessageState::Accepted);
+            ask_status(model, fx);
+        }
+        EventBody::MessageDelivered { message } => {
+            advanced(model, &message.chat, &message.id, MessageState::Delivered);
+        }
+        EventBody::MessageRead { message } => advanced(model, &message.chat, &message.id, MessageState::Read),
+        EventBody::MessageFailed { failure } => {
+            if let Some(chat) = &failure.chat {
+                advanced(model, chat, &failure.id, MessageState::Failed);
+                changed(model, chat, fx);
+            }
+            if let Some(error) = &failure.error {
+                model.complain(format!("a message was not sent: {}", words::refusal(error)));
+            }
+            ask_status(model, fx);
+        }
+        EventBody::MessageUndecryptable { failure } => match &failure.chat {
+            Some(chat) => changed(model, chat, fx),
+            None => model.complain("an envelope could not be read, and its sender is not known"),
+        },
+        EventBody::MessageMissing { chat, .. } => changed(model, &chat, fx),
+        EventBody::ContactRequested { name } | EventBody::ContactAdded { name } => {
+            changed(model, &name, fx);
+            ask_people(model, fx);
+        }
+        EventBody::IdentityChanged { change } => {
+            model.complain(format!("{}'s key changed: nothing is sent to {0} until you decide", change.name));
+            changed(model, &change.name, fx);
+            ask_status(model, fx);
+        }
+        EventBody::IdentityVerified { name, .. } => {
+            changed(model, &name, fx);
+            ask_status(model, fx);
+        }
+        EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => changed(model, &name, fx),
+        EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {
+            if let Some(desk) = model.desk_mut() {
+                desk.connection = connection;
+            }
+            ask_status(model, fx);
+        }
+        EventBody::SyncDone {} => ask_status(model, fx),
+        EventBody::SystemGap { .. } => reload(model, fx),
+        EventBody::SystemShutdown {} => lock::ended(model, fx),
+        EventBody::ServerNotice { text } => model.tell(format!("relay: {}", cells::one_line(&text))),
+        EventBody::SystemReady { .. } => {}
+    }
+}
+
+/// Asks for everything anew, after events were left out.
+pub(super) fn reload(model: &mut Model, fx: &mut Vec<Effect>) {
+    ask_chats(model, fx);
+    ask_people(model, fx);
+    ask_status(model, fx);
+    conversation::load(model, Want::Tail, fx);
+}
+
+/// Something about a chat changed that the event does not tell in full.
+fn changed(model: &mut Model, chat: &str, fx: &mut Vec<Effect>) {
+    ask_chats(model, fx);
+    if model.desk().and_then(|desk| desk.here()) == Some(chat) {
+        conversation::load(model, Want::Tail, fx);
+    }
+}
+
+/// A message came, or was written here or on another device.
+fn arrived(model: &mut Model, event: MessageEvent, direction: Direction, at: Timestamp, fx: &mut Vec<Effect>) {
+    let focused = model.focused;
+    let Some(desk) = model.desk_mut() else { return };
+    let message = message(event, direction, at);
+    let in_list = desk.chats.touch(&message);
+    if let Some(open) = desk.open.as_mut().filter(|open| open.chat == message.chat) {
+        let follows = open.timeline.follows();
+        let order = message.order;
+        if direction == Direction::In {
+            if !follows {
+                open.timeline.new_below = open.timeline.new_below.saturating_add(1);
+            }
+            if (!follows || !focused) && open.new_after.is_none() {
+                open.new_after = Some(order.saturating_sub(1));
+            }
+        }
+        open.timeline.push(message);
+    }
+    if !in_list {
+        ask_chats(model, fx);
+    }
+}
+
+fn message(event: MessageEvent, direction: Direction, at: Timestamp) -> Message {
+    let state = if direction == Direction::Out { MessageState::Queued } else { MessageState::Received };
+    Message {
+        id: event.id,
+        chat: event.chat,
+        order: event.order,
+        direction,
+        from: event.from,
+        device: event.device,
+        kind: MessageKind::Text { text: event.text },
+        reply_to: event.reply_to,
+        sent_at: event.sent_at,
+        stored_at: at,
+        state,
+        reason: None,
+        verified: event.verified,
+    }
+}
+
+fn advanced(model: &mut Model, chat: &str, id: &str, state: MessageState) {
+    let Some(desk) = model.desk_mut() else { return };
+    if let Some(last) = desk.chats.find_mut(chat).and_then(|chat| chat.last.as_mut()).filter(|last| last.id == id) {
+        advance(last, state);
+    }
+    if let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat) {
+        open.timeline.advance(id, state);
+    }
+}

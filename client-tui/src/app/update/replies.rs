@@ -1,0 +1,256 @@
+//! What the engine answers.
+
+use subrosa_client::{
+    ApiError, Reply,
+    api::{Contact, Direction, HistoryPage, MessageKind, MessageState, SendResult},
+};
+
+use super::{Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, submit};
+use crate::app::{
+    model::{Model, Overlay, Position, Refresh, is_request},
+    view::timeline,
+    words,
+};
+
+pub(super) fn reply(model: &mut Model, purpose: Purpose, result: Result<Reply, ApiError>, fx: &mut Vec<Effect>) {
+    if model.desk().is_none() {
+        return;
+    }
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(error) => return refused(model, purpose, &error),
+    };
+    match (purpose, reply) {
+        (Purpose::Account, Reply::Account(account)) => {
+            if let Some(desk) = model.desk_mut() {
+                desk.account = account.address;
+            }
+        }
+        (Purpose::Chats, Reply::Chats { chats }) => took_chats(model, chats, fx),
+        (Purpose::People, Reply::Contacts { contacts }) => {
+            if let Some(desk) = model.desk_mut() {
+                desk.people = contacts;
+                if desk.people_refresh.answered() {
+                    ask_people(model, fx);
+                }
+            }
+        }
+        (Purpose::Status, Reply::Status(status)) => {
+            if let Some(desk) = model.desk_mut() {
+                desk.connection = status.connection.clone();
+                desk.status = Some(*status);
+                if desk.status_refresh.answered() {
+                    ask_status(model, fx);
+                }
+            }
+        }
+        (Purpose::History { chat, want, generation }, Reply::History(page)) => {
+            history(model, &chat, want, generation, page, fx);
+        }
+        (Purpose::Sent { chat, text }, Reply::Sent { results }) => {
+            if let Some(result) = results.into_iter().next() {
+                sent(model, &chat, &text, &result, fx);
+            }
+        }
+        (Purpose::Search(words), Reply::Hits { hits }) => {
+            if let Some(Overlay::Search(search)) = model.desk_mut().and_then(|desk| desk.overlay.as_mut())
+                && search.editor.text().trim() == words
+            {
+                search.found = hits.into_iter().map(|hit| hit.message).collect();
+                search.at = 0;
+                search.answered = words;
+            }
+        }
+        (Purpose::Quoted, Reply::Message { message }) => {
+            conversation::jump(model, &message.chat, message.order, true, fx);
+        }
+        (Purpose::Added(text), Reply::Contact { contact }) => {
+            let name = contact.name.clone();
+            took_contact(model, contact, fx);
+            conversation::open(model, &name, fx);
+            if let Some(text) = text {
+                submit::send(model, &text, fx);
+            }
+        }
+        (Purpose::Accepted, Reply::Contact { contact }) => {
+            model.tell(format!("{} may write to you now", contact.name));
+            took_contact(model, contact, fx);
+        }
+        (Purpose::Verified, Reply::Contact { contact }) => {
+            model.tell(format!("{} is verified", contact.name));
+            took_contact(model, contact, fx);
+        }
+        (Purpose::Trusted, Reply::Contact { contact }) => {
+            model.tell(format!("{}'s new key is accepted; what was held goes out", contact.name));
+            took_contact(model, contact, fx);
+        }
+        (Purpose::Compare, Reply::SafetyNumber(info)) => page::safety_number(model, info, false),
+        (Purpose::Accept, Reply::SafetyNumber(info)) => page::safety_number(model, info, true),
+        (Purpose::Told(text), _) => model.tell(text),
+        _ => {}
+    }
+}
+
+fn refused(model: &mut Model, purpose: Purpose, error: &ApiError) {
+    let Some(desk) = model.desk_mut() else { return };
+    match purpose {
+        Purpose::Chats => desk.chats_refresh = Refresh::Idle,
+        Purpose::People => desk.people_refresh = Refresh::Idle,
+        Purpose::Status => desk.status_refresh = Refresh::Idle,
+        Purpose::Quiet => return,
+        Purpose::History { chat, want, .. } => {
+            if let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat) {
+                if want == Want::Tail {
+                    open.tail = Refresh::Idle;
+                } else {
+                    // Not asked for again by itself: that would never end.
+                    open.timeline.loading = false;
+                    open.timeline.more_before = false;
+                    open.timeline.more_after = false;
+                }
+            }
+        }
+        Purpose::Sent { chat, text } => give_back(model, &chat, &text),
+        _ => {}
+    }
+    model.complain(words::refusal(error));
+}
+
+/// A text that could not be sent comes back into the composer, if nothing else was begun there.
+fn give_back(model: &mut Model, chat: &str, text: &str) {
+    if let Some(desk) = model.desk_mut()
+        && desk.here() == Some(chat)
+        && desk.composer.editor.is_empty()
+    {
+        desk.composer.editor.set(text);
+        // What was sent as a text must not run as a command the second time.
+        desk.composer.pasted = text.starts_with('/');
+        super::draft_changed(model);
+        if let Some(desk) = model.desk_mut() {
+            desk.composer.pasted = text.starts_with('/');
+        }
+    }
+}
+
+fn sent(model: &mut Model, chat: &str, text: &str, result: &SendResult, fx: &mut Vec<Effect>) {
+    let failed = result.state == MessageState::Failed || result.id.is_none();
+    match &result.error {
+        Some(error) if failed => {
+            give_back(model, chat, text);
+            model.complain(words::refusal(error));
+        }
+        Some(error) => model.tell(words::refusal(error)),
+        None => {}
+    }
+    // Why it is held stands in the message.
+    if result.state != MessageState::Queued && model.desk().and_then(|desk| desk.here()) == Some(chat) {
+        conversation::load(model, Want::Tail, fx);
+    }
+}
+
+fn took_contact(model: &mut Model, contact: Contact, fx: &mut Vec<Effect>) {
+    let here = model.desk().and_then(|desk| desk.here()) == Some(contact.name.as_str());
+    if let Some(desk) = model.desk_mut() {
+        desk.set_contact(contact);
+    }
+    ask_chats(model, fx);
+    ask_status(model, fx);
+    if here {
+        conversation::load(model, Want::Tail, fx);
+    }
+}
+
+fn took_chats(model: &mut Model, chats: Vec<subrosa_client::api::Chat>, fx: &mut Vec<Effect>) {
+    let first = model.first_chat.take();
+    let Some(desk) = model.desk_mut() else { return };
+    // What is seen here is read here, also when the engine's list was made a moment before it knew.
+    let told = desk.open.as_ref().map(|open| (open.chat.clone(), open.read_told));
+    desk.chats.replace(chats);
+    if let Some((chat, up_to)) = told
+        && desk.chats.find(&chat).is_some_and(|chat| chat.last.as_ref().is_some_and(|last| last.order <= up_to))
+    {
+        desk.chats.read(&chat, up_to);
+    }
+    let opening = !std::mem::replace(&mut desk.loaded, true);
+    if desk.chats_refresh.answered() {
+        ask_chats(model, fx);
+    }
+    if opening && model.desk().is_some_and(|desk| desk.open.is_none()) {
+        let chats = model.desk().map(|desk| desk.chats.all()).unwrap_or_default();
+        let recent = chats.iter().find(|chat| !is_request(chat)).map(|chat| chat.chat.clone());
+        if let Some(name) = first.or(recent) {
+            conversation::open(model, &name, fx);
+        }
+    }
+}
+
+fn history(model: &mut Model, chat: &str, want: Want, generation: u32, page: HistoryPage, fx: &mut Vec<Effect>) {
+    let Some(desk) = model.desk_mut() else { return };
+    let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat && open.generation == generation) else {
+        return;
+    };
+    let timeline = &mut open.timeline;
+    match want {
+        Want::Before => timeline.prepend(page),
+        Want::After => timeline.append(page),
+        Want::Tail => {
+            timeline.merge_tail(page);
+            if open.tail.answered() {
+                conversation::load(model, Want::Tail, fx);
+            }
+        }
+        Want::Newest => {
+            timeline.replace(page);
+            timeline.position = Position::Bottom;
+            seed(model, chat);
+            to_first_unread(model);
+        }
+        Want::Unread => {
+            timeline.replace(page);
+            // Read messages come before: the page is asked for when the view settles.
+            timeline.more_before = true;
+            to_first_unread(model);
+        }
+        Want::Oldest => {
+            timeline.replace(page);
+            let first = timeline.first().map(|message| message.order);
+            if open.selected.is_some() {
+                open.selected = first;
+            }
+            if let Some(order) = first {
+                conversation::place(model, |context, height| timeline::around(context, height, order));
+            }
+        }
+        Want::Around { order, select } => {
+            timeline.replace(page);
+            open.selected = select.then_some(order);
+            conversation::place(model, |context, height| timeline::around(context, height, order));
+        }
+    }
+}
+
+/// Earlier messages of this person are the composer's history.
+fn seed(model: &mut Model, chat: &str) {
+    let Some(desk) = model.desk_mut() else { return };
+    let Some(open) = &desk.open else { return };
+    let own = open.timeline.messages().iter().filter(|message| message.direction == Direction::Out);
+    let texts: Vec<String> = own
+        .filter_map(|message| match &message.kind {
+            MessageKind::Text { text } => Some(text.as_str().to_owned()),
+            _ => None,
+        })
+        .collect();
+    desk.composer.seed(chat, texts.into_iter());
+}
+
+/// Puts the first unread message to the top, where not all of them fit on the screen.
+fn to_first_unread(model: &mut Model) {
+    let open = model.desk().and_then(|desk| desk.open.as_ref());
+    let first = open.and_then(|open| {
+        let after = open.new_after?;
+        open.timeline.messages().iter().find(|message| message.order > after).map(|message| message.order)
+    });
+    if let Some(order) = first {
+        conversation::place(model, |context, height| timeline::at_top(context, height, order));
+    }
+}

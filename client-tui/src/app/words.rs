@@ -1,0 +1,195 @@
+//! What states and notices are called: the same words in the full screen and in the line mode.
+
+use subrosa_client::api::{
+    ApiError, ConnectionState, ContactState, Direction, Message, MessageKind, MessageState, Status, Trust,
+};
+
+use super::text::cells;
+
+/// The mark of how far an own message is: always text, never colour alone.
+#[must_use]
+pub const fn mark(message: &Message) -> &'static str {
+    match (message.direction, message.state) {
+        (Direction::Out, MessageState::Held | MessageState::Queued) => "..",
+        (Direction::Out, MessageState::Accepted) => "o",
+        (Direction::Out, MessageState::Delivered) => "v",
+        (Direction::Out, MessageState::Read) => "vv",
+        (Direction::Out, MessageState::Failed) => "!",
+        _ => "",
+    }
+}
+
+/// How far a message is, in words.
+#[must_use]
+pub const fn state(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Held => "held here",
+        MessageState::Queued => "queued here",
+        MessageState::Accepted => "on the relay",
+        MessageState::Delivered => "delivered",
+        MessageState::Read => "read",
+        MessageState::Failed => "not sent",
+        MessageState::Received => "received",
+    }
+}
+
+/// How sure we are of somebody's key, in a word.
+#[must_use]
+pub const fn trust(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Unverified => "unverified",
+        Trust::Verified => "verified",
+        Trust::Changed => "KEY CHANGED",
+        Trust::Forked => "LIST FORKED",
+    }
+}
+
+/// Where somebody stands, where that is worth saying.
+#[must_use]
+pub const fn standing(state: ContactState) -> &'static str {
+    match state {
+        ContactState::Added => "added",
+        ContactState::RequestReceived => "request",
+        ContactState::RequestSent => "waits for them to accept",
+        ContactState::Accepted => "",
+    }
+}
+
+/// The line of a notice; `None` for what a person wrote.
+#[must_use]
+pub fn notice(message: &Message) -> Option<String> {
+    let who = &message.from;
+    Some(match &message.kind {
+        MessageKind::Text { .. } => return None,
+        MessageKind::Missing { count: 0 } => format!("all missing messages of {who} have come"),
+        MessageKind::Missing { count: 1 } => format!("1 message of {who} is missing; it may still come"),
+        MessageKind::Missing { count } => format!("{count} messages of {who} are missing; they may still come"),
+        MessageKind::Undecryptable {} => format!("a message of {who} could not be read and was asked for again"),
+        MessageKind::NewerVersion {} => format!("{who} sent something that only a newer rosa can show"),
+        MessageKind::IdentityChanged {} => {
+            format!("{who}'s key changed: nothing is sent until you decide. /verify compares, /trust accepts it unseen")
+        }
+        MessageKind::IdentityTrusted {} => format!("{who}'s new key was accepted without comparing"),
+        MessageKind::IdentityVerified {} => format!("{who} is verified"),
+        MessageKind::DeviceAdded { device } => format!("{who} has a new device ({device}), signed with {who}'s key"),
+        MessageKind::DeviceRemoved { device } => format!("{who} removed device {device}"),
+        MessageKind::ListForked {} => {
+            format!("{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares")
+        }
+    })
+}
+
+/// Whether a notice is an alarm.
+#[must_use]
+pub const fn alarms(kind: &MessageKind) -> bool {
+    matches!(
+        kind,
+        MessageKind::IdentityChanged {} | MessageKind::ListForked {} | MessageKind::Undecryptable {}
+            | MessageKind::Missing { count: 1.. }
+    )
+}
+
+/// What a message says, or its notice.
+#[must_use]
+pub fn body(message: &Message) -> String {
+    match &message.kind {
+        MessageKind::Text { text } => text.as_str().to_owned(),
+        _ => notice(message).unwrap_or_default(),
+    }
+}
+
+/// Whose message it is: `you`, or the account.
+#[must_use]
+pub fn author(message: &Message) -> &str {
+    if message.direction == Direction::Out { "you" } else { &message.from }
+}
+
+/// Why a message is held or was given up, as a line under it.
+#[must_use]
+pub fn reason(message: &Message) -> Option<String> {
+    let why = message.reason.as_deref().map(cells::one_line).filter(|why| !why.is_empty());
+    match (message.direction, message.state) {
+        (Direction::Out, MessageState::Held) => Some(why.map_or_else(|| "held".into(), |why| format!("held: {why}"))),
+        (Direction::Out, MessageState::Failed) => {
+            Some(why.map_or_else(|| "not sent".into(), |why| format!("not sent: {why}")))
+        }
+        (Direction::Out, MessageState::Queued) => why.map(|why| format!("waits: {why}")),
+        _ => None,
+    }
+}
+
+/// A refusal with what to do next.
+#[must_use]
+pub fn refusal(error: &ApiError) -> String {
+    let hint = error.hint.as_deref().map(|hint| format!(". {hint}")).unwrap_or_default();
+    format!("{}{hint}", error.message.as_str())
+}
+
+/// The connection, in a word or two.
+#[must_use]
+pub fn connection(connection: &ConnectionState) -> String {
+    match connection {
+        ConnectionState::Connecting {} => "connecting".to_owned(),
+        ConnectionState::Up { transport, rtt_ms } => {
+            let transport: String = transport.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+            format!("{transport} {rtt_ms}ms")
+        }
+        ConnectionState::Down { .. } => "offline".to_owned(),
+        ConnectionState::Blocked { .. } => "BLOCKED".to_owned(),
+    }
+}
+
+/// The status page, line by line: what it is called, and how it is.
+#[must_use]
+pub fn status(status: &Status) -> Vec<(&'static str, String)> {
+    let mut lines = vec![
+        ("account", status.account.clone()),
+        ("device", status.device.to_string()),
+        ("relay", status.relay.clone()),
+        ("connection", connection(&status.connection)),
+    ];
+    match &status.connection {
+        ConnectionState::Down { reason, retry_in_ms } => {
+            lines.push(("", format!("{}; tried again in {} s", reason.as_str(), retry_in_ms.div_ceil(1000))));
+        }
+        ConnectionState::Blocked { error } => lines.push(("", refusal(error))),
+        _ => {}
+    }
+    lines.push(("queued", format!("{} messages, {} of them held", status.queued, status.held)));
+    lines.push(("unread", status.unread.to_string()));
+    let prekeys = status.prekeys.map_or_else(
+        || "not known yet".to_owned(),
+        |(curve, kem)| format!("{curve} X25519 and {kem} ML-KEM left on the relay"),
+    );
+    lines.push(("prekeys", prekeys));
+    lines.push(("discarded", format!("{} envelopes in this profile's life", status.discarded)));
+    lines.push(("profile", status.profile.clone()));
+    lines.push(("process", status.pid.to_string()));
+    lines.push(("version", status.version.clone()));
+    lines
+}
+
+/// A safety number in lines of four groups.
+#[must_use]
+pub fn safety_number(number: &str) -> Vec<String> {
+    let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
+    let groups: Vec<String> = digits.chunks(5).map(|group| group.iter().collect()).collect();
+    groups.chunks(4).map(|row| row.join(" ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_safety_number_is_three_rows_of_four_groups() {
+        let number = "12345 ".repeat(12);
+        assert_eq!(safety_number(&number), vec!["12345 12345 12345 12345"; 3]);
+    }
+
+    #[test]
+    fn a_relay_cannot_write_into_the_status_line() {
+        let up = ConnectionState::Up { transport: "quic\u{1b}[2J verified".to_owned(), rtt_ms: 3 };
+        assert_eq!(connection(&up), "quic2Jve 3ms");
+    }
+}
