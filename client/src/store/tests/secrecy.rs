@@ -56,7 +56,7 @@ fn nothing_stands_in_the_files_in_clear() {
             for secret in [
                 WORD,
                 "hello",
-                "bob",
+                "unicode61",
                 "messages",
                 "SQLite format 3",
                 std::str::from_utf8(&[0x77; 32]).unwrap(),
