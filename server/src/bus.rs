@@ -1,0 +1,337 @@
+//! Wake-ups between connections: who sent something tells who receives it.
+//!
+//! A push is a hint, the mailbox is the truth. Queues are bounded; what does not fit is dropped and becomes one
+//! [`Event::Lost`], after which the connection tells its client to fetch. The trait is what a cluster replaces;
+//! [`InProcess`] serves one relay.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use subrosa_protocol::{DeviceId, Username, frames::CloseReason};
+use tokio::sync::{Notify, mpsc};
+
+const SHARDS: usize = 16;
+
+/// Something for a connected device.
+#[derive(Debug, Clone)]
+pub enum Signal {
+    /// An envelope of its mailbox.
+    Deliver {
+        /// The envelope's place.
+        seq: u64,
+        /// The `Deliver` frame in wire form.
+        frame: Bytes,
+    },
+    /// Another push in wire form.
+    Push(Bytes),
+}
+
+/// What a connection hears.
+#[derive(Debug)]
+pub enum Event {
+    /// Pass it on.
+    Signal(Signal),
+    /// Signals were dropped: the client must fetch.
+    Lost,
+    /// The connection must end.
+    End(CloseReason),
+}
+
+/// The account has as many connections as it may (R7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the account has too many connections")]
+pub struct AccountFull;
+
+/// How connections reach each other. Nothing here waits.
+pub trait Bus: Send + Sync + 'static {
+    /// Registers a connection of a device. When the device has too many, its oldest one ends as replaced (R7).
+    ///
+    /// # Errors
+    /// [`AccountFull`].
+    fn subscribe(&self, account: &Username, device: DeviceId) -> Result<Subscription, AccountFull>;
+    /// Whether anybody would hear [`Bus::to_device`].
+    fn connected(&self, account: &Username, device: DeviceId) -> bool;
+    /// To every connection of a device.
+    fn to_device(&self, account: &Username, device: DeviceId, signal: Signal);
+    /// To every connection of an account, one device's apart.
+    fn to_account(&self, account: &Username, except: Option<DeviceId>, signal: Signal);
+    /// Ends every connection of a device.
+    fn end_device(&self, account: &Username, device: DeviceId, reason: CloseReason);
+    /// Ends every connection.
+    fn end_all(&self, reason: CloseReason);
+}
+
+/// A connection's place on the bus; it leaves when dropped.
+#[derive(Debug)]
+pub struct Subscription {
+    signals: mpsc::Receiver<Signal>,
+    line: Arc<Line>,
+    bus: Arc<Lines>,
+    account: Username,
+}
+
+impl Subscription {
+    /// The next thing to do. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.try_next() {
+                return event;
+            }
+            tokio::select! {
+                biased;
+                () = self.line.wake.notified() => {}
+                signal = self.signals.recv() => match signal {
+                    Some(signal) => return Event::Signal(signal),
+                    // Cannot be: the line holds a sender. Ending is the safe answer.
+                    None => return Event::End(CloseReason::ShuttingDown),
+                },
+            }
+        }
+    }
+
+    /// Like [`Subscription::next`], when there is something now.
+    pub fn try_next(&mut self) -> Option<Event> {
+        if let Some(reason) = *lock(&self.line.ending) {
+            return Some(Event::End(reason));
+        }
+        match self.signals.try_recv() {
+            Ok(signal) => Some(Event::Signal(signal)),
+            Err(_) if self.line.lost.swap(false, Ordering::AcqRel) => Some(Event::Lost),
+            Err(_) => None,
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut shard = self.bus.shard(&self.account);
+        if let Some(lines) = shard.get_mut(&self.account) {
+            lines.retain(|line| line.id != self.line.id);
+            if lines.is_empty() {
+                shard.remove(&self.account);
+            }
+        }
+    }
+}
+
+/// One connection as the bus knows it.
+#[derive(Debug)]
+struct Line {
+    id: u64,
+    device: DeviceId,
+    signals: mpsc::Sender<Signal>,
+    lost: AtomicBool,
+    ending: Mutex<Option<CloseReason>>,
+    wake: Notify,
+}
+
+impl Line {
+    /// `false` when the signal was dropped.
+    fn send(&self, signal: Signal) -> bool {
+        if self.signals.try_send(signal).is_ok() {
+            return true;
+        }
+        self.lost.store(true, Ordering::Release);
+        self.wake.notify_one();
+        false
+    }
+
+    fn end(&self, reason: CloseReason) {
+        lock(&self.ending).get_or_insert(reason);
+        self.wake.notify_one();
+    }
+}
+
+#[derive(Debug)]
+struct Lines {
+    salt: RandomState,
+    shards: Vec<Mutex<HashMap<Username, Vec<Arc<Line>>>>>,
+    /// Where a key finds no shard, which cannot be; kept so that nothing can panic.
+    spare: Mutex<HashMap<Username, Vec<Arc<Line>>>>,
+    next_id: AtomicU64,
+}
+
+impl Lines {
+    fn shard(&self, account: &Username) -> MutexGuard<'_, HashMap<Username, Vec<Arc<Line>>>> {
+        let index = usize::try_from(self.salt.hash_one(account) % SHARDS as u64).unwrap_or(0);
+        lock(self.shards.get(index).unwrap_or(&self.spare))
+    }
+}
+
+/// The bus of a relay that is one process.
+#[derive(Debug)]
+pub struct InProcess {
+    lines: Arc<Lines>,
+    queue: usize,
+    per_device: usize,
+    per_account: usize,
+    /// Called once for each signal that was dropped.
+    dropped: prometheus_client::metrics::counter::Counter,
+}
+
+impl InProcess {
+    /// Queues of `queue` signals; at most so many connections a device and an account. Dropped signals are counted.
+    #[must_use]
+    pub fn new(
+        queue: usize,
+        per_device: usize,
+        per_account: usize,
+        dropped: prometheus_client::metrics::counter::Counter,
+    ) -> Self {
+        let lines = Lines {
+            salt: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            spare: Mutex::default(),
+            next_id: AtomicU64::new(1),
+        };
+        Self {
+            lines: Arc::new(lines),
+            queue: queue.max(1),
+            per_device: per_device.max(1),
+            per_account,
+            dropped,
+        }
+    }
+
+    fn send(&self, account: &Username, signal: &Signal, to: impl Fn(DeviceId) -> bool) {
+        if let Some(lines) = self.lines.shard(account).get(account) {
+            for line in lines.iter().filter(|line| to(line.device)) {
+                if !line.send(signal.clone()) {
+                    self.dropped.inc();
+                }
+            }
+        }
+    }
+}
+
+impl Bus for InProcess {
+    fn subscribe(&self, account: &Username, device: DeviceId) -> Result<Subscription, AccountFull> {
+        let mut shard = self.lines.shard(account);
+        let lines = shard.entry(account.clone()).or_default();
+        let of_device = lines.iter().filter(|line| line.device == device).count();
+        // Lines are in the order in which they came: the first of the device is its oldest.
+        if of_device >= self.per_device
+            && let Some(oldest) = lines.iter().position(|line| line.device == device)
+        {
+            lines.remove(oldest).end(CloseReason::Replaced);
+        }
+        if lines.len() >= self.per_account {
+            return Err(AccountFull);
+        }
+        let (sender, signals) = mpsc::channel(self.queue);
+        let line = Arc::new(Line {
+            id: self.lines.next_id.fetch_add(1, Ordering::Relaxed),
+            device,
+            signals: sender,
+            lost: AtomicBool::new(false),
+            ending: Mutex::default(),
+            wake: Notify::new(),
+        });
+        lines.push(Arc::clone(&line));
+        drop(shard);
+        Ok(Subscription { signals, line, bus: Arc::clone(&self.lines), account: account.clone() })
+    }
+
+    fn connected(&self, account: &Username, device: DeviceId) -> bool {
+        self.lines
+            .shard(account)
+            .get(account)
+            .is_some_and(|lines| lines.iter().any(|line| line.device == device))
+    }
+
+    fn to_device(&self, account: &Username, device: DeviceId, signal: Signal) {
+        self.send(account, &signal, |id| id == device);
+    }
+
+    fn to_account(&self, account: &Username, except: Option<DeviceId>, signal: Signal) {
+        self.send(account, &signal, |id| Some(id) != except);
+    }
+
+    fn end_device(&self, account: &Username, device: DeviceId, reason: CloseReason) {
+        if let Some(lines) = self.lines.shard(account).get(account) {
+            lines.iter().filter(|line| line.device == device).for_each(|line| line.end(reason));
+        }
+    }
+
+    fn end_all(&self, reason: CloseReason) {
+        for shard in self.lines.shards.iter().chain([&self.lines.spare]) {
+            lock(shard).values().flatten().for_each(|line| line.end(reason));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bus(queue: usize) -> InProcess {
+        InProcess::new(queue, 2, 3, Default::default())
+    }
+    fn alice() -> Username {
+        Username::new("alice").unwrap()
+    }
+    fn device(number: u32) -> DeviceId {
+        DeviceId::new(number).unwrap()
+    }
+    fn push(byte: u8) -> Signal {
+        Signal::Push(Bytes::from(vec![byte]))
+    }
+
+    #[tokio::test]
+    async fn r7_the_oldest_of_three_connections_of_a_device_is_replaced() {
+        let bus = bus(4);
+        let mut first = bus.subscribe(&alice(), device(1)).unwrap();
+        let mut second = bus.subscribe(&alice(), device(1)).unwrap();
+        let _third = bus.subscribe(&alice(), device(1)).unwrap();
+        assert!(matches!(first.next().await, Event::End(CloseReason::Replaced)));
+        assert!(second.try_next().is_none());
+        let _other = bus.subscribe(&alice(), device(2)).unwrap();
+        assert_eq!(bus.subscribe(&alice(), device(3)).unwrap_err(), AccountFull);
+        drop(second);
+        bus.subscribe(&alice(), device(3)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_connection_loses_pushes_and_is_told_once_after_those_it_got() {
+        let bus = bus(2);
+        let mut line = bus.subscribe(&alice(), device(1)).unwrap();
+        for byte in 0..5 {
+            bus.to_device(&alice(), device(1), push(byte));
+        }
+        for byte in 0..2 {
+            assert!(matches!(line.next().await, Event::Signal(Signal::Push(b)) if b[0] == byte));
+        }
+        assert!(matches!(line.next().await, Event::Lost));
+        assert!(line.try_next().is_none());
+        assert_eq!(bus.dropped.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn signals_go_where_they_should_and_the_last_leaves_nothing() {
+        let bus = bus(4);
+        let mut one = bus.subscribe(&alice(), device(1)).unwrap();
+        let mut two = bus.subscribe(&alice(), device(2)).unwrap();
+        bus.to_account(&alice(), Some(device(1)), push(7));
+        assert!(one.try_next().is_none());
+        assert!(matches!(two.next().await, Event::Signal(_)));
+        bus.end_device(&alice(), device(1), CloseReason::Revoked);
+        bus.end_all(CloseReason::ShuttingDown);
+        assert!(matches!(one.next().await, Event::End(CloseReason::Revoked)));
+        assert!(matches!(two.next().await, Event::End(CloseReason::ShuttingDown)));
+        assert!(bus.connected(&alice(), device(1)));
+        drop((one, two));
+        assert!(!bus.connected(&alice(), device(1)));
+        assert!(bus.lines.shards.iter().all(|shard| lock(shard).is_empty()));
+    }
+}

@@ -1,0 +1,269 @@
+//! A session stream as frames. It knows nothing of what they say.
+//!
+//! Reading and writing make progress in one step ([`Channel::turn`]) that can be dropped at any time, so one task serves
+//! a connection, and a client that does not read cannot stop the relay from noticing other things. Buffers are allocated
+//! when they are needed and given back when they are empty.
+
+use std::{
+    io,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use subrosa_protocol::{
+    FrameDecoder, FrameError, RawFrame,
+    frames::{Push, Response},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
+
+use crate::limits::{OUTPUT_HIGH, READ_MAX, READ_MIN};
+
+/// A buffer larger than this is given back when it is empty.
+const KEEP: usize = 4 * READ_MIN;
+
+/// Frames in, frames out.
+pub(crate) struct Channel<R, W> {
+    reader: R,
+    writer: W,
+    decoder: FrameDecoder,
+    input: BytesMut,
+    output: BytesMut,
+    read_size: usize,
+    /// When the incomplete frame at the start of `input` began.
+    half_since: Option<Instant>,
+    /// Bytes were written and not flushed.
+    dirty: bool,
+}
+
+/// What a [`Channel::turn`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Bytes went out.
+    Wrote,
+    /// Bytes came in.
+    Read,
+    /// The client has ended its side.
+    Ended,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
+    /// For a client that has not authenticated.
+    pub(crate) fn new(reader: R, writer: W) -> Self {
+        Self {
+            reader,
+            writer,
+            decoder: FrameDecoder::unauthenticated(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            read_size: READ_MIN,
+            half_since: None,
+            dirty: false,
+        }
+    }
+
+    /// The client has authenticated: larger frames are read from now on (R3).
+    pub(crate) fn raise_limits(&mut self) {
+        self.decoder = FrameDecoder::authenticated();
+    }
+
+    /// The next whole frame that was read.
+    pub(crate) fn next_frame(&mut self, now: Instant) -> Result<Option<RawFrame>, FrameError> {
+        let frame = self.decoder.next_frame(&mut self.input)?;
+        self.half_since = match (&frame, self.input.is_empty(), self.half_since) {
+            (_, true, _) => None,
+            (None, false, Some(since)) => Some(since),
+            _ => Some(now),
+        };
+        Ok(frame)
+    }
+
+    /// When the incomplete frame that was read began.
+    pub(crate) fn half_since(&self) -> Option<Instant> {
+        self.half_since
+    }
+
+    /// Reading was put off: the time of an incomplete frame starts anew.
+    pub(crate) fn excuse_half(&mut self, now: Instant) {
+        if self.half_since.is_some() {
+            self.half_since = Some(now);
+        }
+    }
+
+    /// Queues an answer. One that fits no frame becomes an internal error, which does.
+    pub(crate) fn respond(&mut self, id: u32, response: &Response) {
+        if response.to_raw(id).and_then(|frame| frame.write_to(&mut self.output)).is_err() {
+            use subrosa_protocol::{ErrorCode, frames::ErrorFrame};
+            let error =
+                Response::Error(ErrorFrame::new(ErrorCode::Internal, "the answer does not fit a frame"));
+            let _ = error.to_raw(id).and_then(|frame| frame.write_to(&mut self.output));
+        }
+    }
+
+    /// Queues a push. One that fits no frame is left out: a push is a hint.
+    pub(crate) fn push(&mut self, push: &Push) {
+        let _ = push.to_raw(0).and_then(|frame| frame.write_to(&mut self.output));
+    }
+
+    /// Queues a frame.
+    pub(crate) fn send(&mut self, frame: &RawFrame) {
+        let _ = frame.write_to(&mut self.output);
+    }
+
+    /// Queues frames in wire form.
+    pub(crate) fn send_bytes(&mut self, frames: &Bytes) {
+        self.output.extend_from_slice(frames);
+    }
+
+    /// Whether so much waits to be written that nothing further should be asked for.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.output.len() >= OUTPUT_HIGH
+    }
+
+    /// Whether everything queued was handed to the transport.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.output.is_empty() && !self.dirty
+    }
+
+    /// Writes what waits, or reads when `may_read`, whichever is possible first. Dropping the future loses nothing.
+    pub(crate) async fn turn(&mut self, may_read: bool) -> io::Result<Turn> {
+        std::future::poll_fn(|cx| self.poll_turn(cx, may_read)).await
+    }
+
+    /// Writes everything that waits and ends the relay's side of the stream.
+    pub(crate) async fn drain(&mut self) -> io::Result<()> {
+        while !self.is_drained() {
+            self.turn(false).await?;
+        }
+        self.writer.shutdown().await
+    }
+
+    /// The writer, to be finished by the carrier.
+    pub(crate) fn into_writer(self) -> W {
+        self.writer
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<io::Result<Turn>> {
+        if !self.output.is_empty()
+            && let Poll::Ready(written) = pin!(self.writer.write_buf(&mut self.output)).poll(cx)
+        {
+            if written? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.dirty = true;
+            if self.output.is_empty() && self.output.capacity() > KEEP {
+                self.output = BytesMut::new();
+            }
+            return Poll::Ready(Ok(Turn::Wrote));
+        }
+        if self.dirty
+            && self.output.is_empty()
+            && let Poll::Ready(flushed) = pin!(self.writer.flush()).poll(cx)
+        {
+            flushed?;
+            self.dirty = false;
+            return Poll::Ready(Ok(Turn::Wrote));
+        }
+        if may_read {
+            self.prepare_input();
+            if let Poll::Ready(read) = pin!(self.reader.read_buf(&mut self.input)).poll(cx) {
+                let read = read?;
+                if read >= self.read_size {
+                    self.read_size = (self.read_size * 2).min(READ_MAX);
+                } else if read < READ_MIN {
+                    self.read_size = READ_MIN;
+                }
+                return Poll::Ready(Ok(if read == 0 { Turn::Ended } else { Turn::Read }));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Makes room to read: as much as the frame that has begun needs (the decoder has reserved it), or a little.
+    fn prepare_input(&mut self) {
+        if self.input.is_empty() && self.input.capacity() > KEEP.max(2 * self.read_size) {
+            self.input = BytesMut::new();
+        }
+        if self.input.capacity() == self.input.len() || self.input.is_empty() {
+            self.input.reserve(self.read_size);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::{frames::Empty, limits::FRAME_MAX};
+
+    use super::*;
+
+    fn frame(len: usize) -> RawFrame {
+        RawFrame { kind: 0x30, flags: 0, id: 1, body: vec![7; len].into() }
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_goes_out_in_one_write_and_buffers_are_given_back() {
+        let (mut client, relay) = tokio::io::duplex(1 << 20);
+        let (reader, writer) = tokio::io::split(relay);
+        let mut channel = Channel::new(reader, writer);
+        for id in 0..100 {
+            channel.respond(id, &Response::Done(Empty {}));
+        }
+        channel.send(&frame(60_000));
+        assert_eq!(channel.turn(true).await.unwrap(), Turn::Wrote);
+        assert!(channel.output.is_empty() && channel.output.capacity() <= KEEP);
+        let mut got = vec![0; 100 * 11 + 60_011];
+        client.read_exact(&mut got).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn large_frames_arrive_whole_and_the_room_for_them_is_given_back() {
+        let (mut client, relay) = tokio::io::duplex(4096);
+        let (reader, writer) = tokio::io::split(relay);
+        let mut channel = Channel::new(reader, writer);
+        channel.raise_limits();
+        let mut bytes = BytesMut::new();
+        frame(FRAME_MAX - 7).write_to(&mut bytes).unwrap();
+        tokio::spawn(async move { client.write_all(&bytes).await.map(|()| client) });
+        let now = Instant::now();
+        let got = loop {
+            if let Some(frame) = channel.next_frame(now).unwrap() {
+                break frame;
+            }
+            channel.turn(true).await.unwrap();
+        };
+        assert_eq!(got, frame(FRAME_MAX - 7));
+        assert_eq!(channel.half_since(), None);
+        drop(got);
+        channel.prepare_input();
+        assert!(channel.input.capacity() <= 2 * READ_MAX);
+    }
+
+    #[tokio::test]
+    async fn r6_a_half_frame_is_noticed_from_its_first_byte() {
+        let (mut client, relay) = tokio::io::duplex(4096);
+        let (reader, writer) = tokio::io::split(relay);
+        let mut channel = Channel::new(reader, writer);
+        client.write_all(&[20, 0]).await.unwrap();
+        channel.turn(true).await.unwrap();
+        let first = Instant::now();
+        assert!(channel.next_frame(first).unwrap().is_none());
+        client.write_all(&[0, 0, 1]).await.unwrap();
+        channel.turn(true).await.unwrap();
+        assert!(channel.next_frame(Instant::now()).unwrap().is_none());
+        assert_eq!(channel.half_since(), Some(first));
+    }
+
+    #[tokio::test]
+    async fn r3_a_claimed_4_gib_allocates_little() {
+        let (mut client, relay) = tokio::io::duplex(4096);
+        let (reader, writer) = tokio::io::split(relay);
+        let mut channel = Channel::new(reader, writer);
+        client.write_all(&[0xff; 4]).await.unwrap();
+        channel.turn(true).await.unwrap();
+        assert!(channel.next_frame(Instant::now()).is_err());
+        assert!(channel.input.capacity() <= 8 * 1024);
+    }
+}

@@ -1,0 +1,216 @@
+//! Every limit of the relay with its default (R3 to R8, R36 to R44, R57). The limits of the wire stand in
+//! [`subrosa_protocol::limits`].
+//!
+//! [`Limits`] is the `[limits]` table of the configuration; docs/OPERATIONS.md lists it. A limit may be changed for a
+//! reason written in `docs/decisions/`; it may not vanish.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Flow control of a connection that has not authenticated, in bytes (R5).
+pub const RECEIVE_WINDOW_UNAUTHENTICATED: u32 = 64 * 1024;
+/// Flow control of an authenticated connection, in bytes (R5).
+pub const RECEIVE_WINDOW: u32 = 1024 * 1024;
+/// Flow control of one stream, in bytes (R5).
+pub const STREAM_RECEIVE_WINDOW: u32 = 256 * 1024;
+/// Bytes that wait to be sent or acknowledged on one connection.
+pub const SEND_WINDOW: u64 = 512 * 1024;
+/// Streams a peer may open in both directions before it has authenticated (R5): the session stream.
+pub const BIDI_STREAMS_UNAUTHENTICATED: u32 = 1;
+/// Streams a peer may open in both directions once it has authenticated (R5).
+pub const BIDI_STREAMS: u32 = 8;
+/// Streams a peer may open in one direction once it has authenticated (R5); none before.
+pub const UNI_STREAMS: u32 = 4;
+/// Buffer for datagrams, each way, in bytes (R5).
+pub const DATAGRAM_BUFFER: usize = 64 * 1024;
+/// First packets of handshakes that wait, in bytes over all of them (R5).
+pub const INCOMING_BUFFER_TOTAL: u64 = 16 * 1024 * 1024;
+/// Handshakes that wait to be looked at (R5).
+pub const MAX_INCOMING: usize = 1_024;
+/// UDP socket buffers asked of the kernel, in bytes; it may give less.
+pub const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
+
+/// Bytes of answers and pushes that are encoded and not yet taken by the transport; beyond this a connection reads no
+/// further request.
+pub const OUTPUT_HIGH: usize = 256 * 1024;
+/// Bytes read ahead while nothing is known about the next frame.
+pub const READ_MIN: usize = 1024;
+/// Bytes read at once on a busy connection, at most.
+pub const READ_MAX: usize = 64 * 1024;
+/// Pushes that arrived before an earlier one of the same mailbox and wait for it.
+pub const PUSHES_OUT_OF_ORDER: usize = 64;
+/// Prekeys of each kind that a connection may stage before its registration or device addition.
+pub const STAGED_PREKEYS: usize = subrosa_protocol::limits::ONE_TIME_PREKEYS;
+/// Bytes of one request line on the admin socket.
+pub const ADMIN_LINE: usize = 4 * 1024;
+/// Admin connections at once.
+pub const ADMIN_CONNECTIONS: usize = 8;
+/// HTTP connections at once.
+pub const HTTP_CONNECTIONS: usize = 64;
+/// Uses of one invite, at most.
+pub const INVITE_USES: u32 = 10_000;
+/// Seconds an invite lives, at most: a year.
+pub const INVITE_TTL_MAX_S: u64 = 365 * 24 * 3600;
+/// Seconds the invite lives that is printed while there is no account yet.
+pub const FIRST_INVITE_TTL_S: u64 = 24 * 3600;
+/// A clock that jumps by more than this many seconds is logged (R57).
+pub const CLOCK_JUMP_S: u64 = 300;
+/// Seconds between two looks at disk, clock and certificate files.
+pub const SELF_CHECK_S: u64 = 5;
+/// Seconds between two runs of expiry in the store.
+pub const EXPIRE_S: u64 = 60;
+
+/// So many at once, and `refill` more in each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// At once.
+    pub burst: u32,
+    /// Given back in each period, evenly.
+    pub refill: u32,
+    /// The period in milliseconds.
+    pub period_ms: u64,
+}
+
+impl Quota {
+    /// `burst` at once, then `refill` in each `period`.
+    #[must_use]
+    pub const fn new(burst: u32, refill: u32, period: Duration) -> Self {
+        Self { burst, refill, period_ms: period.as_secs() * 1000 }
+    }
+}
+
+/// The `[limits]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// `true` lifts every rate below, for benchmarks; sizes, counts and timeouts stay. Logged at start (R8).
+    pub lift_rates: bool,
+
+    /// A TLS handshake ends within this many seconds (R6).
+    pub handshake_timeout_s: u64,
+    /// A connection authenticates, or ends its registration, within this many seconds (R6).
+    pub unauthenticated_timeout_s: u64,
+    /// A frame that has begun is complete within this many seconds (R6).
+    pub half_frame_timeout_s: u64,
+    /// A connection without any packet ends after this many seconds (R6).
+    pub idle_timeout_s: u64,
+    /// A quiet connection is kept alive at this interval in seconds (R6).
+    pub keep_alive_s: u64,
+    /// A stopping relay waits this many seconds for answers on their way (R59).
+    pub shutdown_s: u64,
+
+    /// Connections at once.
+    pub connections: usize,
+    /// Handshakes under way above which an address must prove itself by a Retry (R5).
+    pub handshakes_before_retry: usize,
+    /// Unauthenticated connections of one network (R7).
+    pub unauthenticated_per_network: usize,
+    /// New connections of one network (R7).
+    pub new_connections_per_network: Quota,
+    /// Connections of one account (R7).
+    pub connections_per_account: usize,
+    /// Connections of one device; a newer one ends the oldest (R7).
+    pub connections_per_device: usize,
+    /// Frames of one connection (R8).
+    pub frames_per_connection: Quota,
+    /// Breaches of a connection's own limits within a minute after which it is closed (R8).
+    pub breaches_before_close: u32,
+    /// Requests of one connection that are being carried out at once.
+    pub requests_in_flight: usize,
+    /// Pushes that wait for one connection; what is beyond becomes one `SyncHint`.
+    pub push_queue: usize,
+
+    /// Seconds after which a device proves its key again.
+    pub proof_lifetime_s: u32,
+    /// Seconds it has for that.
+    pub proof_deadline_s: u32,
+    /// Days without a connection after which a device logs in with the passphrase again.
+    pub device_unused_days: u64,
+
+    /// Prekey claims of one account from one device (R37).
+    pub prekey_claims: Quota,
+    /// Prekey claims from one device by everybody who is no contact (R37).
+    pub prekey_claims_per_device: Quota,
+    /// One-time prekeys of each kind kept for contacts (R37).
+    pub prekeys_reserved: u32,
+    /// Accounts that one account looks up for the first time (R38).
+    pub lookups_per_account: Quota,
+    /// Accounts that one network looks up for the first time (R38).
+    pub lookups_per_network: Quota,
+    /// Login attempts for one account from one network (R41).
+    pub logins_per_account_and_network: Quota,
+    /// Login attempts for one account from everywhere (R41).
+    pub logins_per_account: Quota,
+    /// The longest delay after failed logins in seconds: 1, 2, 4 and so on up to this (R41).
+    pub login_delay_max_s: u64,
+    /// Registrations begun by one network while registration is open (R42).
+    pub registrations_per_network: Quota,
+    /// Envelopes of one account to one device (R43).
+    pub envelopes_per_device: Quota,
+    /// Envelopes of one account to everybody (R43).
+    pub envelopes_per_account: Quota,
+    /// Keys that each limiter remembers; beyond this it refuses new ones until old ones are forgotten.
+    pub limiter_keys: usize,
+
+    /// Envelopes that wait for one device (R44).
+    pub mailbox_envelopes: u64,
+    /// Bytes of sealed ciphertext that wait for one device (R44).
+    pub mailbox_bytes: u64,
+    /// Days after which an undelivered envelope is deleted (R44).
+    pub mailbox_days: u64,
+    /// Days for which the ids of accepted envelopes are remembered, so that a repeated send is not delivered twice.
+    pub envelope_ids_days: u64,
+    /// Seconds an invite lives when nothing else is said (R42).
+    pub invite_ttl_s: u64,
+    /// Free bytes on the disk below which nothing new is accepted (R57).
+    pub disk_free_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (second, minute, hour) =
+            (Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(3600));
+        Self {
+            lift_rates: false,
+            handshake_timeout_s: 5,
+            unauthenticated_timeout_s: 10,
+            half_frame_timeout_s: 10,
+            idle_timeout_s: 45,
+            keep_alive_s: 20,
+            shutdown_s: 3,
+            connections: 20_000,
+            handshakes_before_retry: 128,
+            unauthenticated_per_network: 16,
+            new_connections_per_network: Quota::new(30, 10, second),
+            connections_per_account: 12,
+            connections_per_device: 2,
+            frames_per_connection: Quota::new(1_000, 200, second),
+            breaches_before_close: 3,
+            requests_in_flight: 32,
+            push_queue: 64,
+            proof_lifetime_s: 900,
+            proof_deadline_s: 30,
+            device_unused_days: 180,
+            prekey_claims: Quota::new(6, 1, minute.saturating_mul(10)),
+            prekey_claims_per_device: Quota::new(30, 30, hour),
+            prekeys_reserved: 20,
+            lookups_per_account: Quota::new(100, 1, minute.saturating_mul(15)),
+            lookups_per_network: Quota::new(300, 300, hour),
+            logins_per_account_and_network: Quota::new(5, 5, minute.saturating_mul(15)),
+            logins_per_account: Quota::new(20, 20, hour),
+            login_delay_max_s: 300,
+            registrations_per_network: Quota::new(6, 1, Duration::from_secs(30)),
+            envelopes_per_device: Quota::new(120, 10, second),
+            envelopes_per_account: Quota::new(600, 60, second),
+            limiter_keys: 100_000,
+            mailbox_envelopes: 10_000,
+            mailbox_bytes: 64 * 1024 * 1024,
+            mailbox_days: 30,
+            envelope_ids_days: 60,
+            invite_ttl_s: 7 * 24 * 3600,
+            disk_free_min: 256 * 1024 * 1024,
+        }
+    }
+}
