@@ -1,0 +1,291 @@
+//! Golden bytes: every frame of the wire, whole, in `golden.txt`. A change of these bytes is a change of the protocol.
+//!
+//! A line is the list, the frame's name and its bytes in hexadecimal: length, kind, flags, id, body. To add the line of
+//! a new frame, run this test with `BLESS=1` and look at the difference before committing it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
+use bytes::BytesMut;
+use data_encoding::HEXLOWER;
+use serde_bytes::ByteArray;
+use subrosa_protocol::{
+    BoundedBytes, BoundedStr, BoundedVec, DeviceId, EnvelopeId, ErrorCode, FrameDecoder, FrameError,
+    RawFrame, Username, frames::*,
+};
+
+const ID: u32 = 0x0102_0304;
+
+fn name() -> Username {
+    Username::new("alice").unwrap()
+}
+fn device(number: u32) -> DeviceId {
+    DeviceId::new(number).unwrap()
+}
+fn bytes<const MAX: usize>(byte: u8, len: usize) -> BoundedBytes<MAX> {
+    BoundedBytes::new(vec![byte; len]).unwrap()
+}
+fn array<const N: usize>(byte: u8) -> ByteArray<N> {
+    ByteArray::new([byte; N])
+}
+fn vec<T, const MAX: usize>(items: Vec<T>) -> BoundedVec<T, MAX> {
+    BoundedVec::new(items).ok().unwrap()
+}
+fn list() -> SignedList {
+    SignedList { bytes: bytes(0xa1, 3), signature: array(0xa2) }
+}
+fn prekeys() -> Prekeys {
+    Prekeys { signed: array(0xb1), last_resort: array(0xb2) }
+}
+fn counts() -> PrekeyCounts {
+    PrekeyCounts { one_time: 100, kem: 19 }
+}
+fn envelope() -> MailboxEnvelope {
+    MailboxEnvelope {
+        seq: 300,
+        id: EnvelopeId::from_bytes([0xc1; 16]),
+        accepted_at: 1_763_683_200_000,
+        sealed: bytes(0xc2, 5),
+    }
+}
+fn error() -> ErrorFrame {
+    ErrorFrame {
+        code: ErrorCode::RateLimited,
+        retry_after_ms: Some(70_000),
+        detail: BoundedStr::new("too many requests").unwrap(),
+    }
+}
+
+fn client_first() -> Vec<ClientFirst> {
+    vec![ClientFirst::Hello(ClientHello { min_version: 1, max_version: 1, features: 0 })]
+}
+
+fn relay_first() -> Vec<RelayFirst> {
+    let hello =
+        RelayHello { version: 1, features: 0, nonce: [0xd1; 32], registration: RegistrationPolicy::Invite };
+    let refused = ErrorFrame {
+        code: ErrorCode::UnsupportedVersion,
+        retry_after_ms: None,
+        detail: BoundedStr::default(),
+    };
+    vec![RelayFirst::Hello(hello), RelayFirst::Error(refused)]
+}
+
+fn pre_auth() -> Vec<PreAuthRequest> {
+    vec![
+        PreAuthRequest::Authenticate(Authenticate {
+            account: name(),
+            device: device(2),
+            signature: array(0xd2),
+        }),
+        PreAuthRequest::RegisterStart(RegisterStart {
+            account: name(),
+            invite: Some(array(0xd3)),
+            opaque: bytes(0xd4, 32),
+        }),
+        PreAuthRequest::StagePrekeys(StagePrekeys {
+            one_time: vec(vec![array(0xd5)]),
+            kem: vec(vec![array(0xd6)]),
+        }),
+        PreAuthRequest::RegisterFinish(RegisterFinish {
+            opaque: bytes(0xd7, 192),
+            display_name: BoundedStr::new("Alice ä").unwrap(),
+            device_list: list(),
+            proof: array(0xd8),
+            prekeys: prekeys(),
+        }),
+        PreAuthRequest::LoginStart(LoginStart { account: name(), opaque: bytes(0xd9, 96) }),
+        PreAuthRequest::LoginFinish(LoginFinish { opaque: bytes(0xda, 64), renew: None }),
+        PreAuthRequest::DeviceAdd(DeviceAdd { device_list: list(), device: device(2), prekeys: prekeys() }),
+    ]
+}
+
+fn requests() -> Vec<Request> {
+    let outgoing = OutgoingEnvelope { id: EnvelopeId::from_bytes([0xe1; 16]), sealed: bytes(0xe2, 4) };
+    vec![
+        Request::Reauthenticate(Reauthenticate { signature: array(0xe3) }),
+        Request::DeviceListFetch(DeviceListFetch { account: name(), since: 250 }),
+        Request::PrekeyClaim(PrekeyClaim { account: name(), devices: vec(vec![device(1), device(251)]) }),
+        Request::PrekeyUpload(PrekeyUpload {
+            signed: Some(array(0xe4)),
+            last_resort: None,
+            one_time: vec(vec![array(0xe5)]),
+            kem: vec(vec![]),
+        }),
+        Request::PrekeyStatus(Empty {}),
+        Request::DeviceListPublish(DeviceListPublish { device_list: list() }),
+        Request::EnvelopeSend(EnvelopeSend {
+            to: name(),
+            device: device(1),
+            list_version: 3,
+            generation: 65_536,
+            envelopes: vec(vec![outgoing]),
+        }),
+        Request::MailboxFetch(MailboxFetch { after: 299, max: 48 }),
+        Request::MailboxAck(MailboxAck { up_to: 300, generation: 4_294_967_296 }),
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    vec![
+        Response::Error(error()),
+        Response::Done(Empty {}),
+        Response::Authenticated(Authenticated {
+            generation: 7,
+            list_version: 3,
+            next_seq: 301,
+            prekeys: counts(),
+            proof_lifetime_s: 900,
+            relay_time: 1_763_683_200_000,
+        }),
+        Response::RegisterChallenge(RegisterChallenge { opaque: bytes(0xf1, 64) }),
+        Response::LoginChallenge(LoginChallenge { opaque: bytes(0xf2, 320) }),
+        Response::LoginGranted(LoginGranted { device_list: list() }),
+        Response::DeviceLists(DeviceLists {
+            lists: vec(vec![list()]),
+            more: true,
+            display_name: BoundedStr::new("Alice").unwrap(),
+        }),
+        Response::PrekeyBundles(PrekeyBundles {
+            bundles: vec(vec![DeviceBundle {
+                device: device(1),
+                signed: array(0xf3),
+                one_time: Some(array(0xf4)),
+                kem: array(0xf5),
+            }]),
+        }),
+        Response::PrekeyCounts(counts()),
+        Response::EnvelopeAccepted(EnvelopeAccepted { accepted_at: 1_763_683_200_000 }),
+        Response::MailboxPage(MailboxPage { envelopes: vec(vec![envelope()]), more: false }),
+        Response::StaleDeviceList(StaleDeviceList {
+            version: 4,
+            missing: vec(vec![device(2)]),
+            extra: vec(vec![]),
+        }),
+    ]
+}
+
+fn pushes() -> Vec<Push> {
+    vec![
+        Push::Deliver(envelope()),
+        Push::SyncHint(Empty {}),
+        Push::PrekeysLow(counts()),
+        Push::ReauthChallenge(ReauthChallenge { nonce: array(0xf6), within_s: 30 }),
+        Push::DeviceListChanged(DeviceListChanged { version: 4 }),
+        Push::Closing(Closing { reason: CloseReason::Replaced }),
+    ]
+}
+
+/// Checks that a list is complete and reads back what it writes, and returns its lines.
+fn lines<T: PartialEq + std::fmt::Debug>(
+    list: &str,
+    kinds: &[(u16, &str)],
+    samples: &[T],
+    id: u32,
+    to_raw: impl Fn(&T, u32) -> Result<RawFrame, FrameError>,
+    from_raw: impl Fn(&RawFrame) -> Result<T, FrameError>,
+) -> BTreeMap<String, String> {
+    assert_eq!(kinds.len(), samples.len(), "{list}: every frame has one sample");
+    let mut lines = BTreeMap::new();
+    for (sample, (kind, name)) in samples.iter().zip(kinds) {
+        let raw = to_raw(sample, id).unwrap();
+        assert_eq!(raw.kind, *kind, "{list}: samples stand in the order of the list");
+        let mut wire = BytesMut::new();
+        raw.write_to(&mut wire).unwrap();
+        let hex = HEXLOWER.encode(&wire);
+        let again = FrameDecoder::authenticated().next_frame(&mut wire).unwrap().unwrap();
+        assert_eq!(&from_raw(&again).unwrap(), sample, "{list} {name}");
+        lines.insert(format!("{list} {name}"), hex);
+    }
+    lines
+}
+
+fn all() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    macro_rules! list {
+        ($name:ident, $samples:expr, $id:expr) => {
+            all.extend(lines(
+                stringify!($name),
+                $name::KINDS,
+                &$samples,
+                $id,
+                $name::to_raw,
+                $name::from_raw,
+            ));
+        };
+    }
+    list!(ClientFirst, client_first(), 0);
+    list!(RelayFirst, relay_first(), 0);
+    list!(PreAuthRequest, pre_auth(), ID);
+    list!(Request, requests(), ID);
+    list!(Response, responses(), ID);
+    list!(Push, pushes(), 0);
+    all
+}
+
+#[test]
+fn every_frame_has_the_bytes_it_always_had() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden.txt");
+    let now = all();
+    if std::env::var_os("BLESS").is_some() {
+        let text = now.iter().fold(String::new(), |mut text, (name, hex)| {
+            writeln!(text, "{name} {hex}").unwrap();
+            text
+        });
+        std::fs::write(&path, text).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let golden: BTreeMap<String, String> = text
+        .lines()
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(name, hex)| (name.to_owned(), hex.to_owned()))
+        .collect();
+    for (name, hex) in &golden {
+        assert_eq!(now.get(name), Some(hex), "{name}");
+    }
+    assert_eq!(now.len(), golden.len(), "every frame stands in golden.txt");
+}
+
+/// Each single byte of each body, changed: whatever is still accepted is another value in canonical form.
+#[test]
+fn r9_changed_bytes_are_refused_or_canonical() {
+    for sample in requests() {
+        let raw = sample.to_raw(ID).unwrap();
+        for at in 0..raw.body.len().min(200) {
+            for bit in 0..8 {
+                let mut body = raw.body.to_vec();
+                body[at] ^= 1 << bit;
+                let changed = RawFrame { body: body.into(), ..raw.clone() };
+                if let Ok(other) = Request::from_raw(&changed) {
+                    assert_ne!(other, sample);
+                    assert_eq!(other.to_raw(ID).unwrap(), changed);
+                }
+            }
+        }
+        let longer = RawFrame { body: [&raw.body[..], &[0]].concat().into(), ..raw.clone() };
+        assert!(Request::from_raw(&longer).is_err(), "{}: trailing byte", sample.name());
+        if !raw.body.is_empty() {
+            let shorter = RawFrame { body: raw.body.slice(..raw.body.len() - 1), ..raw };
+            assert!(Request::from_raw(&shorter).is_err(), "{}: missing byte", sample.name());
+        }
+    }
+}
+
+/// The integers of the layout, as docs/PROTOCOL.md describes them.
+#[test]
+fn integers_take_the_shortest_form() {
+    use subrosa_protocol::codec::encode;
+    for (value, hex) in [
+        (0u64, "00"),
+        (250, "fa"),
+        (251, "fbfb00"),
+        (65_535, "fbffff"),
+        (65_536, "fc00000100"),
+        (4_294_967_295, "fcffffffff"),
+        (4_294_967_296, "fd0000000001000000"),
+    ] {
+        assert_eq!(HEXLOWER.encode(&encode(&value).unwrap()), hex, "{value}");
+    }
+    assert_eq!(encode(&(Some(7u8), None::<u8>, true, "ä")).unwrap(), [1, 7, 0, 1, 2, 0xc3, 0xa4]);
+}
