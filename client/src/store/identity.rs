@@ -145,7 +145,7 @@ impl Tx<'_> {
     }
 
     /// Removes every secret (account, device, prekeys, sessions) and everything that waits to be sent; messages, contacts
-    /// and settings stay. The mailbox begins anew, for the new device that a later login makes. The profile is logged out
+    /// and settings stay. Messages that had not reached the relay have failed. The mailbox begins anew, for the new device that a later login makes. The profile is logged out
     /// then.
     pub fn forget_keys(&self) -> Result<()> {
         self.run("UPDATE identity SET account_secret = NULL, device_secrets = NULL WHERE one = 1", [])?;
@@ -166,7 +166,9 @@ impl Tx<'_> {
             self.run(&format!("DELETE FROM {table}"), [])?;
         }
         self.run("UPDATE receipts SET due_at = NULL", [])?;
+        self.scrub_is_due()?;
         self.forget_mailbox_cursor()?;
+        self.fail_unsent("this device was logged out before it was sent")?;
         self.set_progress(&Progress::LoggedOut)
     }
 

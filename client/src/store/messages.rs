@@ -209,6 +209,14 @@ impl Tx<'_> {
         Ok(Some(Message { state, reason: None, ..message }))
     }
 
+    /// What had not reached the relay never will.
+    pub(super) fn fail_unsent(&self, reason: &str) -> Result<()> {
+        let (held, queued) = (MessageState::Held.code(), MessageState::Queued.code());
+        let sql = "UPDATE messages SET state = ?1, reason = ?2 WHERE direction = ?3 AND state IN (?4, ?5)";
+        self.run(sql, params![MessageState::Failed.code(), reason, Direction::Out.code(), held, queued])?;
+        Ok(())
+    }
+
     /// Sets the number of a [`MessageKind::Missing`] notice.
     pub fn set_notice_count(&self, order: i64, missing: u64) -> Result<bool> {
         let sql = "UPDATE messages SET number = ?2 WHERE place = ?1 AND kind = 1";
@@ -283,9 +291,12 @@ impl Tx<'_> {
     }
 
     /// Deletes a line with its text, its index entry, what waits to be encrypted of it and what events say of it. Whether
-    /// there was one. Pages that held it are overwritten when the write-ahead log is folded in: see
-    /// [`Store::checkpoint`](super::Store::checkpoint).
+    /// there was one. The last traces in the file end with [`Store::scrub`](super::Store::scrub).
     pub fn delete_message(&self, order: i64) -> Result<bool> {
-        Ok(self.run("DELETE FROM messages WHERE place = ?1", [order])? > 0)
+        let there = self.run("DELETE FROM messages WHERE place = ?1", [order])? > 0;
+        if there {
+            self.scrub_is_due()?;
+        }
+        Ok(there)
     }
 }

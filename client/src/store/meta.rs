@@ -62,6 +62,7 @@ impl Counter {
 }
 
 const GENERATION: &str = "generation";
+const SCRUB_DUE: &str = "scrub_due";
 
 impl Tx<'_> {
     /// How many transactions changed ratchet state so far (R23).
@@ -121,6 +122,19 @@ impl Tx<'_> {
     /// Every setting, by name.
     pub fn settings(&self) -> Result<Vec<(String, String)>> {
         self.all("SELECT name, value FROM settings ORDER BY name", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Something was deleted of which no trace may stay: [`Store::scrub`](super::Store::scrub) has something to do.
+    pub(super) fn scrub_is_due(&self) -> Result<()> {
+        self.raise_named(SCRUB_DUE, 1).map(drop)
+    }
+
+    pub(super) fn is_scrub_due(&self) -> Result<bool> {
+        Ok(self.number_named(SCRUB_DUE)? > 0)
+    }
+
+    pub(super) fn scrubbed(&self) -> Result<()> {
+        self.run("DELETE FROM counters WHERE name = ?1", [SCRUB_DUE]).map(drop)
     }
 
     /// A number under a name; 0 when it was never set.

@@ -12,9 +12,9 @@ pub(super) const KEY_BYTES: usize = 32;
 
 /// What every connection must say of itself: name of the pragma, the value it is set to, the value it reads back.
 ///
-/// `cipher_memory_security` stays off: it locks and wipes every single allocation of SQLite, which costs several system
-/// calls each, and protects against what the process already rules out (it leaves no core dump and cannot be attached to,
-/// see [`crate::profile::harden_process`]). Keys are wiped in any case.
+/// `cipher_memory_security` stays off: it locks and wipes every single allocation of SQLite, which costs two system calls
+/// each, and protects against what the process rules out as a whole: it leaves no core dump and cannot be attached to
+/// (see [`crate::profile::harden_process`]). While a store is open its key is in memory in any case.
 pub(super) const SETTINGS: &[(&str, &str, &str)] = &[
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", "2"),

@@ -119,6 +119,8 @@ fn logging_out_leaves_no_key_and_keeps_messages() {
     change(&mut store, |tx| {
         tx.put_identity(&identity(Progress::Ready))?;
         tx.insert_message(&text(1, "bob", "kept"))?;
+        tx.insert_message(&text(2, "alice", "not sent"))?;
+        tx.insert_message(&NewMessage { state: MessageState::Accepted, ..text(3, "alice", "sent") })?;
         tx.put_session(&bob, device(1), b"record", 1)?;
         tx.record_incoming(&bob, device(1), 3, &[0; 32])?;
         tx.advance_outgoing(&bob, device(1), &[0; 32])?;
@@ -148,7 +150,11 @@ fn logging_out_leaves_no_key_and_keeps_messages() {
         assert_eq!(tx.incoming_chain(&bob, device(1))?, Default::default());
         assert_eq!(tx.outgoing_chain(&bob, device(1))?, Default::default());
         assert!(!tx.envelope_seen(envelope(1))?);
-        assert!(tx.message(id(1))?.is_some());
+        assert_eq!(tx.message(id(1))?.unwrap().state, MessageState::Received);
+        let unsent = tx.message(id(2))?.unwrap();
+        assert_eq!(unsent.state, MessageState::Failed, "it waits for nothing any more");
+        assert!(unsent.reason.unwrap().contains("logged out"));
+        assert_eq!(tx.message(id(3))?.unwrap().state, MessageState::Accepted);
         Ok(())
     });
 }

@@ -1,6 +1,8 @@
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
+use data_encoding::HEXLOWER;
 use rusqlite::MAIN_DB;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::store::{HeldFor, NewPending, Sent};
@@ -125,4 +127,75 @@ fn deleting_a_large_text_frees_clean_pages() {
     let free: i64 = store.raw().pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap();
     assert!(free > 5, "its pages are free now");
     assert!(!holds(&decrypted(&store), WORD));
+}
+
+/// SQLite leaves copies of rows in unused parts of pages when it balances its trees, which `secure_delete` does not reach.
+#[test]
+fn nothing_of_many_deleted_texts_survives_a_scrub() {
+    let directory = private_directory();
+    let mut store = open(directory.path());
+    // Words that share no beginning and have no neighbour that could hide a part of them.
+    let word = |number: u64| {
+        let hash = Sha256::digest(number.to_le_bytes());
+        HEXLOWER.encode(&hash[..14])
+    };
+    let mut orders = Vec::new();
+    for batch in 0..20u64 {
+        change(&mut store, |tx| {
+            for number in batch * 100..(batch + 1) * 100 {
+                let pad = "pad ".repeat((number * 7 % 60) as usize);
+                let own = if number % 3 == 0 { "alice" } else { "bob" };
+                let order =
+                    tx.insert_message(&text(number, own, &format!("{} {pad}", word(number))))?.unwrap().order;
+                orders.push(order);
+                let bob = name("bob");
+                let counter = tx.advance_outgoing(&bob, device(1), &[0; 32])?;
+                if own == "alice" {
+                    let plaintext = word(number).repeat(1 + (number % 9) as usize).into_bytes().into();
+                    tx.put_sent(&bob, device(1), &Sent { counter, message: id(number), plaintext }, number)?;
+                }
+            }
+            Ok(())
+        });
+        // Later changes of rows make their cells grow and shrink.
+        change(&mut store, |tx| {
+            for number in (batch * 100..(batch + 1) * 100).step_by(2) {
+                let reason = SafeText::single_line(&"waiting ".repeat((number % 13) as usize));
+                tx.set_message_state(orders[number as usize], MessageState::Held, Some(&reason))?;
+            }
+            Ok(())
+        });
+        change(&mut store, |tx| {
+            for number in 0..(batch + 1) * 100 {
+                let gone = number % 10 != 3 && (number * 31 + batch) % 4 == 0;
+                if gone && orders[number as usize] != 0 {
+                    tx.delete_message(orders[number as usize])?;
+                    orders[number as usize] = 0;
+                }
+            }
+            Ok(())
+        });
+    }
+    change(&mut store, |tx| {
+        for (_, order) in orders.iter_mut().enumerate().filter(|(n, order)| n % 10 != 3 && **order != 0) {
+            tx.delete_message(std::mem::take(order))?;
+        }
+        Ok(())
+    });
+    let survivors = |store: &Store| {
+        let pages = decrypted(store);
+        let deleted = orders.iter().zip(0u64..).filter(|(order, _)| **order == 0);
+        let traces: HashSet<Vec<u8>> = deleted.map(|(_, n)| word(n).into_bytes()[6..].to_vec()).collect();
+        let windows = pages.windows(22).filter(|w| w[0].is_ascii_hexdigit() && w[21].is_ascii_hexdigit());
+        windows.filter(|window| traces.contains(*window)).count()
+    };
+    store.checkpoint().unwrap();
+    assert!(
+        survivors(&store) > 0,
+        "this history leaves no trace of itself any more: the test needs another one"
+    );
+    store.scrub().unwrap();
+    assert_eq!(survivors(&store), 0);
+    assert!(holds(&decrypted(&store), &word(13)[6..]), "what was not deleted is there");
+    assert!(store.check().iter().all(|item| item.ok), "{:?}", store.check());
 }
