@@ -117,6 +117,9 @@ impl Core {
     }
 
     pub(super) fn on_connecting(&mut self) {
+        if self.me.refusal().is_some() {
+            return;
+        }
         if self.link.phase == Phase::Blocked {
             self.link.phase = Phase::Down;
         }

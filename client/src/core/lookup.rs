@@ -212,6 +212,7 @@ impl Core {
             Followed::Done => {
                 self.lookups.put_off.remove(&account);
                 self.dirty.outbox = true;
+                self.watch_for_devices(turn, &account)?;
                 self.looked_up(turn, &account)
             }
             Followed::Contradiction => {
@@ -233,6 +234,30 @@ impl Core {
                 Ok(())
             }
         }
+    }
+
+    /// An account without a device may get one, and nobody would say so: while something waits for it, it is looked up
+    /// again now and then.
+    fn watch_for_devices(&mut self, turn: &Turn<'_>, account: &Username) -> Result<(), Fault> {
+        let waits = self.store.read(|tx| {
+            let empty = tx.device_list(account)?.is_some_and(|known| known.list.devices.is_empty());
+            Ok::<_, Fault>(empty && tx.has_pending(account, None)?)
+        })?;
+        if waits {
+            self.lookups.put_off.insert(account.clone(), (turn.now.saturating_add(RETRY_MAX_MS), 0));
+            self.lookups.want([account.clone()].into(), [].into());
+        }
+        Ok(())
+    }
+
+    /// Somebody writes to an account now: if it is put off, it is looked up all the same.
+    pub(super) fn look_up_anew(&mut self, account: &Username) -> Result<(), Fault> {
+        let empty = self.store.read(|tx| tx.device_list(account))?.is_some_and(|known| known.list.devices.is_empty());
+        if empty {
+            self.lookups.put_off.remove(account);
+            self.lookups.want([account.clone()].into(), [].into());
+        }
+        Ok(())
     }
 
     fn looked_up(&mut self, turn: &mut Turn<'_>, account: &Username) -> Result<(), Fault> {

@@ -8,11 +8,11 @@ use subrosa_crypto::{
 use subrosa_protocol::{
     BoundedVec,
     frames::{PrekeyCounts, PrekeyUpload, Request, Response},
-    limits::{ONE_TIME_PREKEYS, PREKEY_EC_BYTES, PREKEY_KEM_BYTES, PREKEYS_LOW, UPLOAD_KEM_PER_FRAME},
+    limits::{ONE_TIME_PREKEYS, PREKEY_EC_BYTES, PREKEY_KEM_BYTES, PREKEYS_LOW},
 };
 
 use super::{Asked, Core, Fault, Turn, work::Work};
-use crate::limits::{REFILL_EVERY_MS, ROTATE_AFTER_MS};
+use crate::limits::{KEM_PREKEYS_PER_UPLOAD, REFILL_EVERY_MS, ROTATE_AFTER_MS};
 
 /// What the next upload holds.
 struct Upload {
@@ -111,7 +111,7 @@ fn next_upload(w: &Work<'_>) -> Result<Option<Upload>, Fault> {
     let signed = take(PrekeyKind::SignedEc, 1)?;
     let last_resort = take(PrekeyKind::LastResortKem, 1)?;
     let one_time = take(PrekeyKind::OneTimeEc, ONE_TIME_PREKEYS)?;
-    let kem = take(PrekeyKind::OneTimeKem, UPLOAD_KEM_PER_FRAME - 1)?;
+    let kem = take(PrekeyKind::OneTimeKem, KEM_PREKEYS_PER_UPLOAD)?;
     let fits = |_| Fault::Internal("prekeys");
     let request = PrekeyUpload {
         signed: signed.first().map(wire::<PREKEY_EC_BYTES>).transpose()?,

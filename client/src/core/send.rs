@@ -54,7 +54,11 @@ impl Core {
         let mut slots = Vec::with_capacity(send.to.len());
         for to in send.to {
             let queued = self.account_named(&to).map_err(Fault::from);
-            let queued = queued.and_then(|account| self.transact(turn, |w| queue(w, &account, &draft)));
+            let queued = queued.and_then(|account| {
+                let line = self.transact(turn, |w| queue(w, &account, &draft))?;
+                self.look_up_anew(&account)?;
+                Ok(line)
+            });
             slots.push(match queued {
                 Ok(line) => Slot::Open { to, order: line.order },
                 Err(Fault::Internal(what)) => return Err(Fault::Internal(what)),

@@ -1,0 +1,117 @@
+//! Several devices of one account.
+
+use subrosa_client::api::{ConnectionState, Direction, EventKind, MessageKind, MessageState, Request};
+use subrosa_crypto::verify::device_list::DeviceList;
+
+use crate::world::World;
+
+#[test]
+fn a_second_device_gets_copies_and_messages() {
+    let mut world = World::friends(200);
+    world.login("alice", "alice2");
+    world.settle();
+    assert_eq!(world.told("alice", EventKind::DeviceLinked).len(), 1);
+    world.send("alice", "bob", "from the first");
+    world.settle();
+    world.send("bob", "alice", "to both");
+    world.settle();
+    let id = world.send("alice2", "bob", "from the second");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice")[2..], ["from the first", "to both", "from the second"]);
+    assert_eq!(world.texts("alice", "bob")[2..], ["from the first", "to both", "from the second"]);
+    assert_eq!(world.texts("alice2", "bob"), ["from the first", "to both", "from the second"]);
+    let copy = &world.history("alice2", "bob")[0];
+    assert_eq!((copy.direction, copy.device), (Direction::Out, 1));
+    assert_eq!(world.state("alice2", &id), MessageState::Delivered);
+    assert_eq!(world.state("alice", &id), MessageState::Delivered, "receipts go to all of the writer's devices");
+    assert!(world.notices("bob", "alice").contains(&MessageKind::DeviceAdded { device: 2 }));
+    assert_eq!(world.contact("alice2", "bob").unwrap().state, subrosa_client::api::ContactState::Accepted);
+}
+
+#[test]
+fn r28_a_stale_device_list_is_renewed_and_the_new_device_is_not_left_out() {
+    let mut world = World::friends(201);
+    world.disconnect("alice");
+    world.send("alice", "bob", "sealed for one device");
+    world.login("bob", "bob2");
+    world.settle();
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice").last().unwrap(), "sealed for one device");
+    assert_eq!(world.texts("bob2", "alice"), ["sealed for one device"]);
+    assert!(world.notices("alice", "bob").contains(&MessageKind::DeviceAdded { device: 2 }));
+}
+
+#[test]
+fn a_removed_device_is_told_and_gets_nothing_more() {
+    let mut world = World::friends(202);
+    world.login("bob", "bob2");
+    world.settle();
+    world.send("alice", "bob", "to both");
+    world.settle();
+    world.ask("bob", Request::DeviceRemove { device: 2 }).unwrap();
+    world.settle();
+    let ConnectionState::Blocked { error } = world.status("bob2").connection else { panic!("not blocked") };
+    assert!(error.message.contains("removed"));
+    world.send("alice", "bob", "to the one that is left");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice").last().unwrap(), "to the one that is left");
+    assert_eq!(world.texts("bob2", "alice"), ["to both"]);
+    assert!(world.notices("alice", "bob").contains(&MessageKind::DeviceRemoved { device: 2 }));
+    assert_eq!(world.contact("alice", "bob").unwrap().devices, [1]);
+}
+
+#[test]
+fn logging_out_removes_keys_and_keeps_messages() {
+    let mut world = World::friends(203);
+    world.ask("alice", Request::AccountLogout {}).unwrap();
+    assert!(world.relay.newest("alice").unwrap().devices.is_empty());
+    assert_eq!(world.texts("alice", "bob").len(), 2);
+    world.peek("alice", |tx| {
+        assert!(tx.identity().unwrap().unwrap().keys.is_none());
+        assert!(tx.session(&crate::world::name("bob"), crate::world::device(1)).unwrap().is_none());
+    });
+    let waiting = world.send("bob", "alice", "anybody?");
+    world.settle();
+    assert_eq!(world.state("bob", &waiting), MessageState::Queued, "kept until alice has a device again");
+    world.login("alice", "alice2");
+    world.run_for(3_600_000);
+    world.send("bob", "alice", "again");
+    world.settle();
+    assert_eq!(world.texts("alice2", "bob"), ["anybody?", "again"]);
+}
+
+#[test]
+fn accepting_on_one_device_counts_on_the_other() {
+    let mut world = World::with(204, &["alice", "bob"]);
+    world.login("bob", "bob2");
+    world.settle();
+    world.send("alice", "bob", "may I?");
+    world.settle();
+    assert_eq!(world.texts("bob2", "alice"), ["may I?"]);
+    world.ask("bob", Request::ContactAccept { name: "alice".into() }).unwrap();
+    world.settle();
+    for i in 0..5 {
+        world.send("alice", "bob", &format!("{i} {}", "x".repeat(2_000)));
+    }
+    world.settle();
+    assert_eq!(world.texts("bob", "alice").len(), 6);
+    assert_eq!(world.texts("bob2", "alice").len(), 6);
+}
+
+#[test]
+fn r28_a_list_that_does_not_follow_is_not_used() {
+    let mut world = World::friends(205);
+    // The relay invents a successor that names another predecessor: properly signed lists only come from the account key,
+    // so it has to use one that bob signed for something else.
+    let bob = subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..]).unwrap();
+    let known = world.relay.newest("bob").unwrap();
+    let wrong = DeviceList { version: known.version + 1, prev_hash: [1; 32], ..known };
+    let signed = bob.sign_device_list(&wrong).unwrap();
+    world.relay.lists.get_mut("bob").unwrap().push(signed);
+    world.send("alice", "bob", "to whom?");
+    world.settle();
+    let version = world.peek("alice", |tx| tx.device_list(&crate::world::name("bob")).unwrap().unwrap().list.version);
+    assert_eq!(version, 1);
+    assert_eq!(world.texts("bob", "alice").len(), 2);
+}

@@ -1,0 +1,12 @@
+//! Machines of several people against a relay in memory: what the engine promises, by requirement.
+#![allow(unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod crashing;
+mod devices;
+mod hostile;
+mod relay;
+mod rng;
+mod talking;
+mod trusting;
+mod world;
