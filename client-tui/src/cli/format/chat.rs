@@ -1,0 +1,137 @@
+//! Chats, contacts, devices, messages.
+
+use subrosa_client::api::{
+    Chat, Contact, Device, Direction, Message, MessageKind, SafetyNumberInfo, SendResult,
+};
+
+use super::{
+    table::{pairs, short, table},
+    time::Clock,
+    words,
+};
+
+/// Characters of a chat's newest line in a list.
+const PREVIEW: usize = 60;
+
+/// A line a chat: name, trust, unread, time and text of the newest line.
+#[must_use]
+pub fn chats(chats: &[Chat], clock: &Clock) -> String {
+    let row = |chat: &Chat| {
+        let unread = if chat.unread == 0 { String::new() } else { format!("{} unread", chat.unread) };
+        let (time, text) = chat
+            .last
+            .as_ref()
+            .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
+        vec![chat.chat.clone(), words::trust(chat.contact.trust).to_owned(), unread, time, text]
+    };
+    table(&chats.iter().map(row).collect::<Vec<_>>())
+}
+
+fn said(message: &Message) -> String {
+    let text = words::line(&message.kind, &message.from);
+    if message.direction == Direction::Out { format!("you: {text}") } else { text }
+}
+
+/// A line a contact: name, state, trust, devices, display name.
+#[must_use]
+pub fn contacts(contacts: &[Contact]) -> String {
+    let row = |contact: &Contact| {
+        let devices = contact.devices.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        vec![
+            contact.name.clone(),
+            words::contact(contact.state).to_owned(),
+            words::trust(contact.trust).to_owned(),
+            if devices.is_empty() { String::new() } else { format!("devices {devices}") },
+            contact.display_name.to_string(),
+        ]
+    };
+    table(&contacts.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line a request: who, since when, and what they wrote.
+#[must_use]
+pub fn requests(chats: &[Chat], clock: &Clock) -> String {
+    let row = |chat: &Chat| {
+        let (time, text) = chat
+            .last
+            .as_ref()
+            .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
+        vec![chat.chat.clone(), chat.contact.display_name.to_string(), time, text]
+    };
+    table(&chats.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line a device.
+#[must_use]
+pub fn devices(devices: &[Device], clock: &Clock) -> String {
+    let row = |device: &Device| {
+        let this = if device.this { "this device" } else { "" };
+        vec![device.device.to_string(), format!("added {}", clock.short(device.added_at)), this.to_owned()]
+    };
+    table(&devices.iter().map(row).collect::<Vec<_>>())
+}
+
+/// `05:06 bob  hi!`, more lines of a text indented below; marks are words.
+#[must_use]
+pub fn message(message: &Message, clock: &Clock) -> String {
+    let text = words::line(&message.kind, &message.from);
+    let time = clock.short(message.stored_at);
+    if message.direction == Direction::Notice || !matches!(message.kind, MessageKind::Text { .. }) {
+        return format!("{time} {text}");
+    }
+    let who = if message.direction == Direction::Out { "you" } else { &message.from };
+    let mut line = format!("{time} {who}  {}", text.replace('\n', "\n    "));
+    if message.direction == Direction::Out {
+        line.push_str(&format!("  [{}]", words::state(message.state)));
+    }
+    line
+}
+
+/// Everything about one message.
+#[must_use]
+pub fn details(message: &Message, clock: &Clock) -> String {
+    let mut lines = vec![
+        ("id", message.id.clone()),
+        ("chat", message.chat.clone()),
+        ("from", format!("{}, device {}", message.from, message.device)),
+        ("sent", clock.long(message.sent_at)),
+        ("stored", clock.long(message.stored_at)),
+        ("state", words::state(message.state).to_owned()),
+        ("verified", if message.verified { "yes" } else { "no" }.to_owned()),
+    ];
+    lines.extend(message.reply_to.iter().map(|id| ("reply to", id.clone())));
+    lines.extend(message.reason.iter().map(|reason| ("reason", reason.to_string())));
+    format!("{}\n\n{}", pairs(&lines), words::line(&message.kind, &message.from))
+}
+
+/// A found message: where, when, who, what, and its id for `rosa show`.
+#[must_use]
+pub fn hit(found: &Message, clock: &Clock) -> String {
+    format!("{}  {}  {}", found.id, found.chat, message(found, clock))
+}
+
+/// A line a recipient.
+#[must_use]
+pub fn sent(results: &[SendResult]) -> String {
+    let row = |result: &SendResult| {
+        let why = result.error.as_ref().map(|error| error.message.to_string()).unwrap_or_default();
+        let id = result.id.clone().unwrap_or_default();
+        vec![result.to.clone(), words::state(result.state).to_owned(), id, why]
+    };
+    table(&results.iter().map(row).collect::<Vec<_>>())
+}
+
+/// The number two people compare: three lines of four groups.
+#[must_use]
+pub fn safety_number(info: &SafetyNumberInfo) -> String {
+    let mut text = format!("{}, {}\n{}", info.name, words::trust(info.trust), groups(&info.number));
+    if let Some(previous) = &info.previous {
+        text.push_str(&format!("\n\nbefore the key changed:\n{}", groups(previous)));
+    }
+    text
+}
+
+fn groups(number: &str) -> String {
+    let groups: Vec<&str> = number.split_whitespace().collect();
+    groups.chunks(4).map(|line| format!("    {}", line.join("  "))).collect::<Vec<_>>().join("\n")
+}

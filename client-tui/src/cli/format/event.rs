@@ -1,0 +1,76 @@
+//! Events as `rosa recv` prints them for people.
+
+use subrosa_client::{
+    Event,
+    api::{ConnectionState, EventBody, MessageEvent},
+};
+
+use super::time::Clock;
+
+/// One event, in a line or, for a text of several lines, more.
+#[must_use]
+pub fn event(event: &Event, clock: &Clock) -> String {
+    format!("{} {}", clock.short(event.ts), told(event))
+}
+
+fn told(event: &Event) -> String {
+    match &event.body {
+        EventBody::MessageReceived { message } => text(&message.from, message),
+        EventBody::MessageQueued { message } => text(&format!("you to {}", message.chat), message),
+        EventBody::MessageAccepted { message } => {
+            format!("-- accepted by the relay: {} to {}", message.id, message.chat)
+        }
+        EventBody::MessageDelivered { message } => {
+            format!("-- delivered: {} to {}", message.id, message.chat)
+        }
+        EventBody::MessageRead { message } => format!("-- read: {} by {}", message.id, message.chat),
+        EventBody::MessageFailed { failure } => failed("not sent", failure),
+        EventBody::MessageUndecryptable { failure } => failed("could not be read", failure),
+        EventBody::MessageMissing { from, count, .. } => format!("-- {count} messages of {from} are missing"),
+        EventBody::ContactRequested { name } => {
+            format!("-- {name} asks to write to you: `rosa accept {name}`")
+        }
+        EventBody::ContactAdded { name } => format!("-- {name} is a contact"),
+        EventBody::IdentityChanged { change } => {
+            format!(
+                "-- the key of {} changed; {} messages are held: `rosa trust {}`",
+                change.name, change.held, change.name
+            )
+        }
+        EventBody::IdentityVerified { name, compared: true } => format!("-- {name} was verified"),
+        EventBody::IdentityVerified { name, compared: false } => {
+            format!("-- the new key of {name} was accepted")
+        }
+        EventBody::DeviceLinked { name, device } => format!("-- {name} has a new device ({device})"),
+        EventBody::DeviceRemoved { name, device } => format!("-- {name} removed device {device}"),
+        EventBody::ServerNotice { text } => format!("-- {text}"),
+        EventBody::SystemReady { version } => format!("-- rosa {version} runs"),
+        EventBody::SystemGap { from, to } => format!("-- events {from} to {to} are no longer there"),
+        EventBody::SystemShutdown {} => "-- rosa ends".to_owned(),
+        EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {
+            connected(connection)
+        }
+        EventBody::SyncDone {} => "-- everything was fetched".to_owned(),
+    }
+}
+
+fn text(who: &str, message: &MessageEvent) -> String {
+    format!("{who}  {}", message.text.replace('\n', "\n    "))
+}
+
+fn failed(what: &str, failure: &subrosa_client::api::FailureReason) -> String {
+    let whose = failure.chat.as_ref().map(|chat| format!(" ({chat})")).unwrap_or_default();
+    let why = failure.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("-- {what}: {}{whose}{why}", failure.id)
+}
+
+/// The connection in a line.
+#[must_use]
+pub fn connected(connection: &ConnectionState) -> String {
+    match connection {
+        ConnectionState::Connecting {} => "-- connecting".to_owned(),
+        ConnectionState::Up { transport, rtt_ms } => format!("-- connected, {transport} {rtt_ms} ms"),
+        ConnectionState::Down { reason, .. } => format!("-- not connected: {reason}"),
+        ConnectionState::Blocked { error } => format!("-- not connected: {error}"),
+    }
+}

@@ -1,0 +1,29 @@
+//! `rosa logout`: this device leaves its account. At a terminal it asks first.
+
+use subrosa_client::Request;
+
+use crate::cli::{context::Context, failure::Failure, terminal};
+
+/// Removes this device.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// # Errors
+/// [`subrosa_client::api::Kind::Unreachable`] when the relay cannot be told; nothing is removed then.
+pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let handle = context.open().await?;
+    if !args.yes && terminal::is_there() && !context.out.json {
+        terminal::say("This device's keys are removed from this profile and from the account's list.\n");
+        terminal::say("Messages stay here; nobody can write to this device any more.\n");
+        if !terminal::confirm("Log out?").await? {
+            context.note("nothing was changed");
+            return Ok(());
+        }
+    }
+    context.call(&*handle, Request::AccountLogout {}).await?;
+    context.out.either(&serde_json::json!({}), || "logged out; messages stay in this profile".to_owned())
+}

@@ -1,0 +1,68 @@
+//! `rosa ls chats|contacts|devices|requests`.
+
+use serde_json::json;
+use subrosa_client::{
+    Handle, Reply, Request,
+    api::{Chat, ContactState},
+};
+
+use crate::cli::{
+    context::{Context, reply_of},
+    failure::Failure,
+    format::{self, time::Clock},
+};
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum What {
+    /// Chats, most recent first
+    #[default]
+    Chats,
+    /// Everybody this profile knows
+    Contacts,
+    /// This account's devices
+    Devices,
+    /// Strangers who wrote and wait for an answer
+    Requests,
+}
+
+/// Lists.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What
+    #[arg(value_enum, default_value_t)]
+    pub what: What,
+}
+
+/// # Errors
+/// When the profile cannot be opened.
+pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let handle = context.open().await?;
+    let clock = Clock::here();
+    match args.what {
+        What::Chats => {
+            let chats = chats(context, &*handle).await?;
+            context.out.either(&json!({ "chats": chats }), || format::chat::chats(&chats, &clock))
+        }
+        What::Contacts => {
+            let reply = context.call(&*handle, Request::ContactList {}).await?;
+            let contacts = reply_of!(reply, Reply::Contacts { contacts } => contacts)?;
+            context.out.either(&json!({ "contacts": contacts }), || format::chat::contacts(&contacts))
+        }
+        What::Devices => {
+            let reply = context.call(&*handle, Request::DeviceList {}).await?;
+            let devices = reply_of!(reply, Reply::Devices { devices } => devices)?;
+            context.out.either(&json!({ "devices": devices }), || format::chat::devices(&devices, &clock))
+        }
+        What::Requests => {
+            let mut requests = chats(context, &*handle).await?;
+            requests.retain(|chat| chat.contact.state == ContactState::RequestReceived);
+            context.out.either(&json!({ "requests": requests }), || format::chat::requests(&requests, &clock))
+        }
+    }
+}
+
+async fn chats(context: &Context, handle: &dyn Handle) -> Result<Vec<Chat>, Failure> {
+    let reply = context.call(handle, Request::ChatList {}).await?;
+    reply_of!(reply, Reply::Chats { chats } => chats)
+}

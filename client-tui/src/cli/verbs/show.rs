@@ -1,0 +1,52 @@
+//! `rosa show ID` is one message; `rosa show NAME` is the end of a chat.
+
+use subrosa_client::{Reply, Request};
+use subrosa_protocol::MessageId;
+
+use crate::cli::{
+    context::{Context, reply_of},
+    failure::Failure,
+    format::{self, time::Clock},
+};
+
+/// Shows a message, or the end of a chat.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A message's id, or a chat
+    #[arg(value_name = "ID|CHAT")]
+    pub what: String,
+    /// Of a chat: how many messages
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub last: u32,
+    /// Of a chat: mark as read what is shown, and tell its sender
+    #[arg(long)]
+    pub read: bool,
+}
+
+/// # Errors
+/// When there is no such message or chat.
+pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let handle = context.open().await?;
+    let clock = Clock::here();
+    if args.what.parse::<MessageId>().is_ok() {
+        let reply = context.call(&*handle, Request::MessageShow { id: args.what }).await?;
+        let message = reply_of!(reply, Reply::Message { message } => message)?;
+        return context
+            .out
+            .either(&serde_json::json!({ "message": message }), || format::chat::details(&message, &clock));
+    }
+    let chat = args.what;
+    let request = Request::ChatHistory { chat: chat.clone(), before: None, after: None, limit: args.last };
+    let reply = context.call(&*handle, request).await?;
+    let page = reply_of!(reply, Reply::History(page) => page)?;
+    context.out.either(&page, || {
+        page.messages.iter().map(|one| format::chat::message(one, &clock)).collect::<Vec<_>>().join("\n")
+    })?;
+    if args.read
+        && let Some(last) = page.messages.last()
+    {
+        context.call(&*handle, Request::ChatRead { chat, up_to: last.order }).await?;
+        crate::cli::flush::before_leaving(context, &*handle).await?;
+    }
+    Ok(())
+}
