@@ -104,6 +104,8 @@ pub const RECEIPTS_AT_ONCE: u32 = 500;
 
 /// Signed and last-resort prekeys are replaced after this many milliseconds: 7 days (R36).
 pub const ROTATE_AFTER_MS: u64 = 7 * DAY;
+/// One-time ML-KEM prekeys in one upload: with 100 X25519 ones and the two long-lived ones they fit a frame of 72 KiB.
+pub const KEM_PREKEYS_PER_UPLOAD: usize = 45;
 /// Milliseconds between two refills of one-time prekeys.
 pub const REFILL_EVERY_MS: u64 = MINUTE;
 /// Milliseconds between two rounds of clearing away what is too old.
