@@ -98,6 +98,8 @@ impl Chats {
 pub fn mark(chat: &Chat) -> String {
     if matches!(chat.contact.trust, Trust::Changed | Trust::Forked) {
         "!key".to_owned()
+    } else if is_request(chat) {
+        String::new()
     } else if chat.unread > 0 {
         format!("*{}", chat.unread.min(999))
     } else {

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
     process::Command,
 };
@@ -16,9 +16,11 @@ use subrosa_protocol::limits::TEXT_BYTES;
 /// # Errors
 /// A line for people: the editor was not found or failed, or there is no room for the file.
 pub fn edit(draft: &str, editor: Option<&str>, scratch: Option<&Path>) -> Result<String, String> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("rosa-").permissions(fs::Permissions::from_mode(0o700));
     let folder = match scratch {
-        Some(path) => tempfile::Builder::new().prefix("rosa-").tempdir_in(path),
-        None => tempfile::Builder::new().prefix("rosa-").tempdir(),
+        Some(path) => folder.tempdir_in(path),
+        None => folder.tempdir(),
     }
     .map_err(|error| format!("no file for the editor: {}", error.kind()))?;
     let path = folder.path().join("message.txt");
@@ -78,8 +80,6 @@ fn wipe(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn script(folder: &Path, body: &str) -> String {

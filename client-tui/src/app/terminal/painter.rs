@@ -140,7 +140,7 @@ impl Painter {
     /// A character was inserted into or deleted from a line, and the rest moved: the terminal can do that itself.
     fn shift(&mut self, old: &[Cell], new: &[&Cell], y: u16, out: &mut Vec<u8>) -> bool {
         let differing = old.iter().zip(new).filter(|(old, new)| *old != **new).count();
-        let narrow = |cell: &Cell| cell.symbol().is_ascii();
+        let narrow = |cell: &Cell| cell.symbol().chars().nth(1).is_none() && width_of(cell.symbol()) == 1;
         if differing < SHIFT_FROM || !old.iter().all(narrow) || !new.iter().all(|cell| narrow(cell)) {
             return false;
         }
@@ -294,7 +294,7 @@ mod tests {
 
     impl Tty {
         fn new() -> Self {
-            Self { painter: Painter::default(), parser: vt100::Parser::new(SIZE.height, SIZE.width, 0) }
+            Self { painter: Painter::default(), parser: vt100::Parser::new(SIZE.height.try_into().unwrap(), SIZE.width.try_into().unwrap(), 0) }
         }
 
         /// Paints, checks what a terminal makes of it, and tells how many bytes it took.
@@ -306,7 +306,8 @@ mod tests {
                 for x in 0..SIZE.width {
                     let cell = self.parser.screen().cell(y, x).unwrap();
                     let expected = next.cell((x, y)).unwrap();
-                    if cell.is_wide_continuation() {
+                    // The emulator does not join emoji; what stands behind them is checked.
+                    if cell.is_wide_continuation() || expected.symbol().contains('\u{200d}') {
                         continue;
                     }
                     let shown = if cell.has_contents() { cell.contents() } else { " " };

@@ -36,46 +36,39 @@ struct Line {
     text: String,
     cells: usize,
     room: usize,
-    /// Bytes and cells up to and including the last space.
-    space: Option<(usize, usize)>,
+    /// Bytes up to and including the last space at which the line can be broken.
+    space: usize,
 }
 
 impl Line {
     fn new(room: usize) -> Self {
-        Self { text: String::new(), cells: 0, room: room.max(1), space: None }
+        Self { text: String::new(), cells: 0, room: room.max(1), space: 0 }
     }
 
     fn push(&mut self, grapheme: &str, cells: usize, rest: usize, lines: &mut Vec<String>) {
-        if self.cells + cells > self.room && !self.text.is_empty() {
-            if grapheme == " " {
-                // The space that would begin the next line is what the line breaks at.
-                let full = std::mem::replace(self, Self::new(rest));
-                lines.push(full.text);
-                return;
-            }
-            let tail = match self.space {
-                Some((bytes, _)) if bytes < self.text.len() => self.text.split_off(bytes),
-                Some(_) | None => String::new(),
-            };
-            let mut next = Self::new(rest);
-            let full = std::mem::replace(&mut self.text, tail);
-            lines.push(full.trim_end_matches(' ').to_owned());
-            next.text = std::mem::take(&mut self.text);
-            next.cells = super::cells::width(&next.text);
-            *self = next;
-        }
-        // A grapheme wider than the whole line cannot be shown.
         if cells > self.room {
+            // A cluster wider than the whole line cannot be shown.
             return self.push("?", 1, rest, lines);
         }
-        if self.cells + cells > self.room {
+        if self.cells + cells > self.room && grapheme == " " {
+            // The space that would begin a line is what the line before is broken at.
             let full = std::mem::replace(self, Self::new(rest));
             lines.push(full.text);
+            return;
+        }
+        if self.cells + cells > self.room {
+            let tail = self.text.split_off(if self.space > 0 { self.space } else { self.text.len() });
+            let full = std::mem::replace(self, Self::new(rest));
+            lines.push(full.text.trim_end_matches(' ').to_owned());
+            for part in tail.graphemes(true) {
+                self.push(part, width_of(part), rest, lines);
+            }
+            return self.push(grapheme, cells, rest, lines);
         }
         self.text.push_str(grapheme);
         self.cells += cells;
-        if grapheme == " " && self.text.trim() != "" {
-            self.space = Some((self.text.len(), self.cells));
+        if grapheme == " " && !self.text.trim().is_empty() {
+            self.space = self.text.len();
         }
     }
 }
@@ -99,10 +92,12 @@ pub fn lay_out(text: &str, cursor: usize, width: usize) -> Laid {
     let mut laid = Laid { lines: vec![String::new()], row: 0, column: 0 };
     let (mut cells, mut place) = (0, None);
     for (at, grapheme) in text.grapheme_indices(true) {
-        let wide = match grapheme {
-            "\t" => 1,
-            "\n" => 0,
-            other => width_of(other),
+        let (shown, wide) = match grapheme {
+            "\t" => (" ", 1),
+            "\n" => ("", 0),
+            // A cluster wider than the whole line cannot be shown.
+            other if width_of(other) > width => ("?", 1),
+            other => (other, width_of(other)),
         };
         if cells + wide > width || (cells == width && grapheme != "\n") {
             laid.lines.push(String::new());
@@ -115,7 +110,7 @@ pub fn lay_out(text: &str, cursor: usize, width: usize) -> Laid {
             laid.lines.push(String::new());
             cells = 0;
         } else if let Some(line) = laid.lines.last_mut() {
-            line.push_str(if grapheme == "\t" { " " } else { grapheme });
+            line.push_str(shown);
             cells += wide;
         }
     }

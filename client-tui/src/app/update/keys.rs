@@ -18,6 +18,9 @@ pub(super) fn press(model: &mut Model, chord: Chord, fx: &mut Vec<Effect>) {
     }
     let empty = model.desk().is_none_or(|desk| desk.composer.editor.is_empty());
     let action = find(place, chord, empty);
+    if action != Some(Action::Interrupt) {
+        model.interrupted = None;
+    }
     match action {
         Some(Action::Redraw) => fx.push(Effect::Redraw),
         Some(Action::Suspend) => fx.push(Effect::Suspend),
