@@ -80,7 +80,7 @@ impl Running {
     async fn settle(&self) -> Vec<u8> {
         let mut seen = 0;
         loop {
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             let length = self.tty.0.lock().unwrap().len();
             if length == seen {
                 return std::mem::take(&mut *self.tty.0.lock().unwrap());

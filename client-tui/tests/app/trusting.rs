@@ -26,7 +26,7 @@ fn verify_shows_the_number_and_confirms_the_number_that_was_shown() {
     let mut stage = Stage::new(World::peopled());
     stage.key("Alt-2").enter("/verify");
     assert_eq!(stage.model.place(), Place::Question);
-    assert!(stage.shows("12345 12345 12345 12345") && stage.shows("Verify carol"), "{}", stage.screen());
+    assert!(stage.shows("12345 12345 12345 12345") && stage.shows("Safety number with carol"), "{}", stage.screen());
     stage.key("x");
     assert_eq!(stage.model.place(), Place::Question);
     stage.key("n");

@@ -37,7 +37,7 @@ fn three_keys_make_a_new_line_and_the_composer_grows_to_eight() {
 fn an_unknown_command_is_an_error_and_never_sent() {
     let mut stage = open();
     stage.enter("/serach x");
-    assert!(stage.notice().contains("Did you mean /search"), "{}", stage.notice());
+    assert!(stage.notice().contains("did you mean /search"), "{}", stage.notice());
     assert_eq!(stage.draft(), "/serach x");
     assert!(stage.sent().is_empty());
 }

@@ -126,8 +126,8 @@ bindings! {
     }
     Palette {
         ["Enter"] => Action::Enter, "open the chat, or begin the command", "open";
-        ["Up"], also ["Ctrl-P"] => Action::Up, "up", "up";
-        ["Down"], also ["Ctrl-N", "Tab"] => Action::Down, "down", "down";
+        ["Up"], also ["Ctrl-P"] => Action::Up, "up";
+        ["Down"], also ["Ctrl-N", "Tab"] => Action::Down, "down";
         ["Esc"], also ["Ctrl-K"] => Action::Close, "close", "close";
         ["Ctrl-C"] => Action::Interrupt, "close";
         ["F1"] => Action::Help, "help";
@@ -140,10 +140,10 @@ bindings! {
         ["Alt-L"] => Action::LockNow, "lock now";
     }
     Page {
-        ["Up", "k"] => Action::Up, "up", "up";
-        ["Down", "j"] => Action::Down, "down", "down";
+        ["Up", "k"] => Action::Up, "up";
+        ["Down", "j"] => Action::Down, "down";
         ["PgUp"] => Action::PageUp, "a page up";
-        ["PgDn"], also [" "] => Action::PageDown, "a page down";
+        ["PgDn"], also [" "] => Action::PageDown, "a page down", "scroll";
         ["Home", "g"] => Action::Oldest, "to the top";
         ["End", "G"] => Action::Newest, "to the bottom";
         ["Esc", "Enter"], also ["q"] => Action::Close, "close", "close";

@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(35);
 pub async fn run(session: Session) -> anyhow::Result<ExitReason> {
     let typed = io::stdin().is_terminal();
     let session = if session.open.is_some() { session } else { unlock(session).await? };
-    run_on(session, read_lines(), io::stdout(), typed).await
+    run_on(session, read_lines(), io::stdout(), typed, TimeZone::system()).await
 }
 
 /// Asks for the passphrase without echo, where somebody can be asked.
@@ -86,9 +86,10 @@ pub async fn run_on(
     mut lines: mpsc::Receiver<String>,
     out: impl Write,
     typed: bool,
+    zone: TimeZone,
 ) -> anyhow::Result<ExitReason> {
     let (engine, mut from_outside) = Engine::new(session.door);
-    let mut model = Model::new(session.profile, session.settings, SIZE, TimeZone::system(), now());
+    let mut model = Model::new(session.profile, session.settings, SIZE, zone, now());
     model.first_chat = session.chat;
     let mut plain = Plain { model, engine, printer: Printer::default(), out, exit: None, last_activity: Instant::now() };
     if let Some(handle) = session.open {

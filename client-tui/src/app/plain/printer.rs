@@ -50,6 +50,9 @@ impl Printer {
     }
 
     fn connection(&mut self, desk: &Desk, lines: &mut Vec<String>) {
+        if desk.status.is_none() {
+            return;
+        }
         let word = match &desk.connection {
             ConnectionState::Connecting {} => "connecting",
             ConnectionState::Up { .. } => "connected",

@@ -50,11 +50,11 @@ pub(super) fn safety_number(model: &mut Model, info: SafetyNumberInfo, accept: b
         };
         return model.tell(format!("{name}: {why}"));
     }
-    let mut lines = vec![format!("The safety number you share with {name}:")];
-    lines.extend(words::safety_number(&info.number).into_iter().map(|row| format!("  {row}")));
+    // The digits come first: they are what a small screen must show.
+    let mut lines = words::safety_number(&info.number);
     if let Some(previous) = &info.previous {
-        lines.push("Before the key changed it was:".to_owned());
-        lines.extend(words::safety_number(previous).into_iter().map(|row| format!("  {row}")));
+        lines.push("It was, before the key changed:".to_owned());
+        lines.extend(words::safety_number(previous));
     }
     lines.push(format!("Compare it with what {name} sees, in person or in a call you trust."));
     if info.trust == Trust::Verified {
@@ -62,15 +62,15 @@ pub(super) fn safety_number(model: &mut Model, info: SafetyNumberInfo, accept: b
     }
     let number = info.number;
     let verified = Answer::Verified { name: name.clone(), number: number.clone() };
-    let mut choices = vec![choice('y', "they match: mark as verified", verified)];
+    let mut choices = vec![choice('y', "they match: verified", verified)];
     if info.trust == Trust::Changed {
         let trusted = Answer::Trusted { name: name.clone(), number };
-        choices.push(choice('t', "accept the new key without comparing", trusted));
+        choices.push(choice('t', "accept it unseen", trusted));
     } else {
-        choices.push(choice('n', "they differ, or not now", Answer::Leave));
+        choices.push(choice('n', "they differ, or later", Answer::Leave));
     }
     if let Some(desk) = model.desk_mut() {
-        let title = if accept { format!("Accept {name}'s new key?") } else { format!("Verify {name}") };
+        let title = if accept { format!("Accept {name}'s new key?") } else { format!("Safety number with {name}") };
         desk.overlay = Some(Overlay::Question(Question { title, lines, choices }));
     }
 }

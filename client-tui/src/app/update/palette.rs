@@ -13,6 +13,9 @@ use crate::app::{
     words,
 };
 
+/// What a person's match counts for beyond a command's.
+const PEOPLE_FIRST: u32 = 200;
+
 /// Opens the palette with everything there is: chats as they stand in the list, other people, commands.
 pub(super) fn open(model: &mut Model) {
     let Some(desk) = model.desk_mut() else { return };
@@ -54,7 +57,9 @@ pub(super) fn rank(palette: &mut Palette) {
             // A name counts for more than what stands beside it.
             let detail = pattern.score(Utf32Str::new(&item.detail, &mut characters), &mut matcher);
             let score = name.map(|score| score.saturating_mul(4)).max(detail)?;
-            Some((score, at))
+            // People come before commands that match as well.
+            let bonus = if item.target == Target::Chat { PEOPLE_FIRST } else { 0 };
+            Some((score.saturating_add(bonus), at))
         })
         .collect();
     scored.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));

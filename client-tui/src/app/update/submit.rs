@@ -92,9 +92,11 @@ pub(super) fn run(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool {
         Input::Text(plain) => send(model, &plain.to_owned(), fx),
         Input::Command(command, arguments) => command::run(model, command, arguments, fx),
         Input::Unknown { name, meant } => {
-            let hint = meant.map(|name| format!(" Did you mean /{name}?")).unwrap_or_default();
             let name = cells::fit(name, 20);
-            model.complain(format!("there is no command /{name}.{hint} // sends a text that begins with a slash"));
+            model.complain(match meant {
+                Some(meant) => format!("no command /{name}: did you mean /{meant}?"),
+                None => format!("no command /{name}; // sends a slash, F1 helps"),
+            });
             false
         }
         Input::Stray { command, name } => {

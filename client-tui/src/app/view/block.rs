@@ -54,6 +54,22 @@ impl<'a> Context<'a> {
     pub fn block(&self, place: usize) -> Vec<Line<'static>> {
         let messages = self.open.timeline.messages();
         let Some(message) = messages.get(place) else { return Vec::new() };
+        let mut lines = self.heads(place);
+        match &message.kind {
+            MessageKind::Text { text } => self.text(message, text.as_str(), &mut lines),
+            kind => {
+                let style = if words::alarms(kind) { self.theme.bad } else { self.theme.dim };
+                self.notice(message, style, &mut lines);
+            }
+        }
+        lines
+    }
+
+    /// What stands before a message: the date, where it is another than before, and the `new` line.
+    #[must_use]
+    pub fn heads(&self, place: usize) -> Vec<Line<'static>> {
+        let messages = self.open.timeline.messages();
+        let Some(message) = messages.get(place) else { return Vec::new() };
         let before = place.checked_sub(1).and_then(|at| messages.get(at));
         let mut lines = Vec::new();
         let day = |message: &Message| time::day(message.sent_at, self.zone);
@@ -64,13 +80,6 @@ impl<'a> Context<'a> {
         let is_new = |message: &Message| self.open.new_after.is_some_and(|after| message.order > after);
         if is_new(message) && before.is_none_or(|before| !is_new(before)) {
             lines.push(self.rule("new", usize::MAX, self.theme.warn));
-        }
-        match &message.kind {
-            MessageKind::Text { text } => self.text(message, text.as_str(), &mut lines),
-            kind => {
-                let style = if words::alarms(kind) { self.theme.bad } else { self.theme.dim };
-                self.notice(message, style, &mut lines);
-            }
         }
         lines
     }

@@ -16,7 +16,8 @@ pub(super) fn draw(model: &Model, desk: &Desk, area: Rect, theme: &Theme, buffer
         return;
     }
     let width = usize::from(area.width);
-    let pill = pill(desk);
+    // On a small screen a notice needs the whole line.
+    let pill = if model.notice.is_some() && width < 60 { String::new() } else { pill(desk) };
     let room = if pill.is_empty() { width } else { width.saturating_sub(cells::width(&pill) + 1) };
     let (text, style) = if let Some(notice) = &model.notice {
         (notice.text.clone(), if notice.tone == Tone::Bad { theme.bad } else { theme.text })

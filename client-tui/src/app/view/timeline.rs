@@ -5,6 +5,9 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use super::block::Context;
 use crate::app::model::{Position, Timeline};
 
+/// Lines of a screen below which only the message itself is brought to the top.
+const ROOM_FOR_HEADS: usize = 6;
+
 /// A line on the screen and where it comes from.
 #[derive(Debug)]
 pub struct Placed {
@@ -96,10 +99,12 @@ pub fn revealing(context: &Context<'_>, height: usize, order: i64) -> Position {
     })
 }
 
-/// The place at which a message stands at the top, with the `new` line or the date before it.
+/// The place at which a message stands at the top, with the `new` line and the date before it where there is room.
 #[must_use]
 pub fn at_top(context: &Context<'_>, height: usize, order: i64) -> Position {
-    settled(context, height, context.open.timeline.place(order), 0)
+    let place = context.open.timeline.place(order);
+    let line = if height < ROOM_FOR_HEADS { context.heads(place).len() } else { 0 };
+    settled(context, height, place, line)
 }
 
 /// The place at which a message stands a third from the top.
