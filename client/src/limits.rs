@@ -93,8 +93,10 @@ pub const STRANGER_LOOKUP_EVERY_MS: u64 = MINUTE;
 pub const LOOKUPS_WAITING: usize = 1_000;
 /// Versions of one account's device list that are followed in one go.
 pub const CHAIN_MAX: usize = 4_096;
-/// Milliseconds between two lookups of the same account for the sake of an envelope.
-pub const RELOOK_EVERY_MS: u64 = MINUTE;
+/// Milliseconds between two lookups of the same account for the sake of an envelope; doubled each time that brings nothing.
+pub const RELOOK_EVERY_MS: u64 = 5 * SECOND;
+/// The longest such time.
+pub const RELOOK_MAX_MS: u64 = 15 * MINUTE;
 /// Most random delay of a receipt in milliseconds (R45).
 pub const RECEIPT_DELAY_MS: u64 = 2 * SECOND;
 /// Receipts collected in one go.

@@ -1,7 +1,7 @@
 //! Who may write to whom: a stranger's first message is a request, and only an answer opens the conversation (R43).
 
 use subrosa_protocol::{
-    Payload, Username,
+    DeviceId, Payload, Username,
     content::{Content, ReceiptKind, RequestAccepted},
 };
 
@@ -61,7 +61,7 @@ pub(super) fn wrote(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     }
 }
 
-/// The other side accepted our request.
+/// The other side accepted our request: it says so, or gives a receipt, which only those do who accepted.
 pub(super) fn accepted_by(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     match state(w, account)? {
         Some(ContactState::RequestSent) => become_accepted(w, account),
@@ -97,18 +97,32 @@ pub(super) fn accept(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> 
         None => return Err(no_such_contact(account).into()),
     }
     become_accepted(w, account)?;
+    say_accepted(w, account, None, account)
+}
+
+/// Tells an account, or an own device, that the other side of a chat is accepted.
+fn say_accepted(
+    w: &mut Work<'_>,
+    account: &Username,
+    device: Option<DeviceId>,
+    chat: &Username,
+) -> Result<(), Fault> {
     let payload = Payload { gossip: None, content: Content::RequestAccepted(RequestAccepted {}) };
     let content = payload.encode().map_err(|_| Fault::Internal("payload"))?;
     let message = w.random_message_id();
-    w.tx.push_pending(&NewPending {
-        account,
-        device: None,
-        content: &content,
-        chat: account,
-        message,
-        reason: HeldFor::DeviceList,
-        queued_at: w.now,
-    })?;
+    let reason = if device.is_some() { HeldFor::Session } else { HeldFor::DeviceList };
+    w.tx.push_pending(&NewPending { account, device, content: &content, chat, message, reason, queued_at: w.now })?;
     w.done.drains.insert(account.clone());
+    Ok(())
+}
+
+/// A new device of this account learns from the others who has been accepted.
+pub(super) fn introduce(w: &mut Work<'_>, device: DeviceId) -> Result<(), Fault> {
+    let me = w.me.account.clone();
+    for peer in w.tx.peers()? {
+        if peer.contact == Some(ContactState::Accepted) {
+            say_accepted(w, &me, Some(device), &peer.account)?;
+        }
+    }
     Ok(())
 }

@@ -122,6 +122,9 @@ fn line(
 /// A peer device stored, or its person saw, what this account wrote.
 fn receipted(w: &mut Work<'_>, sender: &Sender, receipt: &Receipt) -> Result<(), Fault> {
     acknowledged(w, &sender.account, sender.device, receipt.through)?;
+    if !receipt.ids.is_empty() && !w.is_me(&sender.account) {
+        contacts::accepted_by(w, &sender.account)?;
+    }
     let state = match receipt.kind {
         ReceiptKind::Delivered => MessageState::Delivered,
         ReceiptKind::Read => MessageState::Read,

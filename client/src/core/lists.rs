@@ -173,6 +173,9 @@ pub(super) fn reconcile(
             continue;
         }
         tell(w, account, *device, true)?;
+        if w.is_me(account) {
+            super::contacts::introduce(w, *device)?;
+        }
         for message in &under_way {
             requeue(w, account, Some(*device), *message)?;
         }

@@ -11,7 +11,10 @@ use subrosa_protocol::{
 use super::{Asked, Core, Fault, Turn, lists, lists::Followed, receive, retry_after};
 use crate::{
     api::{ApiError, Kind, Trust},
-    limits::{CHAIN_MAX, LOOKUPS_WAITING, RETRY_MAX_MS, STRANGER_LOOKUP_EVERY_MS, STRANGER_LOOKUPS},
+    limits::{
+        CHAIN_MAX, LOOKUPS_WAITING, RELOOK_EVERY_MS, RELOOK_MAX_MS, RETRY_MAX_MS, STRANGER_LOOKUP_EVERY_MS,
+        STRANGER_LOOKUPS,
+    },
     net::refused,
     store::HeldFor,
 };
@@ -33,6 +36,8 @@ pub(super) struct Lookups {
     strangers: (u32, u64),
     /// When deferred envelopes are to be looked at again.
     deferred_at: Option<u64>,
+    /// Lookups for the sake of envelopes: when the last one was, and how many in a row brought nothing new.
+    fruitless: BTreeMap<Username, (u64, u32)>,
 }
 
 impl Lookups {
@@ -70,6 +75,23 @@ impl Lookups {
         };
         let idle = self.wanted.keys().filter(|account| !self.under_way.contains_key(*account));
         idle.map(ready).filter(|at| *at > 0).chain(self.deferred_at).min()
+    }
+
+    /// When an account may be looked up again because of an envelope: the less that brought, the later.
+    fn may_look_again_at(&self, account: &Username) -> u64 {
+        self.fruitless.get(account).map_or(0, |(last, count)| {
+            let wait = RELOOK_EVERY_MS.saturating_mul(1 << (*count).min(10));
+            last.saturating_add(wait.min(RELOOK_MAX_MS))
+        })
+    }
+
+    fn looked_for_envelopes(&mut self, account: &Username, now: u64, news: bool) {
+        if self.fruitless.len() >= LOOKUPS_WAITING {
+            self.fruitless.clear();
+        }
+        let count = self.fruitless.get(account).map_or(0, |(_, count)| *count);
+        let count = if news { 0 } else { count.saturating_add(1) };
+        self.fruitless.insert(account.clone(), (now, count));
     }
 
     /// A lookup that only an envelope's claim asks for costs the relay's patience: some at once, then one a minute.
@@ -123,6 +145,10 @@ impl Core {
 
     /// Looks up who claims to have sent envelopes; or says when to try again.
     fn look_up_sender(&mut self, turn: &mut Turn<'_>, account: Username) -> Result<u64, Fault> {
+        let again_at = self.lookups.may_look_again_at(&account);
+        if again_at > turn.now {
+            return Ok(again_at);
+        }
         let peer = self.store.read(|tx| tx.peer(&account))?;
         let waits_for_person = peer.as_ref().is_some_and(|peer| peer.trust == Trust::Changed);
         let known = account == self.me.account || peer.is_some_and(|peer| peer.contact.is_some());
@@ -200,14 +226,19 @@ impl Core {
             let fetch = DeviceListFetch { account: account.clone(), since: newest.version };
             return self.ask(turn, Asked::Lists { account, chain, whole }, &Request::DeviceListFetch(fetch));
         }
-        self.lookups.under_way.remove(&account);
-        let followed = self.transact(turn, |w| {
+        let for_envelopes = self.lookups.under_way.remove(&account).unwrap_or(false);
+        let (followed, news) = self.transact(turn, |w| {
+            let before = w.list(&account)?.map(|known| known.list.version);
             let followed = lists::follow(w, &account, &chain, whole, &display_name)?;
+            let news = w.list(&account)?.map(|known| known.list.version) != before;
             if followed == Followed::Done {
                 receive::take_deferred(w, &account)?;
             }
-            Ok(followed)
+            Ok((followed, news))
         })?;
+        if for_envelopes {
+            self.lookups.looked_for_envelopes(&account, turn.now, news);
+        }
         match followed {
             Followed::Done => {
                 self.lookups.put_off.remove(&account);

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     api::Trust,
-    limits::RELOOK_EVERY_MS,
     store::{Counter, KnownList, NewDeferred, StoreError, Tx},
 };
 
@@ -117,14 +116,13 @@ fn open(w: &mut Work<'_>, envelope: &Envelope<'_>) -> Result<(), Fault> {
 
 /// Puts an envelope aside until its sender's list was fetched.
 fn defer(w: &mut Work<'_>, sender: &Sender, envelope: &Envelope<'_>) -> Result<(), Fault> {
-    let looked = w.tx.device_list(&sender.account)?.map(|known| known.fetched_at.saturating_add(RELOOK_EVERY_MS));
     let stored = w.tx.defer_envelope(&NewDeferred {
         envelope: envelope.id,
         account: &sender.account,
         device: sender.device,
         sealed: envelope.sealed,
         accepted_at: envelope.accepted_at,
-        next_try: looked.unwrap_or(0),
+        next_try: 0,
         stored_at: w.now,
     })?;
     w.done.pending = true;

@@ -82,6 +82,27 @@ fn logging_out_removes_keys_and_keeps_messages() {
 }
 
 #[test]
+fn a_new_device_learns_who_is_accepted() {
+    let mut world = World::friends(206);
+    world.login("alice", "alice2");
+    world.settle();
+    let id = world.send("alice2", "bob", &"longer than a request may be ".repeat(40));
+    world.settle();
+    assert_eq!(world.state("alice2", &id), MessageState::Delivered);
+    // Without an older device to tell it, the first receipt does.
+    world.disconnect("alice");
+    world.disconnect("alice2");
+    world.login("alice", "alice3");
+    let first = world.send("alice3", "bob", "short");
+    world.settle();
+    let second = world.send("alice3", "bob", "and then more");
+    world.settle();
+    for id in [first, second] {
+        assert_eq!(world.state("alice3", &id), MessageState::Delivered);
+    }
+}
+
+#[test]
 fn accepting_on_one_device_counts_on_the_other() {
     let mut world = World::with(204, &["alice", "bob"]);
     world.login("bob", "bob2");
