@@ -61,6 +61,8 @@ pub const UNACKNOWLEDGED_MAX: u64 = 500;
 pub const UNACKNOWLEDGED_RESERVE: u64 = 100;
 /// Envelopes received from a device and not acknowledged yet, after which an acknowledgement is sent for its own sake.
 pub const ACKNOWLEDGE_AFTER: u64 = 100;
+/// While so many contents wait, further copies for own devices that are away are not kept.
+pub const COPIES_WAITING: u64 = 5_000;
 /// Pending contents of one account that are looked at in one go.
 pub const PENDING_AT_ONCE: u32 = 1_000;
 /// Milliseconds after which what the relay or the recipient never took is given up: 30 days (R44).

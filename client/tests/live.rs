@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use subrosa_client::{
     Engine, Handle,
-    api::{ConnectionState, EventBody, MessageKind, MessageState, Reply, Request, SendMessage, StreamItem, WaitFor},
+    api::{
+        ConnectionState, EventBody, MessageKind, MessageState, Reply, Request, SendMessage, StreamItem,
+        WaitFor,
+    },
     engine::EngineOptions,
     join::{JoinParams, LoginParams, join, login},
     profile::ProfilePaths,
@@ -121,8 +124,10 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
         words: Zeroizing::new(alice.words.clone()),
     };
     let second = login(paths(folder.path(), "alice2"), params).await.unwrap();
-    let second =
-        Person { engine: Engine::start(second.store, EngineOptions::default()).unwrap(), words: String::new() };
+    let second = Person {
+        engine: Engine::start(second.store, EngineOptions::default()).unwrap(),
+        words: String::new(),
+    };
     alice.send("bob", "from the first device", WaitFor::Delivered).await;
     second.wait_for_text("bob", "from the first device").await;
     second.send("bob", "from the second device", WaitFor::Delivered).await;
@@ -132,8 +137,10 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
     // The profile is free after a shutdown, and everything is still there.
     alice.engine.shutdown().await;
     let locked = subrosa_client::profile::Locked::acquire(paths(folder.path(), "alice")).unwrap();
-    let store = tokio::task::spawn_blocking(move || locked.open(PASSPHRASE.as_bytes())).await.unwrap().unwrap();
-    let again = Person { engine: Engine::start(store, EngineOptions::default()).unwrap(), words: String::new() };
+    let store =
+        tokio::task::spawn_blocking(move || locked.open(PASSPHRASE.as_bytes())).await.unwrap().unwrap();
+    let again =
+        Person { engine: Engine::start(store, EngineOptions::default()).unwrap(), words: String::new() };
     assert_eq!(again.texts("bob").await.len(), 5);
     bob.send("alice", "welcome back", WaitFor::Delivered).await;
     again.wait_for_text("bob", "welcome back").await;
@@ -141,6 +148,31 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
         person.engine.shutdown().await;
     }
     relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_while_the_relay_is_away_goes_out_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = relay(folder.path()).await;
+    let (address, listen) = (first.address(), first.quic_addr());
+    let alice = person(folder.path(), &address, "alice").await;
+    let bob = person(folder.path(), &address, "bob").await;
+    alice.send("bob", "hello", WaitFor::Accepted).await;
+    bob.wait_for_text("alice", "hello").await;
+    first.shutdown().await;
+
+    assert_eq!(bob.send("alice", "while you were away", WaitFor::Queued).await, MessageState::Queued);
+    let config = Config { registration: Registration::Open, ..Config::loopback(folder.path().join("relay")) };
+    let second = Relay::start(Config { listen, ..config }).await.unwrap();
+    alice.wait_for_text("bob", "while you were away").await;
+    let unreachable = bob.engine.call(Request::SyncWait { timeout_ms: 20_000 }).await;
+    assert!(unreachable.is_ok(), "{unreachable:?}");
+    second.shutdown().await;
+    let unreachable = bob.engine.call(Request::SyncWait { timeout_ms: 20_000 }).await;
+    assert_eq!(unreachable.unwrap_err().kind, subrosa_client::api::Kind::Unreachable);
+    for person in [alice, bob] {
+        person.engine.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

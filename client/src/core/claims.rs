@@ -51,8 +51,13 @@ impl Claims {
 
 impl Core {
     pub(super) fn pump_claims(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let ready: Vec<_> =
-            self.claims.needed.iter().filter(|account| self.claims.is_ready(account, turn.now)).cloned().collect();
+        let ready: Vec<_> = self
+            .claims
+            .needed
+            .iter()
+            .filter(|account| self.claims.is_ready(account, turn.now))
+            .cloned()
+            .collect();
         for account in ready {
             self.claims.needed.remove(&account);
             let devices = self.transact(turn, |w| devices_without_session(w, &account))?;

@@ -120,9 +120,8 @@ impl Core {
         if self.me.refusal().is_some() {
             return;
         }
-        if self.link.phase == Phase::Blocked {
-            self.link.phase = Phase::Down;
-        }
+        self.forget_connection();
+        self.link.phase = Phase::Down;
         self.link.shown = ConnectionState::Connecting {};
     }
 
@@ -141,8 +140,12 @@ impl Core {
         self.link.phase = Phase::Authenticating;
         self.link.exporter = exporter;
         self.link.round_trip_ms = round_trip_ms;
-        let transcript =
-            AuthTranscript { exporter, nonce, account: self.me.account.as_str(), device_id: self.me.device.get() };
+        let transcript = AuthTranscript {
+            exporter,
+            nonce,
+            account: self.me.account.as_str(),
+            device_id: self.me.device.get(),
+        };
         let signature = ByteArray::new(secrets.sign_auth(&transcript));
         let request = PreAuthRequest::Authenticate(Authenticate {
             account: self.me.account.clone(),
@@ -208,6 +211,7 @@ impl Core {
             }
             Push::PrekeysLow(counts) => {
                 self.link.prekeys = Some(counts);
+                self.upkeep.prekeys_at = self.upkeep.refill_after;
                 Ok(())
             }
             Push::ReauthChallenge(challenge) => {
@@ -300,6 +304,7 @@ impl Core {
         self.link.shown = ConnectionState::Blocked { error: error.clone() };
         self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
         self.waits.fail_relay(turn, &error);
+        self.dirty.lines = true;
     }
 
     /// Something went wrong with this connection: a new one may do better.

@@ -111,7 +111,15 @@ fn say_accepted(
     let content = payload.encode().map_err(|_| Fault::Internal("payload"))?;
     let message = w.random_message_id();
     let reason = if device.is_some() { HeldFor::Session } else { HeldFor::DeviceList };
-    w.tx.push_pending(&NewPending { account, device, content: &content, chat, message, reason, queued_at: w.now })?;
+    w.tx.push_pending(&NewPending {
+        account,
+        device,
+        content: &content,
+        chat,
+        message,
+        reason,
+        queued_at: w.now,
+    })?;
     w.done.drains.insert(account.clone());
     Ok(())
 }

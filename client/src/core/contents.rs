@@ -7,9 +7,8 @@ use subrosa_protocol::{
 };
 
 use super::{
-    Fault, contacts, heal,
+    Fault, contacts, heal, receipts,
     receive::{Read, Sender},
-    receipts,
     work::{Work, is_verified, message_event},
 };
 use crate::{

@@ -35,7 +35,13 @@ impl Core {
     }
 
     /// `device.remove`, and `account.logout` for this one: publishes a list without the device.
-    pub(super) fn remove_device(&mut self, turn: &mut Turn<'_>, token: u64, device: u32, logout: bool) -> Result<(), Fault> {
+    pub(super) fn remove_device(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: u64,
+        device: u32,
+        logout: bool,
+    ) -> Result<(), Fault> {
         let keys = self.me.keys()?;
         if !self.link.is_up() {
             return Err(ApiError::new(Kind::Unreachable, "the relay must know, and cannot be reached")
@@ -43,17 +49,17 @@ impl Core {
                 .into());
         }
         if device == self.me.device.get() && !logout {
-            return Err(ApiError::new(Kind::Refused, "this is the device you are using").hint("rosa logout").into());
+            return Err(ApiError::new(Kind::Refused, "this is the device you are using")
+                .hint("rosa logout")
+                .into());
         }
-        let known = self.store.read(|tx| tx.device_list(&self.me.account))?.ok_or(Fault::Internal("own list"))?;
+        let known =
+            self.store.read(|tx| tx.device_list(&self.me.account))?.ok_or(Fault::Internal("own list"))?;
         if known.list.device(device).is_none() {
             return Err(ApiError::new(Kind::NotFound, format!("there is no device {device}")).into());
         }
-        let mut next = DeviceList {
-            version: known.list.version.saturating_add(1),
-            prev_hash: known.hash,
-            ..known.list
-        };
+        let mut next =
+            DeviceList { version: known.list.version.saturating_add(1), prev_hash: known.hash, ..known.list };
         next.devices.retain(|entry| entry.device_id != device);
         let list = keys.account.sign_device_list(&next).map_err(|_| Fault::Internal("own list"))?;
         let device_list = SignedList {
@@ -64,7 +70,11 @@ impl Core {
             self.waits.logging_out = Some(token);
         }
         let publishing = Publishing { token, list, logout };
-        self.ask(turn, Asked::Publish(publishing), &Request::DeviceListPublish(DeviceListPublish { device_list }))
+        self.ask(
+            turn,
+            Asked::Publish(publishing),
+            &Request::DeviceListPublish(DeviceListPublish { device_list }),
+        )
     }
 
     pub(super) fn on_published(
@@ -92,7 +102,8 @@ impl Core {
                 let mut error = refused(&frame);
                 if frame.code == ErrorCode::Conflict {
                     self.lookups.want([self.me.account.clone()].into(), [].into());
-                    error = ApiError::new(Kind::Refused, "the account's devices changed meanwhile").hint("try again");
+                    error = ApiError::new(Kind::Refused, "the account's devices changed meanwhile")
+                        .hint("try again");
                 }
                 turn.out.push(Effect::Reply { token, result: Err(error) });
                 Ok(())

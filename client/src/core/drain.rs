@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{ContactState, MessageState},
-    limits::{PENDING_AT_ONCE, UNACKNOWLEDGED_MAX, UNACKNOWLEDGED_RESERVE},
+    limits::{COPIES_WAITING, PENDING_AT_ONCE, UNACKNOWLEDGED_MAX, UNACKNOWLEDGED_RESERVE},
     store::{HeldFor, KnownList, NewPending, Pending},
 };
 
@@ -137,6 +137,10 @@ fn all_devices<'l>(
     }
     for device in devices {
         if let Offered::Waits(reason) = offer(w, account, list, lanes, pending, device, content.clone())? {
+            // An own device that is away for long must not use up what others may wait in.
+            if mine && w.tx.pending_count()? >= COPIES_WAITING {
+                continue;
+            }
             w.tx.push_pending(&NewPending {
                 account,
                 device: Some(device),

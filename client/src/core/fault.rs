@@ -1,9 +1,6 @@
 //! What stops a step of the machine. The step's transaction has left no trace then.
 
-use crate::{
-    api::ApiError,
-    store::StoreError,
-};
+use crate::{api::ApiError, store::StoreError};
 
 /// Why a step was not made.
 #[derive(Debug, thiserror::Error)]

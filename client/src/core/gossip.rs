@@ -7,7 +7,12 @@ use super::{Fault, receive::Sender, trust, work::Work};
 use crate::store::{Claim, Evidence, KnownList};
 
 /// Compares a peer's heads with what is known here.
-pub(super) fn hear(w: &mut Work<'_>, sender: &Sender, theirs: &KnownList, gossip: &Gossip) -> Result<(), Fault> {
+pub(super) fn hear(
+    w: &mut Work<'_>,
+    sender: &Sender,
+    theirs: &KnownList,
+    gossip: &Gossip,
+) -> Result<(), Fault> {
     compare(w, sender, theirs, gossip.own)?;
     if w.is_me(&sender.account) {
         return Ok(());

@@ -3,13 +3,7 @@
 use subrosa_crypto::session::SessionError;
 use subrosa_protocol::{EnvelopeId, content::ResendRequest, limits::RECEIPT_IDS};
 
-use super::{
-    Fault, contacts, gaps,
-    receive::Sender,
-    seal,
-    seal::Target,
-    work::Work,
-};
+use super::{Fault, contacts, gaps, receive::Sender, seal, seal::Target, work::Work};
 use crate::{
     api::{ApiError, EventBody, FailureReason, Kind, MessageKind},
     limits::HEAL_EVERY_MS,

@@ -55,8 +55,13 @@ pub(super) fn follow(
         return Ok(Followed::Invalid);
     }
     if w.is_me(account) {
-        let fits = newest.account_key == w.me.account_key && known.as_ref().is_none_or(|known| agrees(known, &lists));
-        return if fits { adopt(w, account, known.as_ref(), newest, signed) } else { Ok(Followed::OwnContradiction) };
+        let fits = newest.account_key == w.me.account_key
+            && known.as_ref().is_none_or(|known| agrees(known, &lists));
+        return if fits {
+            adopt(w, account, known.as_ref(), newest, signed)
+        } else {
+            Ok(Followed::OwnContradiction)
+        };
     }
     let mut peer = w.peer(account)?;
     match peer.account_key {
@@ -202,9 +207,16 @@ fn under_way(w: &Work<'_>, account: &Username) -> Result<Vec<MessageId>, Fault> 
     Ok(messages)
 }
 
-fn requeue(w: &Work<'_>, account: &Username, device: Option<DeviceId>, message: MessageId) -> Result<(), Fault> {
+fn requeue(
+    w: &Work<'_>,
+    account: &Username,
+    device: Option<DeviceId>,
+    message: MessageId,
+) -> Result<(), Fault> {
     let Some(line) = w.own_line(message)? else { return Ok(()) };
-    let (Some(content), Ok(chat)) = (trust::content_of(&line), Username::new(line.chat)) else { return Ok(()) };
+    let (Some(content), Ok(chat)) = (trust::content_of(&line), Username::new(line.chat)) else {
+        return Ok(());
+    };
     let sent_on = !matches!(line.state, MessageState::Held | MessageState::Queued) && !w.is_me(account);
     if sent_on {
         return Ok(());
@@ -225,12 +237,18 @@ fn tell(w: &mut Work<'_>, account: &Username, device: DeviceId, came: bool) -> R
     let (name, device) = (account.to_string(), device.get());
     if w.is_me(account) || super::contacts::is_contact(w, account)? {
         if !w.is_me(account) {
-            let kind =
-                if came { MessageKind::DeviceAdded { device } } else { MessageKind::DeviceRemoved { device } };
+            let kind = if came {
+                MessageKind::DeviceAdded { device }
+            } else {
+                MessageKind::DeviceRemoved { device }
+            };
             w.notice(account, device, kind)?;
         }
-        let event =
-            if came { EventBody::DeviceLinked { name, device } } else { EventBody::DeviceRemoved { name, device } };
+        let event = if came {
+            EventBody::DeviceLinked { name, device }
+        } else {
+            EventBody::DeviceRemoved { name, device }
+        };
         w.emit(event)?;
     }
     Ok(())
@@ -250,7 +268,7 @@ pub(super) fn not_found(w: &mut Work<'_>, account: &Username, error: &ApiError) 
         w.tx.count(crate::store::Counter::DiscardedDeferred)?;
     }
     if let Some(mut peer) = w.tx.peer(account)? {
-        peer.contact = None;
+        (peer.contact, peer.request_used) = (None, false);
         w.tx.put_peer(&peer)?;
     }
     Ok(())

@@ -70,9 +70,8 @@ impl Lookups {
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {
-        let ready = |account: &Username| {
-            self.put_off.get(account).map_or(0, |(at, _)| *at).max(self.limited_until)
-        };
+        let ready =
+            |account: &Username| self.put_off.get(account).map_or(0, |(at, _)| *at).max(self.limited_until);
         let idle = self.wanted.keys().filter(|account| !self.under_way.contains_key(*account));
         idle.map(ready).filter(|at| *at > 0).chain(self.deferred_at).min()
     }
@@ -97,7 +96,8 @@ impl Lookups {
     /// A lookup that only an envelope's claim asks for costs the relay's patience: some at once, then one a minute.
     fn may_look_up_stranger(&mut self, now: u64) -> bool {
         let (used, since) = self.strangers;
-        let regained = u32::try_from(now.saturating_sub(since) / STRANGER_LOOKUP_EVERY_MS).unwrap_or(u32::MAX);
+        let regained =
+            u32::try_from(now.saturating_sub(since) / STRANGER_LOOKUP_EVERY_MS).unwrap_or(u32::MAX);
         if regained > 0 {
             self.strangers = (used.saturating_sub(regained), now);
         }
@@ -117,7 +117,9 @@ impl Core {
             for (account, device, reason) in targets {
                 match (device, reason) {
                     (Some(_), HeldFor::Session) => self.claims.need(account),
-                    (None, HeldFor::DeviceList | HeldFor::Session) => self.lookups.want([account].into(), [].into()),
+                    (None, HeldFor::DeviceList | HeldFor::Session) => {
+                        self.lookups.want([account].into(), [].into())
+                    }
                     _ => {}
                 }
             }
@@ -132,12 +134,14 @@ impl Core {
     fn look_at_deferred(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.lookups.deferred_at = None;
         for (account, at) in self.store.read(|tx| tx.deferred_accounts())? {
-            if self.lookups.under_way.contains_key(&account) || self.lookups.for_envelopes.contains(&account) {
+            if self.lookups.under_way.contains_key(&account) || self.lookups.for_envelopes.contains(&account)
+            {
                 continue;
             }
             let at = if at > turn.now { at } else { self.look_up_sender(turn, account)? };
             if at > turn.now {
-                self.lookups.deferred_at = Some(self.lookups.deferred_at.map_or(at, |earlier| earlier.min(at)));
+                self.lookups.deferred_at =
+                    Some(self.lookups.deferred_at.map_or(at, |earlier| earlier.min(at)));
             }
         }
         Ok(())
@@ -252,7 +256,10 @@ impl Core {
             }
             Followed::Invalid => {
                 tracing::warn!("the relay returned device lists that are not valid");
-                let error = ApiError::new(Kind::Refused, format!("the relay's device list of {account} is not valid"));
+                let error = ApiError::new(
+                    Kind::Refused,
+                    format!("the relay's device list of {account} is not valid"),
+                );
                 self.put_off(turn, &account, whole, None, &error)
             }
             Followed::OwnContradiction => {
@@ -283,7 +290,8 @@ impl Core {
 
     /// Somebody writes to an account now: if it is put off, it is looked up all the same.
     pub(super) fn look_up_anew(&mut self, account: &Username) -> Result<(), Fault> {
-        let empty = self.store.read(|tx| tx.device_list(account))?.is_some_and(|known| known.list.devices.is_empty());
+        let empty =
+            self.store.read(|tx| tx.device_list(account))?.is_some_and(|known| known.list.devices.is_empty());
         if empty {
             self.lookups.put_off.remove(account);
             self.lookups.want([account.clone()].into(), [].into());
@@ -314,8 +322,9 @@ impl Core {
         let error = refused(frame);
         match frame.code {
             ErrorCode::NotFound => {
-                let error = ApiError::new(Kind::NotFound, format!("there is no account {account} on this relay"))
-                    .hint("check the name");
+                let error =
+                    ApiError::new(Kind::NotFound, format!("there is no account {account} on this relay"))
+                        .hint("check the name");
                 self.transact(turn, |w| lists::not_found(w, account, &error))?;
                 self.waits.looked_up(account, Err(error));
                 Ok(())

@@ -1,10 +1,6 @@
 //! Who this profile is, while the engine runs.
 
-use subrosa_crypto::{
-    binding::Party,
-    device::DeviceSecrets,
-    session::LocalDevice,
-};
+use subrosa_crypto::{binding::Party, device::DeviceSecrets, session::LocalDevice};
 use subrosa_protocol::{AccountAddress, DeviceId, RelayAddress, SafeText, Username};
 
 use super::Fault;
@@ -44,7 +40,8 @@ impl Me {
             }
         };
         let address =
-            AccountAddress { name: identity.account.clone(), relay: Some(identity.relay.authority()) }.to_string();
+            AccountAddress { name: identity.account.clone(), relay: Some(identity.relay.authority()) }
+                .to_string();
         Ok(Self {
             account: identity.account,
             display_name: identity.display_name,

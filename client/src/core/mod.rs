@@ -218,7 +218,8 @@ impl Core {
             self.pump_pending(turn)?;
             self.pump_lookups(turn)?;
             self.pump_claims(turn)?;
-            if std::mem::take(&mut self.dirty.outbox) || self.link.outbox_at.is_some_and(|at| at <= turn.now) {
+            if std::mem::take(&mut self.dirty.outbox) || self.link.outbox_at.is_some_and(|at| at <= turn.now)
+            {
                 self.link.outbox_at = None;
                 self.pump_outbox(turn)?;
             }
@@ -255,7 +256,8 @@ impl Core {
 
     /// An event that is not stored.
     fn tell(&self, turn: &mut Turn<'_>, body: EventBody) {
-        let event = Event { v: 1, seq: None, ts: Timestamp(turn.now), account: self.me.address.clone(), body };
+        let event =
+            Event { v: 1, seq: None, ts: Timestamp(turn.now), account: self.me.address.clone(), body };
         turn.out.push(Effect::Event(event));
     }
 
@@ -280,6 +282,8 @@ impl Core {
 
 /// How long to wait before trying again: as the relay says, or doubling from a second to ten minutes.
 fn retry_after(said: Option<u64>, attempts: u32) -> u64 {
-    said.unwrap_or_else(|| RETRY_MIN_MS.saturating_mul(1u64.checked_shl(attempts.min(20)).unwrap_or(u64::MAX)))
-        .clamp(RETRY_MIN_MS, RETRY_MAX_MS)
+    said.unwrap_or_else(|| {
+        RETRY_MIN_MS.saturating_mul(1u64.checked_shl(attempts.min(20)).unwrap_or(u64::MAX))
+    })
+    .clamp(RETRY_MIN_MS, RETRY_MAX_MS)
 }

@@ -21,7 +21,8 @@ const ENVELOPE_OVERHEAD: usize = 24;
 impl Core {
     /// Sends what waits, to every device for which nothing is in flight. When some of it has to wait, the wake-up is set.
     pub(super) fn pump_outbox(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let (targets, generation) = self.store.read(|tx| Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?)))?;
+        let (targets, generation) =
+            self.store.read(|tx| Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?)))?;
         for target in targets {
             let place = (target.account, target.device);
             if self.link.sending.contains(&place) {
@@ -59,12 +60,19 @@ impl Core {
         let ids = rows.iter().map(|row| row.id).collect();
         let envelopes = rows
             .into_iter()
-            .map(|row| Some(OutgoingEnvelope { id: row.envelope, sealed: BoundedBytes::new(row.sealed).ok()? }))
+            .map(|row| {
+                Some(OutgoingEnvelope { id: row.envelope, sealed: BoundedBytes::new(row.sealed).ok()? })
+            })
             .collect::<Option<Vec<_>>>()
             .and_then(|envelopes| BoundedVec::new(envelopes).ok())
             .ok_or(Fault::Internal("envelopes"))?;
-        let request =
-            Request::EnvelopeSend(EnvelopeSend { to: account.clone(), device, list_version, generation, envelopes });
+        let request = Request::EnvelopeSend(EnvelopeSend {
+            to: account.clone(),
+            device,
+            list_version,
+            generation,
+            envelopes,
+        });
         self.link.sending.insert((account.clone(), device));
         self.ask(turn, Asked::Send { account, device, rows: ids }, &request)
     }

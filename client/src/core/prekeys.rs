@@ -12,7 +12,7 @@ use subrosa_protocol::{
 };
 
 use super::{Asked, Core, Fault, Turn, work::Work};
-use crate::limits::{KEM_PREKEYS_PER_UPLOAD, REFILL_EVERY_MS, ROTATE_AFTER_MS};
+use crate::limits::{KEM_PREKEYS_PER_UPLOAD, REFILL_EVERY_MS, ROTATE_AFTER_MS, UPKEEP_EVERY_MS};
 
 /// What the next upload holds.
 struct Upload {
@@ -36,7 +36,7 @@ impl Core {
                 self.ask(turn, Asked::Upload { published: ids }, &Request::PrekeyUpload(request))
             }
             None => {
-                self.upkeep.prekeys_at = turn.now.saturating_add(REFILL_EVERY_MS);
+                self.upkeep.prekeys_at = turn.now.saturating_add(UPKEEP_EVERY_MS);
                 Ok(())
             }
         }
@@ -59,8 +59,8 @@ impl Core {
                     Ok(next_upload(w)?.is_some())
                 })?;
                 // Whatever the relay counts, there is no more than one refill a minute.
-                let wait = if more { 0 } else { REFILL_EVERY_MS };
-                self.upkeep.prekeys_at = turn.now.saturating_add(wait);
+                self.upkeep.refill_after = turn.now.saturating_add(REFILL_EVERY_MS);
+                self.upkeep.prekeys_at = if more { turn.now } else { self.upkeep.refill_after };
                 Ok(())
             }
             _ => {

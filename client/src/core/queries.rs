@@ -48,7 +48,11 @@ impl Core {
             let keys = self.me.keys.as_ref();
             entry.zip(keys).is_some_and(|(entry, keys)| keys.device.matches(entry))
         });
-        items.push(item("device", listed, if listed { "in the account's list" } else { "not in the account's list" }));
+        items.push(item(
+            "device",
+            listed,
+            if listed { "in the account's list" } else { "not in the account's list" },
+        ));
         let (ok, detail) = match self.link.state() {
             ConnectionState::Up { transport, rtt_ms } => (true, format!("{transport}, {rtt_ms} ms")),
             ConnectionState::Connecting {} => (false, "connecting".to_owned()),

@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// A receipt is to be given, after a random while.
-pub(super) fn note(w: &mut Work<'_>, account: &Username, message: MessageId, kind: ReceiptKind) -> Result<(), Fault> {
+pub(super) fn note(
+    w: &mut Work<'_>,
+    account: &Username,
+    message: MessageId,
+    kind: ReceiptKind,
+) -> Result<(), Fault> {
     let due = w.now.saturating_add(u64::from(w.rng.next_u32()) % RECEIPT_DELAY_MS);
     w.tx.note_receipt(account, message, kind, due)?;
     Ok(())
@@ -72,7 +77,8 @@ fn give_to(
     let through = w.tx.incoming_chain(account, device)?.highest;
     let mut told = false;
     for kind in [ReceiptKind::Delivered, ReceiptKind::Read] {
-        let ids: Vec<_> = due.iter().filter(|receipt| receipt.kind == kind).map(|receipt| receipt.message).collect();
+        let ids: Vec<_> =
+            due.iter().filter(|receipt| receipt.kind == kind).map(|receipt| receipt.message).collect();
         for ids in ids.chunks(RECEIPT_IDS) {
             told |= say(w, &mut target, kind, ids.to_vec(), through)?;
         }

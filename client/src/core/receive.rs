@@ -13,10 +13,7 @@ use subrosa_crypto::{
 use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, Payload, Username, frames::MailboxEnvelope};
 use zeroize::Zeroizing;
 
-use super::{
-    Fault, contents, gaps, gossip, heal, seal,
-    work::Work,
-};
+use super::{Fault, contents, gaps, gossip, heal, seal, work::Work};
 use crate::{
     api::Trust,
     store::{Counter, KnownList, NewDeferred, StoreError, Tx},
@@ -52,8 +49,12 @@ pub(super) fn take(w: &mut Work<'_>, envelope: &MailboxEnvelope) -> Result<(), F
     if !w.tx.see_envelope(envelope.id, w.now)? {
         return Ok(w.tx.count(Counter::DiscardedDuplicate)?);
     }
-    let envelope =
-        Envelope { id: envelope.id, accepted_at: envelope.accepted_at, sealed: &envelope.sealed, again: false };
+    let envelope = Envelope {
+        id: envelope.id,
+        accepted_at: envelope.accepted_at,
+        sealed: &envelope.sealed,
+        again: false,
+    };
     alone(w, &envelope)
 }
 
@@ -94,7 +95,8 @@ fn open(w: &mut Work<'_>, envelope: &Envelope<'_>) -> Result<(), Fault> {
     let Ok(opened) = sealed::open(w.me.secrets()?, account, device, envelope.sealed) else {
         return Ok(w.tx.count(Counter::DiscardedSealed)?);
     };
-    let (Ok(account), Ok(device)) = (Username::new(opened.sender_account), DeviceId::new(opened.sender_device))
+    let (Ok(account), Ok(device)) =
+        (Username::new(opened.sender_account), DeviceId::new(opened.sender_device))
     else {
         return Ok(w.tx.count(Counter::DiscardedSealed)?);
     };

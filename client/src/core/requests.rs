@@ -22,7 +22,12 @@ impl Core {
     }
 
     /// The reply; `None` when it comes later.
-    fn carry_out(&mut self, turn: &mut Turn<'_>, token: u64, request: Request) -> Result<Option<Reply>, Fault> {
+    fn carry_out(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: u64,
+        request: Request,
+    ) -> Result<Option<Reply>, Fault> {
         Ok(Some(match request {
             Request::AccountShow {} => self.account_info(),
             Request::StatusShow {} => self.status()?,
@@ -51,7 +56,7 @@ impl Core {
             Request::ContactAdd { name } => return self.look_up_for(turn, token, &name, Then::Add),
             Request::ContactAccept { name } => {
                 self.me.keys()?;
-                self.change_contact(turn, &name, |w, account| contacts::accept(w, account))?
+                self.change_contact(turn, &name, contacts::accept)?
             }
             Request::ContactSafetyNumber { name } => {
                 return self.look_up_for(turn, token, &name, Then::SafetyNumber);
@@ -136,7 +141,13 @@ impl Core {
     }
 
     /// Answers at once when the account is known, otherwise once the relay was asked.
-    fn look_up_for(&mut self, turn: &mut Turn<'_>, token: u64, name: &str, then: Then) -> Result<Option<Reply>, Fault> {
+    fn look_up_for(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: u64,
+        name: &str,
+        then: Then,
+    ) -> Result<Option<Reply>, Fault> {
         let account = self.account_named(name)?;
         let known = self.transact(turn, |w| Ok(w.list(&account)?.is_some()))?;
         if known {
@@ -152,7 +163,12 @@ impl Core {
     }
 
     /// The account is known now.
-    pub(super) fn after_lookup(&mut self, turn: &mut Turn<'_>, account: &Username, then: Then) -> Result<Reply, Fault> {
+    pub(super) fn after_lookup(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &Username,
+        then: Then,
+    ) -> Result<Reply, Fault> {
         match then {
             Then::Add => {
                 let contact = self.transact(turn, |w| {

@@ -6,7 +6,11 @@ use subrosa_protocol::{
     limits::{REQUEST_TEXT_BYTES, TEXT_BYTES},
 };
 
-use super::{Core, Fault, Turn, contacts, waits::Slot, work::{Work, message_event}};
+use super::{
+    Core, Fault, Turn, contacts,
+    waits::Slot,
+    work::{Work, message_event},
+};
 use crate::{
     api::{
         ApiError, ContactState, Direction, EventBody, Kind, Message, MessageKind, MessageState, SendMessage,
@@ -44,7 +48,12 @@ impl Draft {
 }
 
 impl Core {
-    pub(super) fn send_message(&mut self, turn: &mut Turn<'_>, token: u64, send: SendMessage) -> Result<(), Fault> {
+    pub(super) fn send_message(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: u64,
+        send: SendMessage,
+    ) -> Result<(), Fault> {
         self.me.keys()?;
         if send.to.is_empty() || send.to.len() > RECIPIENTS {
             let error = ApiError::new(Kind::Usage, format!("a message has 1 to {RECIPIENTS} recipients"));
@@ -104,7 +113,9 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
     let passage = passage(w, account, draft)?;
     let (state, reason, waits_for) = match passage {
         Passage::Open => (MessageState::Queued, None, HeldFor::DeviceList),
-        Passage::Held(waits_for, reason) => (MessageState::Held, Some(SafeText::single_line(&reason)), waits_for),
+        Passage::Held(waits_for, reason) => {
+            (MessageState::Held, Some(SafeText::single_line(&reason)), waits_for)
+        }
     };
     let id = w.random_message_id();
     let line = w.tx.insert_message(&NewMessage {
@@ -157,7 +168,8 @@ fn passage(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Passag
         }
         None | Some(ContactState::Added) => {
             if draft.text.len() > REQUEST_TEXT_BYTES {
-                let what = format!("{account} has not accepted you yet: the first message has at most 512 bytes");
+                let what =
+                    format!("{account} has not accepted you yet: the first message has at most 512 bytes");
                 return Err(ApiError::new(Kind::Refused, what).hint("send a short one first").into());
             }
             contacts::set_state(w, account, ContactState::RequestSent)?;

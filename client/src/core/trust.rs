@@ -4,10 +4,16 @@
 use std::collections::BTreeSet;
 
 use subrosa_crypto::{safety_number::SafetyNumber, verify::device_list::SignedDeviceList};
-use subrosa_protocol::{BoundedStr, MessageId, Payload, Username, content::{Content, Text}};
+use subrosa_protocol::{
+    BoundedStr, MessageId, Payload, Username,
+    content::{Content, Text},
+};
 use zeroize::Zeroizing;
 
-use super::{Fault, work::{Work, devices_of}};
+use super::{
+    Fault,
+    work::{Work, devices_of},
+};
 use crate::{
     api::{
         ApiError, EventBody, KeyChange, Kind, Message, MessageKind, MessageState, SafetyNumberInfo, Trust,
@@ -109,7 +115,12 @@ pub(super) fn hold(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
         let own = row.device.is_none() || w.own_line(row.message)?.is_some();
         if own && seen.insert(row.message) {
             let reason = if settled(row.reason) { row.reason } else { HeldFor::Identity };
-            back.push(Returned { message: row.message, content: row.content, reason, queued_at: row.queued_at });
+            back.push(Returned {
+                message: row.message,
+                content: row.content,
+                reason,
+                queued_at: row.queued_at,
+            });
         }
     }
     let why = format!("{account}'s key changed; compare numbers, then: /trust {account}");
@@ -165,9 +176,11 @@ fn numbers(w: &Work<'_>, peer: &Peer) -> Result<(String, Option<String>), Fault>
     match (&peer.changed, trusted) {
         (Some(changed), trusted) => Ok((number(w, &peer.account, &changed.account_key), trusted)),
         (None, Some(trusted)) => Ok((trusted, None)),
-        (None, None) => Err(ApiError::new(Kind::NotFound, format!("{}'s key is not known yet", peer.account))
-            .hint("it is fetched when the relay can be reached; try again then")
-            .into()),
+        (None, None) => {
+            Err(ApiError::new(Kind::NotFound, format!("{}'s key is not known yet", peer.account))
+                .hint("it is fetched when the relay can be reached; try again then")
+                .into())
+        }
     }
 }
 

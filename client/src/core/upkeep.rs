@@ -10,6 +10,8 @@ pub(super) struct Upkeep {
     clear_at: u64,
     /// When to look after prekeys next.
     pub(super) prekeys_at: u64,
+    /// No refill before this time.
+    pub(super) refill_after: u64,
     /// An upload of prekeys is under way.
     pub(super) uploading: bool,
     /// When the next receipt is due.

@@ -5,7 +5,7 @@ use subrosa_protocol::Username;
 
 use super::{Core, Effect, Fault, Turn};
 use crate::{
-    api::{ApiError, Kind, Message, MessageState, Reply, SendResult, WaitFor},
+    api::{ApiError, ConnectionState, Kind, Message, MessageState, Reply, SendResult, WaitFor},
     limits::{LONGEST_WAIT_MS, WAITING_REQUESTS},
     store::Tx,
 };
@@ -90,7 +90,9 @@ impl Waits {
 }
 
 fn too_many() -> Fault {
-    ApiError::new(Kind::RateLimited, "too many requests wait for something to happen").hint("wait for some of them").into()
+    ApiError::new(Kind::RateLimited, "too many requests wait for something to happen")
+        .hint("wait for some of them")
+        .into()
 }
 
 impl Core {
@@ -156,15 +158,17 @@ impl Core {
             };
             turn.out.push(Effect::Reply { token, result });
         }
-        let (late, waiting) =
-            std::mem::take(&mut self.waits.lookups).into_iter().partition(|lookup| lookup.deadline <= turn.now);
+        let (late, waiting) = std::mem::take(&mut self.waits.lookups)
+            .into_iter()
+            .partition(|lookup| lookup.deadline <= turn.now);
         self.waits.lookups = waiting;
         let late: Vec<Lookup> = late;
         for lookup in late {
             let error = if self.link.is_up() {
                 ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
             } else {
-                ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint("it is tried again by itself")
+                ApiError::new(Kind::Unreachable, "the relay cannot be reached")
+                    .hint("it is tried again by itself")
             };
             turn.out.push(Effect::Reply { token: lookup.token, result: Err(error) });
         }
@@ -181,7 +185,8 @@ impl Core {
             } else if self.link.is_up() {
                 Err(ApiError::new(Kind::Timeout, "the mailbox was not emptied in time").hint("try again"))
             } else {
-                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint("it is tried again by itself"))
+                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached")
+                    .hint("it is tried again by itself"))
             };
             turn.out.push(Effect::Reply { token, result });
         }
@@ -190,11 +195,17 @@ impl Core {
     fn answer_sends(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let mut sends = std::mem::take(&mut self.waits.sends);
         let failed = &self.waits.failed;
+        // Without a person's act the relay takes nothing: no use in waiting until time runs out.
+        let blocked = match &self.link.shown {
+            ConnectionState::Blocked { error } => Some(error.clone()),
+            _ => None,
+        };
         self.store.read(|tx| {
             for send in &mut sends {
                 let late = send.deadline <= turn.now;
                 for slot in &mut send.slots {
-                    settle(tx, slot, send.want, late, failed)?;
+                    let stop = blocked.clone().or_else(|| late.then(too_late));
+                    settle(tx, slot, send.want, stop, failed)?;
                 }
             }
             Ok::<_, Fault>(())
@@ -219,7 +230,7 @@ fn settle(
     tx: &Tx<'_>,
     slot: &mut Slot,
     want: WaitFor,
-    late: bool,
+    stop: Option<ApiError>,
     failed: &[(i64, ApiError)],
 ) -> Result<(), Fault> {
     let Slot::Open { to, order } = slot else { return Ok(()) };
@@ -230,17 +241,19 @@ fn settle(
     };
     let error = match line.state {
         MessageState::Failed => Some(why_failed(&line, failed)),
-        MessageState::Held => Some(why_held(tx, &line)?),
+        MessageState::Held => why_held(tx, &line, want)?,
         state if came_as_far_as(state, want) => None,
-        _ if late => Some(
-            ApiError::new(Kind::Timeout, "not as far as asked for in time; it stays queued and goes out by itself")
-                .hint("do not send it again"),
-        ),
+        _ if stop.is_some() => stop,
         _ => return Ok(()),
     };
     let error = error.map(|error| ApiError { id: Some(line.id.clone()), ..error });
     *slot = Slot::Settled(SendResult { to: to.clone(), id: Some(line.id), state: line.state, error });
     Ok(())
+}
+
+fn too_late() -> ApiError {
+    ApiError::new(Kind::Timeout, "not as far as asked for in time; it stays queued and goes out by itself")
+        .hint("do not send it again")
 }
 
 const fn came_as_far_as(state: MessageState, want: WaitFor) -> bool {
@@ -267,17 +280,23 @@ fn why_failed(line: &Message, failed: &[(i64, ApiError)]) -> ApiError {
     }
 }
 
-fn why_held(tx: &Tx<'_>, line: &Message) -> Result<ApiError, Fault> {
+/// Nothing to complain of when only queueing was asked for and the other side is yet to accept.
+fn why_held(tx: &Tx<'_>, line: &Message, want: WaitFor) -> Result<Option<ApiError>, Fault> {
     let chat = &line.chat;
     let peer = match Username::new(chat.clone()) {
         Ok(account) => tx.peer(&account)?,
         Err(_) => None,
     };
-    Ok(if peer.is_some_and(|peer| peer.is_stopped()) {
-        ApiError::new(Kind::Identity, format!("{chat}'s key changed; the message is held"))
-            .hint(format!("compare safety numbers, then: rosa trust {chat}; it goes out by itself then"))
-    } else {
-        ApiError::new(Kind::Timeout, format!("held until {chat} accepts your request; it goes out by itself then"))
-            .hint("do not send it again")
-    })
+    if peer.is_some_and(|peer| peer.is_stopped()) {
+        let error = ApiError::new(Kind::Identity, format!("{chat}'s key changed; the message is held"));
+        return Ok(Some(
+            error
+                .hint(format!("compare safety numbers, then: rosa trust {chat}; it goes out by itself then")),
+        ));
+    }
+    let error = ApiError::new(
+        Kind::Timeout,
+        format!("held until {chat} accepts your request; it goes out by itself then"),
+    );
+    Ok((want != WaitFor::Queued).then(|| error.hint("do not send it again")))
 }

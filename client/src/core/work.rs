@@ -91,7 +91,12 @@ impl Work<'_> {
     }
 
     /// A line of the program itself in a chat; its place.
-    pub(super) fn notice(&mut self, chat: &Username, device: u32, kind: MessageKind) -> Result<Option<i64>, Fault> {
+    pub(super) fn notice(
+        &mut self,
+        chat: &Username,
+        device: u32,
+        kind: MessageKind,
+    ) -> Result<Option<i64>, Fault> {
         let id = self.random_message_id();
         let stored = self.tx.insert_message(&NewMessage {
             id,
@@ -117,7 +122,12 @@ impl Work<'_> {
     }
 
     /// Sets whether and why an own line waits, where that is news.
-    pub(super) fn hold_line(&mut self, id: MessageId, state: MessageState, reason: Option<&str>) -> Result<(), Fault> {
+    pub(super) fn hold_line(
+        &mut self,
+        id: MessageId,
+        state: MessageState,
+        reason: Option<&str>,
+    ) -> Result<(), Fault> {
         let Some(line) = self.own_line(id)? else { return Ok(()) };
         if !matches!(line.state, MessageState::Held | MessageState::Queued) {
             return Ok(());

@@ -115,8 +115,12 @@ pub fn refused(frame: &ErrorFrame) -> ApiError {
         }
         ErrorCode::RateLimited => ("too many requests", Some("wait, and try again")),
         ErrorCode::NotFound => ("there is no such account", Some("check the name")),
-        ErrorCode::TooManyConnections => ("the relay has no room for another connection", Some("try again later")),
-        ErrorCode::StorageFull => ("the relay's disk is full", Some("tell its operator; it goes on by itself")),
+        ErrorCode::TooManyConnections => {
+            ("the relay has no room for another connection", Some("try again later"))
+        }
+        ErrorCode::StorageFull => {
+            ("the relay's disk is full", Some("tell its operator; it goes on by itself"))
+        }
         ErrorCode::MailboxFull => ("the recipient's mailbox is full", Some("it goes on by itself")),
         ErrorCode::ShuttingDown | ErrorCode::Internal => ("the relay had a fault", Some("try again later")),
         ErrorCode::Refused => ("the relay does not permit it", None),

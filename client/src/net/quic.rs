@@ -48,7 +48,9 @@ async fn dial_one(
     let wrong_key = tls.wrong_key();
     let connection = connect(relay, address, tls).await.map_err(|error| match error {
         Failed::Local(why) => NetError::Local(why),
-        Failed::Connection(_) if wrong_key.load(Ordering::Acquire) => NetError::WrongKey { at: at.to_owned() },
+        Failed::Connection(_) if wrong_key.load(Ordering::Acquire) => {
+            NetError::WrongKey { at: at.to_owned() }
+        }
         Failed::Connection(ConnectionError::TransportError(error))
             if relay.fingerprint.is_none() && error.to_string().contains("certificate") =>
         {

@@ -115,19 +115,25 @@ fn r23_a_restored_copy_is_quarantined() {
     assert_eq!(error.kind, Kind::NotReady);
     let before = world.relay.log.len();
     world.send("bob", "alice", "are you there?");
-    let refused = world.ask("alice", Request::MessageSend(subrosa_client::api::SendMessage {
-        to: vec!["bob".into()],
-        text: "with old keys".into(),
-        reply_to: None,
-        key: None,
-        wait: WaitFor::Queued,
-        timeout_ms: None,
-    }));
+    let refused = world.ask(
+        "alice",
+        Request::MessageSend(subrosa_client::api::SendMessage {
+            to: vec!["bob".into()],
+            text: "with old keys".into(),
+            reply_to: None,
+            key: None,
+            wait: WaitFor::Queued,
+            timeout_ms: None,
+        }),
+    );
     assert_eq!(refused.unwrap_err().kind, Kind::NotReady);
     world.settle();
     assert!(world.relay.log[before..].iter().all(|(place, _, _)| place.0 == "alice"), "nothing left alice");
     assert_eq!(world.texts("alice", "bob"), ["hello bob", "hello alice"], "what is stored stays readable");
     world.crash("alice");
     world.restart("alice");
-    assert!(matches!(world.status("alice").connection, ConnectionState::Blocked { .. }), "also after a restart");
+    assert!(
+        matches!(world.status("alice").connection, ConnectionState::Blocked { .. }),
+        "also after a restart"
+    );
 }

@@ -23,7 +23,11 @@ fn a_second_device_gets_copies_and_messages() {
     let copy = &world.history("alice2", "bob")[0];
     assert_eq!((copy.direction, copy.device), (Direction::Out, 1));
     assert_eq!(world.state("alice2", &id), MessageState::Delivered);
-    assert_eq!(world.state("alice", &id), MessageState::Delivered, "receipts go to all of the writer's devices");
+    assert_eq!(
+        world.state("alice", &id),
+        MessageState::Delivered,
+        "receipts go to all of the writer's devices"
+    );
     assert!(world.notices("bob", "alice").contains(&MessageKind::DeviceAdded { device: 2 }));
     assert_eq!(world.contact("alice2", "bob").unwrap().state, subrosa_client::api::ContactState::Accepted);
 }
@@ -125,14 +129,17 @@ fn r28_a_list_that_does_not_follow_is_not_used() {
     let mut world = World::friends(205);
     // The relay invents a successor that names another predecessor: properly signed lists only come from the account key,
     // so it has to use one that bob signed for something else.
-    let bob = subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..]).unwrap();
+    let bob =
+        subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..])
+            .unwrap();
     let known = world.relay.newest("bob").unwrap();
     let wrong = DeviceList { version: known.version + 1, prev_hash: [1; 32], ..known };
     let signed = bob.sign_device_list(&wrong).unwrap();
     world.relay.lists.get_mut("bob").unwrap().push(signed);
     world.send("alice", "bob", "to whom?");
     world.settle();
-    let version = world.peek("alice", |tx| tx.device_list(&crate::world::name("bob")).unwrap().unwrap().list.version);
+    let version =
+        world.peek("alice", |tx| tx.device_list(&crate::world::name("bob")).unwrap().unwrap().list.version);
     assert_eq!(version, 1);
     assert_eq!(world.texts("bob", "alice").len(), 2);
 }

@@ -3,7 +3,7 @@
 use subrosa_client::api::{EventKind, MessageKind, Request};
 use subrosa_client::store::Counter;
 use subrosa_crypto::{device::DeviceSecrets, sealed};
-use subrosa_protocol::{ErrorCode, EnvelopeId, frames::ErrorFrame};
+use subrosa_protocol::{EnvelopeId, ErrorCode, frames::ErrorFrame};
 
 use crate::world::{World, device, name};
 
@@ -168,7 +168,11 @@ fn an_unreadable_message_heals_and_is_sent_again() {
     world.settle();
     assert!(world.notices("bob", "alice").contains(&MessageKind::Undecryptable {}));
     assert_eq!(world.told("bob", EventKind::MessageUndecryptable).len(), 1);
-    assert_eq!(world.texts("bob", "alice").last().unwrap(), "into the void", "it was asked for and came again");
+    assert_eq!(
+        world.texts("bob", "alice").last().unwrap(),
+        "into the void",
+        "it was asked for and came again"
+    );
     world.send("bob", "alice", "got it");
     world.send("alice", "bob", "good");
     world.settle();

@@ -10,9 +10,9 @@ use subrosa_crypto::verify::{
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, BoundedVec, DeviceId, EnvelopeId, ErrorCode,
     frames::{
-        Authenticate, Authenticated, CloseReason, Closing, DeviceBundle, DeviceListChanged, DeviceLists, EnvelopeAccepted, EnvelopeSend,
-        ErrorFrame, KemPrekeyBytes, MailboxEnvelope, MailboxPage, PrekeyBundles, PrekeyBytes, PrekeyCounts, Push,
-        Request, Response, SignedList, StaleDeviceList,
+        Authenticate, Authenticated, CloseReason, Closing, DeviceBundle, DeviceListChanged, DeviceLists,
+        EnvelopeAccepted, EnvelopeSend, ErrorFrame, KemPrekeyBytes, MailboxEnvelope, MailboxPage,
+        PrekeyBundles, PrekeyBytes, PrekeyCounts, Push, Request, Response, SignedList, StaleDeviceList,
     },
     limits::{DEVICE_LISTS_PER_PAGE, ENVELOPES_PER_PAGE},
 };
@@ -123,7 +123,9 @@ impl Relay {
                 device.kem.extend(upload.kem.into_inner());
                 Response::PrekeyCounts(counts(device))
             }
-            Request::PrekeyStatus(_) => Response::PrekeyCounts(counts(self.devices.entry(from.clone()).or_default())),
+            Request::PrekeyStatus(_) => {
+                Response::PrekeyCounts(counts(self.devices.entry(from.clone()).or_default()))
+            }
             Request::DeviceListPublish(publish) => {
                 let signed = SignedDeviceList {
                     bytes: publish.device_list.bytes.to_vec(),
@@ -158,8 +160,12 @@ impl Relay {
     /// Makes a list the newest one of its account.
     pub fn publish(&mut self, account: &str, signed: SignedDeviceList) -> Vec<(Place, Push)> {
         let list = DeviceList::parse(&signed.bytes).unwrap();
-        let removed: Vec<_> =
-            self.devices.keys().filter(|(name, device)| name == account && list.device(*device).is_none()).cloned().collect();
+        let removed: Vec<_> = self
+            .devices
+            .keys()
+            .filter(|(name, device)| name == account && list.device(*device).is_none())
+            .cloned()
+            .collect();
         self.devices.retain(|place, _| !removed.contains(place));
         self.lists.entry(account.to_owned()).or_default().push(signed);
         let changed = Push::DeviceListChanged(DeviceListChanged { version: list.version });

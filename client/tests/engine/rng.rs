@@ -36,7 +36,9 @@ impl TryRng for SeededRng {
         for byte in dst {
             if self.left.is_empty() {
                 self.counter += 1;
-                let block = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(self.counter.to_le_bytes());
+                let block = Sha256::new()
+                    .chain_update(self.seed.to_le_bytes())
+                    .chain_update(self.counter.to_le_bytes());
                 self.left = block.finalize().to_vec();
             }
             *byte = self.left.pop().unwrap();

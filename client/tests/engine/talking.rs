@@ -115,7 +115,10 @@ fn r43_a_request_is_one_short_text_and_the_rest_waits() {
     world.settle();
     assert_eq!(world.texts("bob", "alice").len(), 1);
     assert_eq!(world.status("alice").held, 1);
-    assert!(world.told("alice", EventKind::MessageDelivered).is_empty(), "no receipts before acceptance (R45)");
+    assert!(
+        world.told("alice", EventKind::MessageDelivered).is_empty(),
+        "no receipts before acceptance (R45)"
+    );
 
     world.ask("bob", Request::ContactAccept { name: "alice".into() }).unwrap();
     world.settle();
@@ -259,13 +262,16 @@ fn a_text_is_sent_as_it_is_shown() {
     assert_eq!(world.texts("alice", "bob"), world.texts("bob", "alice"));
     assert_eq!(world.texts("bob", "alice").last().unwrap(), "ab[31m\nc");
     assert!(matches!(world.history("bob", "alice").last().unwrap().kind, MessageKind::Text { .. }));
-    let empty = world.ask("alice", Request::MessageSend(subrosa_client::api::SendMessage {
-        to: vec!["bob".into()],
-        text: " \n".into(),
-        reply_to: None,
-        key: None,
-        wait: WaitFor::Queued,
-        timeout_ms: None,
-    }));
+    let empty = world.ask(
+        "alice",
+        Request::MessageSend(subrosa_client::api::SendMessage {
+            to: vec!["bob".into()],
+            text: " \n".into(),
+            reply_to: None,
+            key: None,
+            wait: WaitFor::Queued,
+            timeout_ms: None,
+        }),
+    );
     assert_eq!(empty.unwrap_err().kind, Kind::Usage);
 }

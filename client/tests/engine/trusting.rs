@@ -1,7 +1,8 @@
 //! Keys change, relays lie, people decide.
 
 use subrosa_client::api::{
-    ApiError, EventBody, EventKind, Kind, MessageKind, MessageState, Reply, Request, SafetyNumberInfo, Trust, WaitFor,
+    ApiError, EventBody, EventKind, Kind, MessageKind, MessageState, Reply, Request, SafetyNumberInfo, Trust,
+    WaitFor,
 };
 use subrosa_crypto::verify::device_list::DeviceList;
 
@@ -22,7 +23,8 @@ fn replace_bob(world: &mut World) {
     let old = world.clients.remove("bob").unwrap();
     world.clients.insert("old bob".into(), old);
     world.client("old bob").place = ("nobody".into(), 1);
-    std::fs::rename(&world.client("old bob").path.clone(), world.client("old bob").path.with_extension("old")).unwrap();
+    let path = world.client("old bob").path.clone();
+    std::fs::rename(&path, path.with_extension("old")).unwrap();
     world.register("bob");
     world.connect("bob");
 }
@@ -54,7 +56,8 @@ fn r27_a_changed_key_holds_messages_until_it_is_trusted() {
     assert_eq!(world.contact("alice", "bob").unwrap().trust, Trust::Changed);
     assert_eq!(world.texts("alice", "bob").len(), 2, "nothing of an untrusted key is shown");
     assert!(world.notices("alice", "bob").contains(&MessageKind::IdentityChanged {}));
-    let Some(EventBody::IdentityChanged { change }) = world.told("alice", EventKind::IdentityChanged).pop() else {
+    let Some(EventBody::IdentityChanged { change }) = world.told("alice", EventKind::IdentityChanged).pop()
+    else {
         panic!("not told")
     };
     assert_eq!(change.old_number.as_deref(), Some(before.as_str()));
@@ -65,7 +68,10 @@ fn r27_a_changed_key_holds_messages_until_it_is_trusted() {
     assert_eq!(world.status("alice").held, 1);
     let log = world.relay.log.len();
     world.run_for(600_000);
-    assert!(world.relay.log[log..].iter().all(|(place, _, _)| place.0 != "bob"), "nothing went to the new key");
+    assert!(
+        world.relay.log[log..].iter().all(|(place, _, _)| place.0 != "bob"),
+        "nothing went to the new key"
+    );
 
     let wrong = Request::ContactTrust { name: "bob".into(), number: Some(before) };
     let refused: ApiError = world.ask("alice", wrong).unwrap_err();
@@ -73,7 +79,11 @@ fn r27_a_changed_key_holds_messages_until_it_is_trusted() {
     world.ask("alice", Request::ContactTrust { name: "bob".into(), number: change.new_number }).unwrap();
     world.settle();
     assert_eq!(world.texts("bob", "alice").last().unwrap(), "is it really you?");
-    assert_eq!(world.texts("alice", "bob").last().unwrap(), "it is me, bob", "what was put aside is read now");
+    assert_eq!(
+        world.texts("alice", "bob").last().unwrap(),
+        "it is me, bob",
+        "what was put aside is read now"
+    );
     world.send("bob", "alice", "yes");
     world.settle();
     assert_eq!(world.texts("alice", "bob").last().unwrap(), "yes");
@@ -102,7 +112,9 @@ fn r27_what_is_on_its_way_when_the_key_changes_is_held_too() {
 fn r29_a_relay_that_shows_two_lists_is_found_out_by_gossip() {
     let mut world = World::friends(303);
     // Bob signed two lists of version 2. Alice follows the one with a second device, bob's own device the other.
-    let bob = subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..]).unwrap();
+    let bob =
+        subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..])
+            .unwrap();
     let first = world.relay.newest("bob").unwrap();
     let next = |next_device_id| {
         let list = DeviceList { version: 2, prev_hash: first.hash(), next_device_id, ..first.clone() };
@@ -134,7 +146,9 @@ fn r29_a_relay_that_shows_two_lists_is_found_out_by_gossip() {
 #[test]
 fn r29_two_signed_lists_of_one_version_are_kept_as_evidence() {
     let mut world = World::friends(304);
-    let bob = subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..]).unwrap();
+    let bob =
+        subrosa_crypto::account::AccountSecret::from_bytes(&world.clients["bob"].account.to_bytes()[..])
+            .unwrap();
     let first = world.relay.newest("bob").unwrap();
     let chain = |next_device_id| {
         let one = DeviceList { next_device_id, ..first.clone() };

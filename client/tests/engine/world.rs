@@ -292,7 +292,7 @@ impl World {
     fn carry_out(&mut self, handle: &str, effect: Effect) {
         let client = self.clients.get_mut(handle).unwrap();
         match effect {
-            Effect::Send(frame) => self.to_relay(handle, &frame),
+            Effect::Send(frame) => self.hand_to_relay(handle, &frame),
             Effect::Drop | Effect::Block => {
                 client.blocked |= matches!(effect, Effect::Block);
                 client.connected = false;
@@ -311,7 +311,7 @@ impl World {
         }
     }
 
-    fn to_relay(&mut self, handle: &str, frame: &RawFrame) {
+    fn hand_to_relay(&mut self, handle: &str, frame: &RawFrame) {
         let client = self.clients.get_mut(handle).unwrap();
         client.sent.push(frame.clone());
         if !client.connected {
