@@ -85,6 +85,10 @@ pub const HEAL_EVERY_MS: u64 = 10 * MINUTE;
 /// Longest run of counters that one message may leave out: more than sender and store can ever fill are not counted one
 /// by one.
 pub const GAP_MAX: u64 = 100_000;
+/// Older gaps of a device that are asked for together with a new one.
+pub const GAPS_ASKED_FOR: usize = 3;
+/// Milliseconds between two rounds of asking everybody for what never came.
+pub const ASK_AGAIN_EVERY_MS: u64 = 6 * 60 * MINUTE;
 /// Message requests of one stranger that are stored (R43).
 pub const REQUESTS_PER_STRANGER: u64 = 3;
 /// Lookups of accounts that only envelopes named, at once.

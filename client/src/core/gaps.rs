@@ -10,13 +10,16 @@ use subrosa_protocol::{
 use super::{
     Fault, contacts,
     receive::{Read, Sender},
-    work::Work,
+    work::{Work, devices_of},
 };
 use crate::{
     api::{EventBody, MessageKind},
-    limits::GAP_MAX,
+    limits::{ASK_AGAIN_EVERY_MS, GAP_MAX, GAPS_ASKED_FOR},
     store::{Counter, HeldFor, Incoming, NewPending, Placed},
 };
+
+/// The setting that says when everybody was last asked for what is missing.
+const ASKED_AT: &str = "gaps.asked_at";
 
 /// Places a message in its sender's chain. Whether it is one that was not there before; `false` for a message that is
 /// dropped and counted.
@@ -37,7 +40,9 @@ pub(super) fn place(w: &mut Work<'_>, sender: &Sender, read: &Read) -> Result<bo
         }
         Placed::Ahead { from, to } => {
             tell(w, sender, missing)?;
+            // The newest gap first; older ones too, since what was asked for may have been lost as well.
             ask_again(w, sender, from, to)?;
+            ask_for_ranges(w, sender, GAPS_ASKED_FOR)?;
             Ok(true)
         }
         Placed::Late => {
@@ -64,6 +69,37 @@ fn tell(w: &mut Work<'_>, sender: &Sender, missing: u64) -> Result<(), Fault> {
     }
     let (chat, from) = (sender.account.to_string(), sender.account.to_string());
     w.emit(EventBody::MessageMissing { chat, from, device: sender.device.get(), count: missing })
+}
+
+fn ask_for_ranges(w: &mut Work<'_>, sender: &Sender, max: usize) -> Result<(), Fault> {
+    let ranges = w.tx.missing_ranges(&sender.account, sender.device)?;
+    for (from, to) in ranges.into_iter().rev().skip(1).take(max) {
+        ask_again(w, sender, from, to)?;
+    }
+    Ok(())
+}
+
+/// Asks everybody again, now and then, for what never came: requests and answers get lost too.
+pub(super) fn ask_for_everything(w: &mut Work<'_>) -> Result<(), Fault> {
+    let asked = w.tx.setting(ASKED_AT)?.and_then(|at| at.parse::<u64>().ok());
+    if asked.is_some_and(|at| w.now < at.saturating_add(ASK_AGAIN_EVERY_MS)) {
+        return Ok(());
+    }
+    w.tx.set_setting(ASKED_AT, Some(&w.now.to_string()))?;
+    let mut accounts = vec![w.me.account.clone()];
+    accounts.extend(w.tx.peers()?.into_iter().map(|peer| peer.account));
+    for account in accounts {
+        let Some(list) = w.list(&account)? else { continue };
+        for device in devices_of(&list) {
+            let sender = Sender { account: account.clone(), device };
+            let missing = w.tx.missing_ranges(&sender.account, device)?;
+            if let Some((from, to)) = missing.last().copied() {
+                ask_again(w, &sender, from, to)?;
+                ask_for_ranges(w, &sender, GAPS_ASKED_FOR)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Asks a device to send again what is missing of it, if it is one that may make us send anything.

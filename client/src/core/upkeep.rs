@@ -1,6 +1,6 @@
 //! What happens by the clock, and when the machine wants to be woken.
 
-use super::{Core, Fault, Turn, outbox};
+use super::{Core, Fault, Turn, gaps, outbox};
 use crate::limits::{GIVE_UP_AFTER_MS, UPKEEP_EVERY_MS};
 
 /// Times of things that come back.
@@ -33,6 +33,9 @@ impl Core {
         self.upkeep.clear_at = turn.now.saturating_add(UPKEEP_EVERY_MS);
         self.transact(turn, |w| {
             w.tx.expire(w.now)?;
+            if w.me.refusal().is_none() {
+                gaps::ask_for_everything(w)?;
+            }
             outbox::give_up(w, w.now.saturating_sub(GIVE_UP_AFTER_MS))
         })
     }

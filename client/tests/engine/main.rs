@@ -7,6 +7,7 @@ mod devices;
 mod hostile;
 mod relay;
 mod rng;
+mod simulation;
 mod talking;
 mod trusting;
 mod world;

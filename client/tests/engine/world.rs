@@ -33,7 +33,7 @@ use crate::{
     rng::SeededRng,
 };
 
-const KEY: [u8; 32] = [3; 32];
+pub const KEY: [u8; 32] = [3; 32];
 pub const START: u64 = 1_800_000_000_000;
 
 pub struct Client {
