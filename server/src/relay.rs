@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::{
     admin,
@@ -357,6 +358,7 @@ fn sqlite_options(limits: &Limits) -> SqliteOptions {
 fn opaque_keys(data: &DataDir, statistics: &Statistics) -> Result<RelayOpaque, StartError> {
     match data.read(OPAQUE_SETUP)? {
         Some(bytes) => {
+            let bytes = Zeroizing::new(bytes);
             RelayOpaque::from_bytes(&bytes).map_err(|_| StartError::OpaqueDamaged(data.file(OPAQUE_SETUP)))
         }
         None if statistics.accounts > 0 => Err(StartError::OpaqueMissing(data.file(OPAQUE_SETUP))),

@@ -19,6 +19,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use subrosa_protocol::{Fingerprint, version::ALPN};
+use zeroize::Zeroizing;
 
 use crate::data_dir::{DataDir, DataDirError, TLS_CERT, TLS_KEY, read_private};
 
@@ -158,7 +159,7 @@ fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Current, 
         move |reason: String| TlsError::Unusable { path, reason }
     };
     let file = |path: &Path| read_private(path)?.ok_or_else(|| TlsError::Missing(path.to_owned()));
-    let (cert_pem, key_pem) = (file(&files.cert)?, file(&files.key)?);
+    let (cert_pem, key_pem) = (file(&files.cert)?, Zeroizing::new(file(&files.key)?));
     let chain = CertificateDer::pem_slice_iter(&cert_pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(&files.cert)(error.to_string()))?;

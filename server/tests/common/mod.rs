@@ -1,7 +1,7 @@
 //! What the relay's integration tests share: a relay in this process, a client that speaks frames, and valid material
 //! made with plain primitives.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod client;
 pub mod person;
