@@ -1,4 +1,5 @@
-//! Where the built programs are: beside the test's own, built once if they are not there or are old.
+//! Where the built programs are: in `SUBROSA_PROGRAMS` when that names a folder, otherwise beside the test's own, built
+//! once if they are not there or are old.
 
 use std::{path::PathBuf, process::Command, sync::OnceLock};
 
@@ -7,6 +8,9 @@ pub fn program(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
+            if let Some(folder) = std::env::var_os("SUBROSA_PROGRAMS") {
+                return folder.into();
+            }
             let exe = std::env::current_exe().unwrap();
             let mut folder = exe.parent().unwrap().to_path_buf();
             if folder.ends_with("deps") {

@@ -73,13 +73,13 @@ impl RelayProcess {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+        let ready = serde_json::from_str::<Value>(&line).unwrap_or_default();
+        if ready["event"] != "ready" {
             let status = child.wait().unwrap();
             drain.join().unwrap();
-            let log = log.lock().unwrap().clone();
+            let log = format!("{line}{}", log.lock().unwrap());
             return Err((status, log));
-        };
-        assert_eq!(ready["event"], "ready", "{line}");
+        }
         let text = |name: &str| ready[name].as_str().map(str::to_owned);
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Ok(Self {

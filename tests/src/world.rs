@@ -60,9 +60,10 @@ impl World {
     pub fn friends(&self, one: &str, other: &str) -> (Person, Person) {
         let (one, other) = (self.joined(one), self.joined(other));
         one.run(&["send", &other.name, "hello"]).ok();
-        other.run(&["recv", "--timeout", "10s", "--max", "1"]).ok();
+        other.run(&["recv", "--timeout", "10s"]).ok();
         other.run(&["accept", &one.name]).ok();
         one.run(&["recv"]).ok();
+        other.run(&["recv"]).ok();
         (one, other)
     }
 }

@@ -31,6 +31,11 @@ fn rows(database: &std::path::Path) -> Vec<(String, Vec<u8>)> {
     values
 }
 
+/// Whether a column belongs to the mailboxes.
+fn is_mail(column: &str) -> bool {
+    ["envelopes.", "bodies.", "accepted_ids."].iter().any(|table| column.starts_with(table))
+}
+
 #[test]
 fn the_relay_knows_neither_text_nor_passphrase_nor_sender() {
     // At its most talkative, because logs must be blind too.
@@ -76,7 +81,7 @@ fn the_relay_knows_neither_text_nor_passphrase_nor_sender() {
     let named: Vec<_> = all_rows
         .iter()
         .filter(|(column, value)| {
-            !column.starts_with("envelope") && value.len() >= 32 && scan::contains(value, b"alice_the_sender")
+            !is_mail(column) && value.len() >= 32 && scan::contains(value, b"alice_the_sender")
         })
         .map(|(_, value)| value.clone())
         .collect();
@@ -87,7 +92,7 @@ fn the_relay_knows_neither_text_nor_passphrase_nor_sender() {
         needles
             .extend(list.windows(16).step_by(4).map(<[u8]>::to_vec).filter(|w| w.iter().any(|b| *b > 0x7f)));
     }
-    let waiting: Vec<_> = all_rows.iter().filter(|(column, _)| column.starts_with("envelope")).collect();
+    let waiting: Vec<_> = all_rows.iter().filter(|(column, _)| is_mail(column)).collect();
     assert!(waiting.iter().any(|(_, value)| value.len() > 1024), "an envelope waits for bob");
     for (column, value) in waiting {
         for needle in &needles {

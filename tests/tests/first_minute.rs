@@ -25,7 +25,7 @@ fn five_commands_from_nothing_to_a_conversation() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let invite: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let link = invite["link"].as_str().or_else(|| invite["invite"].as_str()).unwrap().to_owned();
+    let link = invite["invite"].as_str().unwrap().to_owned();
     // 4: bob joins. 5: bob writes.
     bob.join(&link).ok();
     let sent = bob.run(&["send", "alice", "hi!"]).ok();

@@ -128,7 +128,11 @@ async fn dump(engine: &dyn Handle, peer: &str) {
                 MessageKind::Text { text } if message.from == peer => {
                     displayed.push(text.parse::<u64>().ok())
                 }
-                MessageKind::Text { .. } if message.state <= MessageState::Queued => queued += 1,
+                MessageKind::Text { .. }
+                    if matches!(message.state, MessageState::Held | MessageState::Queued) =>
+                {
+                    queued += 1
+                }
                 MessageKind::Missing { count } => missing += count,
                 MessageKind::Undecryptable {} => unreadable += 1,
                 _ => {}

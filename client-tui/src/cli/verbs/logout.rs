@@ -1,8 +1,13 @@
 //! `rosa logout`: this device leaves its account. At a terminal it asks first.
 
+use std::time::Duration;
+
 use subrosa_client::Request;
 
-use crate::cli::{context::Context, failure::Failure, terminal};
+use crate::cli::{context::Context, duration::millis, failure::Failure, terminal};
+
+/// How long the relay may take to answer when `--timeout` says nothing.
+const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 
 /// Removes this device.
 #[derive(Debug, clap::Args)]
@@ -24,6 +29,8 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             return Ok(());
         }
     }
+    // The relay must know: wait for the connection first.
+    context.call(&*handle, Request::SyncWait { timeout_ms: millis(context.global.timeout.unwrap_or(CONNECT_WITHIN)) }).await?;
     context.call(&*handle, Request::AccountLogout {}).await?;
     context.out.either(&serde_json::json!({}), || "logged out; messages stay in this profile".to_owned())
 }
