@@ -27,7 +27,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// What comes to the loop from outside the terminal.
 pub(super) enum Incoming {
     /// A message, from the time the profile was opened for the `u64`th time.
-    Msg(u64, Msg),
+    Msg(u64, Box<Msg>),
     /// The profile was opened.
     Opened(Arc<dyn Handle>, EventStream),
 }
@@ -79,7 +79,7 @@ impl Engine {
             };
             let incoming = match opened {
                 Ok((handle, events)) => Incoming::Opened(handle, events),
-                Err(error) => Incoming::Msg(epoch, Msg::Unlocked(Err(error))),
+                Err(error) => Incoming::Msg(epoch, Box::new(Msg::Unlocked(Err(error)))),
             };
             let _ = to_loop.send(incoming).await;
         }));
@@ -109,7 +109,7 @@ impl Engine {
                     StreamItem::Gap { .. } => (Msg::Gap, false),
                     StreamItem::End => (Msg::Ended, true),
                 };
-                if to_loop.send(Incoming::Msg(epoch, msg)).await.is_err() || last {
+                if to_loop.send(Incoming::Msg(epoch, Box::new(msg))).await.is_err() || last {
                     return;
                 }
             }
@@ -120,7 +120,7 @@ impl Engine {
             while let Some((purpose, request)) = queue.recv().await {
                 let result = worker_handle.call(request).await;
                 // After a lock nobody listens; what is queued is carried out all the same.
-                let _ = to_loop.send(Incoming::Msg(epoch, Msg::Reply(purpose, result))).await;
+                let _ = to_loop.send(Incoming::Msg(epoch, Box::new(Msg::Reply(purpose, result)))).await;
             }
         });
         self.open = Some(Open { handle, tasks, ordered, worker });
@@ -136,7 +136,7 @@ impl Engine {
                 let (to_loop, epoch) = (self.to_loop.clone(), self.epoch);
                 let error = ApiError::internal("too many messages wait for the engine");
                 open.tasks.spawn(async move {
-                    let _ = to_loop.send(Incoming::Msg(epoch, Msg::Reply(call.0, Err(error)))).await;
+                    let _ = to_loop.send(Incoming::Msg(epoch, Box::new(Msg::Reply(call.0, Err(error))))).await;
                 });
             }
             return;
@@ -144,7 +144,7 @@ impl Engine {
         let (handle, to_loop, epoch) = (Arc::clone(&open.handle), self.to_loop.clone(), self.epoch);
         open.tasks.spawn(async move {
             let result = handle.call(request).await;
-            let _ = to_loop.send(Incoming::Msg(epoch, Msg::Reply(purpose, result))).await;
+            let _ = to_loop.send(Incoming::Msg(epoch, Box::new(Msg::Reply(purpose, result)))).await;
         });
         // Finished calls leave nothing behind.
         while open.tasks.try_join_next().is_some() {}

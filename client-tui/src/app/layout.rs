@@ -99,7 +99,10 @@ pub fn composer_text(desk: &Desk, width: u16) -> Laid {
 /// Whether the rule has something to say.
 #[must_use]
 pub fn rule_speaks(model: &Model, desk: &Desk) -> bool {
-    let scrolled = desk.open.as_ref().is_some_and(|open| !open.timeline.follows() && !open.timeline.messages().is_empty());
+    let scrolled = desk
+        .open
+        .as_ref()
+        .is_some_and(|open| !open.timeline.follows() && !open.timeline.messages().is_empty());
     model.notice.is_some()
         || scrolled
         || desk.composer.reply_to.is_some()

@@ -136,7 +136,7 @@ impl<W: Write> Runtime<W> {
                 self.engine.opened(handle, events);
                 self.take(Msg::Unlocked(Ok(()))).await
             }
-            Incoming::Msg(epoch, msg) if self.engine.accepts(epoch, &msg) => self.take(msg).await,
+            Incoming::Msg(epoch, msg) if self.engine.accepts(epoch, &msg) => self.take(*msg).await,
             Incoming::Msg(..) => Ok(()),
         }
     }
@@ -175,7 +175,8 @@ impl<W: Write> Runtime<W> {
             Effect::Redraw => self.screen.forget(),
             Effect::Suspend => {
                 self.screen.leave()?;
-                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+                let _ =
+                    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
                 self.screen.enter()?;
             }
             Effect::Edit(draft) => return Ok(Some(self.edit(draft).await?)),
@@ -189,7 +190,8 @@ impl<W: Write> Runtime<W> {
         self.screen.leave()?;
         let (program, scratch) = (self.model.settings.editor.clone(), self.scratch.clone());
         let edited =
-            tokio::task::spawn_blocking(move || editor::edit(&draft, program.as_deref(), scratch.as_deref())).await;
+            tokio::task::spawn_blocking(move || editor::edit(&draft, program.as_deref(), scratch.as_deref()))
+                .await;
         self.screen.enter()?;
         if let Ok((width, height)) = crossterm::terminal::size() {
             self.model.size = Size { width, height };

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_mistakes_are_told() {
-        let settings = Settings::parse("[app]\npreview = \"none\"\nidle_lock_minutes = 3\n[relay]\nx = 1\n").unwrap();
+        let settings =
+            Settings::parse("[app]\npreview = \"none\"\nidle_lock_minutes = 3\n[relay]\nx = 1\n").unwrap();
         assert_eq!(settings.preview, Preview::None);
         assert_eq!(settings.idle_lock(), Some(Duration::from_secs(180)));
         assert!(Settings::parse("[app]\ncolour = true").is_err());

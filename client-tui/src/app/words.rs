@@ -63,18 +63,28 @@ pub fn notice(message: &Message) -> Option<String> {
         MessageKind::Text { .. } => return None,
         MessageKind::Missing { count: 0 } => format!("all missing messages of {who} have come"),
         MessageKind::Missing { count: 1 } => format!("1 message of {who} is missing; it may still come"),
-        MessageKind::Missing { count } => format!("{count} messages of {who} are missing; they may still come"),
-        MessageKind::Undecryptable {} => format!("a message of {who} could not be read and was asked for again"),
+        MessageKind::Missing { count } => {
+            format!("{count} messages of {who} are missing; they may still come")
+        }
+        MessageKind::Undecryptable {} => {
+            format!("a message of {who} could not be read and was asked for again")
+        }
         MessageKind::NewerVersion {} => format!("{who} sent something that only a newer rosa can show"),
         MessageKind::IdentityChanged {} => {
-            format!("{who}'s key changed: nothing is sent until you decide. /verify compares, /trust accepts it unseen")
+            format!(
+                "{who}'s key changed: nothing is sent until you decide. /verify compares, /trust accepts it unseen"
+            )
         }
         MessageKind::IdentityTrusted {} => format!("{who}'s new key was accepted without comparing"),
         MessageKind::IdentityVerified {} => format!("{who} is verified"),
-        MessageKind::DeviceAdded { device } => format!("{who} has a new device ({device}), signed with {who}'s key"),
+        MessageKind::DeviceAdded { device } => {
+            format!("{who} has a new device ({device}), signed with {who}'s key")
+        }
         MessageKind::DeviceRemoved { device } => format!("{who} removed device {device}"),
         MessageKind::ListForked {} => {
-            format!("{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares")
+            format!(
+                "{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares"
+            )
         }
     })
 }
@@ -84,7 +94,9 @@ pub fn notice(message: &Message) -> Option<String> {
 pub const fn alarms(kind: &MessageKind) -> bool {
     matches!(
         kind,
-        MessageKind::IdentityChanged {} | MessageKind::ListForked {} | MessageKind::Undecryptable {}
+        MessageKind::IdentityChanged {}
+            | MessageKind::ListForked {}
+            | MessageKind::Undecryptable {}
             | MessageKind::Missing { count: 1.. }
     )
 }
@@ -109,7 +121,9 @@ pub fn author(message: &Message) -> &str {
 pub fn reason(message: &Message) -> Option<String> {
     let why = message.reason.as_deref().map(cells::one_line).filter(|why| !why.is_empty());
     match (message.direction, message.state) {
-        (Direction::Out, MessageState::Held) => Some(why.map_or_else(|| "held".into(), |why| format!("held: {why}"))),
+        (Direction::Out, MessageState::Held) => {
+            Some(why.map_or_else(|| "held".into(), |why| format!("held: {why}")))
+        }
         (Direction::Out, MessageState::Failed) => {
             Some(why.map_or_else(|| "not sent".into(), |why| format!("not sent: {why}")))
         }

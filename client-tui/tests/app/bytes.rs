@@ -72,7 +72,8 @@ impl Running {
             .boxed()
         });
         let screen = Screen::detached(tty.clone());
-        let ended = tokio::spawn(async move { Runtime::start(session, screen, SIZE, inputs).await?.run().await });
+        let ended =
+            tokio::spawn(async move { Runtime::start(session, screen, SIZE, inputs).await?.run().await });
         Self { tty, shared, locked, keys, ended }
     }
 
@@ -124,14 +125,26 @@ async fn a_key_press_is_at_most_forty_bytes_and_idling_is_none() {
     for label in ["Left", "Left", "Backspace", "x", "Ctrl-A", "y", "Ctrl-E", "Backspace"] {
         let bytes = running.press(label).await;
         screen.process(&bytes);
-        assert!(bytes.len() <= 40, "{label} took {} bytes: {:?}", bytes.len(), String::from_utf8_lossy(&bytes));
+        assert!(
+            bytes.len() <= 40,
+            "{label} took {} bytes: {:?}",
+            bytes.len(),
+            String::from_utf8_lossy(&bytes)
+        );
     }
     assert!(screen.screen().contents().contains("yping a line"));
 
     let start = Instant::now();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     let idle = running.settle().await;
-    assert_eq!(idle.len(), 0, "{} bytes in {:?}: {:?}", idle.len(), start.elapsed(), String::from_utf8_lossy(&idle));
+    assert_eq!(
+        idle.len(),
+        0,
+        "{} bytes in {:?}: {:?}",
+        idle.len(),
+        start.elapsed(),
+        String::from_utf8_lossy(&idle)
+    );
     running.keys.send(Msg::Terminate).await.unwrap();
     assert_eq!(running.ended.await.unwrap().unwrap(), ExitReason::Terminated);
 }
@@ -189,14 +202,26 @@ async fn a_session_from_the_passphrase_to_the_lock() {
     assert!(screen.screen().contents().contains("is locked"));
     assert!(!screen.screen().contents().contains("relay"));
     assert_eq!(*running.locked.lock().unwrap(), 1);
-    assert_eq!(running.shared.world().chat("bob").draft, "a draft", "what was under way was carried out before");
-    assert_eq!(Arc::strong_count(&running.shared.0), 2, "nothing but the door and this test holds the engine");
+    assert_eq!(
+        running.shared.world().chat("bob").draft,
+        "a draft",
+        "what was under way was carried out before"
+    );
+    assert_eq!(
+        Arc::strong_count(&running.shared.0),
+        2,
+        "nothing but the door and this test holds the engine"
+    );
     screen.process(&running.press("Ctrl-C").await);
     let reason = running.ended.await.unwrap().unwrap();
     assert_eq!(reason, ExitReason::Quit);
     assert_eq!(*running.locked.lock().unwrap(), 1);
     screen.process(&std::mem::take(&mut *running.tty.0.lock().unwrap()));
-    assert!(!screen.screen().alternate_screen() && !screen.screen().bracketed_paste() && !screen.screen().hide_cursor());
+    assert!(
+        !screen.screen().alternate_screen()
+            && !screen.screen().bracketed_paste()
+            && !screen.screen().hide_cursor()
+    );
 }
 
 #[tokio::test]
@@ -223,7 +248,9 @@ async fn texts_are_sent_in_the_order_they_were_written() {
     let sent: Vec<&str> = world
         .asked
         .iter()
-        .filter_map(|request| if let Request::MessageSend(send) = request { Some(send.text.as_str()) } else { None })
+        .filter_map(
+            |request| if let Request::MessageSend(send) = request { Some(send.text.as_str()) } else { None },
+        )
         .collect();
     assert_eq!(sent, (0..50).map(|n| format!("text {n}")).collect::<Vec<_>>());
 }

@@ -37,7 +37,8 @@ fn chats_are_switched_by_number_place_and_need() {
 #[test]
 fn marks_have_a_text_form() {
     let stage = Stage::sized(World::peopled(), 100, 24);
-    for mark in ["> bob", "  carol            ..", "  erin           !key", "? dave (request) ", "act dave?"] {
+    for mark in ["> bob", "  carol            ..", "  erin           !key", "? dave (request) ", "act dave?"]
+    {
         assert!(stage.shows(mark), "{mark}:\n{}", stage.screen());
     }
 }

@@ -2,9 +2,7 @@
 
 use ratatui::{buffer::Buffer, layout::Position};
 use rosa::app::{layout, terminal::painter::Painter};
-use subrosa_client::{
-    api::{ConnectionState, ContactState, EventBody, Trust},
-};
+use subrosa_client::api::{ConnectionState, ContactState, EventBody, Trust};
 use subrosa_protocol::SafeText;
 
 use crate::{
@@ -95,7 +93,9 @@ fn r48_notices_of_a_relay_are_harmless() {
         stage.event(event(EventBody::ServerNotice { text: SafeText::multi_line(text) }));
         assert_allowed(&bytes(&stage));
         let reason = SafeText::multi_line(text);
-        stage.event(event(EventBody::ConnectionDown { connection: ConnectionState::Down { reason, retry_in_ms: 1 } }));
+        stage.event(event(EventBody::ConnectionDown {
+            connection: ConnectionState::Down { reason, retry_in_ms: 1 },
+        }));
         assert_allowed(&bytes(&stage));
     }
 }
@@ -186,7 +186,10 @@ fn every_size_draws() {
     for width in (1..24).chain([29, 30, 31, 49, 50, 59, 60, 61]) {
         for height in (1..9).chain([12, 13]) {
             let mut stage = hostile_stage(width, height);
-            for key in ["PgUp", "Ctrl-B", "Shift-Up", "i", "Esc", "Esc", "Ctrl-P", "Esc", "Ctrl-F", "Esc", "F1", "Esc"] {
+            for key in [
+                "PgUp", "Ctrl-B", "Shift-Up", "i", "Esc", "Esc", "Ctrl-P", "Esc", "Ctrl-F", "Esc", "F1",
+                "Esc",
+            ] {
                 stage.key(key);
                 let _ = stage.buffer();
             }

@@ -148,9 +148,10 @@ async fn lines_that_come_at_once_from_a_person_are_a_paste() {
     assert!(asked.contains("2 lines came at once"), "{asked}");
     assert!(!running.ended.is_finished());
     running.line("s").await;
-    let sent = running.shared.world().asked_for(|request| {
-        matches!(request, Request::MessageSend(send) if send.text == "hello\n/quit")
-    });
+    let sent = running
+        .shared
+        .world()
+        .asked_for(|request| matches!(request, Request::MessageSend(send) if send.text == "hello\n/quit"));
     assert_eq!(sent, 1);
 }
 
@@ -158,7 +159,10 @@ async fn lines_that_come_at_once_from_a_person_are_a_paste() {
 async fn requests_are_told_apart() {
     let running = Running::start(World::peopled(), false);
     let first = running.settle().await;
-    assert!(first.contains("dave wants to write to you. /msg dave shows it, /accept dave accepts"), "{first}");
+    assert!(
+        first.contains("dave wants to write to you. /msg dave shows it, /accept dave accepts"),
+        "{first}"
+    );
     running.line("/accept dave").await;
     assert_eq!(running.shared.world().chat("dave").contact.state, ContactState::Accepted);
 }

@@ -1,6 +1,9 @@
 //! The lock (R49).
 
-use rosa::app::{keymap::Place, update::{Effect, Msg}};
+use rosa::app::{
+    keymap::Place,
+    update::{Effect, Msg},
+};
 use subrosa_client::{ApiError, api::Kind};
 
 use crate::{stage::Stage, world::World};
@@ -69,6 +72,7 @@ fn the_passphrase_is_dots_and_a_wrong_one_waits() {
     assert_eq!(stage.effects.len(), 1);
     assert!(stage.shows("wait 1 s"));
     stage.pass(1_000).send(Msg::Tick);
+    assert!(stage.shows("wait 1 s"), "it is told until the next key");
     stage.key("Enter");
     assert_eq!(stage.effects.len(), 2);
     assert!(!format!("{:?} {:?}", stage.effects, stage.model).contains("second"));

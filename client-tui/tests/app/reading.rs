@@ -116,7 +116,10 @@ fn a_chat_with_many_unread_opens_at_the_first_of_them() {
         let mut world = long(300);
         world.unread("bob", unread);
         let stage = Stage::new(world);
-        assert!(stage.shows(&format!("message {} ", 301 - unread)) || stage.shows(&format!("message {}\n", 301 - unread)));
+        assert!(
+            stage.shows(&format!("message {} ", 301 - unread))
+                || stage.shows(&format!("message {}\n", 301 - unread))
+        );
         assert!(stage.shows(" new ──"), "{}", stage.screen());
         assert_eq!(reads(&stage), Vec::<i64>::new());
     }
@@ -128,7 +131,9 @@ fn the_view_is_anchored_to_a_message() {
     for _ in 0..5 {
         stage.key("PgUp");
     }
-    let top = |stage: &Stage| stage.screen().lines().nth(1).unwrap().split("message").nth(1).unwrap().trim().to_owned();
+    let top = |stage: &Stage| {
+        stage.screen().lines().nth(1).unwrap().split("message").nth(1).unwrap().trim().to_owned()
+    };
     let before = top(&stage);
     for order in 201..230 {
         comes(&mut stage, order, "new");
@@ -175,7 +180,8 @@ fn scrolling_shows_every_message_once_in_order() {
     let mut last = 0;
     for _ in 0..600 {
         for line in stage.screen().lines().filter(|line| line.contains(" message ")) {
-            let number: i64 = line.split("message ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+            let number: i64 =
+                line.split("message ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
             assert!(number <= last + 1, "jumped from {last} to {number}");
             last = last.max(number);
         }
@@ -204,7 +210,9 @@ fn a_failing_page_is_not_asked_for_for_ever() {
     for _ in 0..10 {
         stage.key("PgUp");
     }
-    let pages = |stage: &Stage| stage.waiting.iter().filter(|e| matches!(e, Effect::Call(_, Request::ChatHistory { .. }))).count();
+    let pages = |stage: &Stage| {
+        stage.waiting.iter().filter(|e| matches!(e, Effect::Call(_, Request::ChatHistory { .. }))).count()
+    };
     assert_eq!(pages(&stage), 1);
     let Some(Effect::Call(purpose, _)) = stage.waiting.pop() else { panic!() };
     let error = subrosa_client::ApiError::internal("store");

@@ -25,39 +25,54 @@ fn conversation() {
 
 #[test]
 fn changed_key() {
-    each("changed_key", |stage| { stage.key("Alt-3"); });
+    each("changed_key", |stage| {
+        stage.key("Alt-3");
+    });
 }
 
 #[test]
 fn request() {
-    each("request", |stage| { stage.key("Alt-4"); });
+    each("request", |stage| {
+        stage.key("Alt-4");
+    });
 }
 
 #[test]
 fn writing_several_lines() {
     each("writing", |stage| {
-        stage.type_in("a first line").key("Alt-Enter").type_in("and a second one that is rather longer than the first");
+        stage
+            .type_in("a first line")
+            .key("Alt-Enter")
+            .type_in("and a second one that is rather longer than the first");
     });
 }
 
 #[test]
 fn command_line() {
-    each("command_line", |stage| { stage.type_in("/ver"); });
+    each("command_line", |stage| {
+        stage.type_in("/ver");
+    });
 }
 
 #[test]
 fn refused_command() {
-    each("refused_command", |stage| { stage.enter("/serach x"); });
+    each("refused_command", |stage| {
+        stage.enter("/serach x");
+    });
 }
 
 #[test]
 fn selected() {
-    each("selected", |stage| { stage.key("Shift-Up").key("k"); });
+    each("selected", |stage| {
+        stage.key("Shift-Up").key("k");
+    });
 }
 
 #[test]
 fn details() {
-    each("details", |stage| { stage.key("Shift-Up").key("i"); });
+    each("details", |stage| {
+        stage.key("Shift-Up").key("i");
+    });
 }
 
 #[test]
@@ -73,42 +88,58 @@ fn scrolled_up_with_new_messages_below() {
 
 #[test]
 fn help() {
-    each("help", |stage| { stage.key("F1"); });
+    each("help", |stage| {
+        stage.key("F1");
+    });
 }
 
 #[test]
 fn keys() {
-    each("keys", |stage| { stage.enter("/keys"); });
+    each("keys", |stage| {
+        stage.enter("/keys");
+    });
 }
 
 #[test]
 fn status() {
-    each("status", |stage| { stage.enter("/status"); });
+    each("status", |stage| {
+        stage.enter("/status");
+    });
 }
 
 #[test]
 fn palette() {
-    each("palette", |stage| { stage.key("Ctrl-P").type_in("a"); });
+    each("palette", |stage| {
+        stage.key("Ctrl-P").type_in("a");
+    });
 }
 
 #[test]
 fn search() {
-    each("search", |stage| { stage.key("Ctrl-F").type_in("re"); });
+    each("search", |stage| {
+        stage.key("Ctrl-F").type_in("re");
+    });
 }
 
 #[test]
 fn search_results() {
-    each("search_results", |stage| { stage.key("Ctrl-F").type_in("re").key("Enter"); });
+    each("search_results", |stage| {
+        stage.key("Ctrl-F").type_in("re").key("Enter");
+    });
 }
 
 #[test]
 fn verify() {
-    each("verify", |stage| { stage.enter("/verify carol"); });
+    each("verify", |stage| {
+        stage.enter("/verify carol");
+    });
 }
 
 #[test]
 fn trust() {
-    each("trust", |stage| { stage.enter("/trust erin"); });
+    each("trust", |stage| {
+        stage.enter("/trust erin");
+    });
 }
 
 #[test]
@@ -118,12 +149,16 @@ fn paste_question() {
 
 #[test]
 fn stray_question() {
-    each("stray_question", |stage| { stage.enter("i/help"); });
+    each("stray_question", |stage| {
+        stage.enter("i/help");
+    });
 }
 
 #[test]
 fn sidebar_toggled() {
-    each("sidebar_toggled", |stage| { stage.key("Ctrl-B"); });
+    each("sidebar_toggled", |stage| {
+        stage.key("Ctrl-B");
+    });
 }
 
 #[test]
@@ -158,9 +193,14 @@ fn no_color_means_no_colour_escapes() {
             let mut out = Vec::new();
             Painter::default().paint(&stage.buffer(), None, &mut out);
             let text = String::from_utf8(out).unwrap();
-            for sequence in text.split("\u{1b}[").skip(1).filter_map(|rest| rest.split_once('m')).map(|(codes, _)| codes) {
+            for sequence in
+                text.split("\u{1b}[").skip(1).filter_map(|rest| rest.split_once('m')).map(|(codes, _)| codes)
+            {
                 if sequence.chars().all(|c| c.is_ascii_digit() || c == ';') {
-                    seen += sequence.split(';').filter(|code| code.parse::<u16>().is_ok_and(|code| code >= 30)).count();
+                    seen += sequence
+                        .split(';')
+                        .filter(|code| code.parse::<u16>().is_ok_and(|code| code >= 30))
+                        .count();
                 }
             }
         }

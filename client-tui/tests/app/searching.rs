@@ -14,7 +14,8 @@ fn world() -> World {
     world.person("carol", ContactState::Accepted, Trust::Unverified);
     for order in 1..=400 {
         let chat = if order % 2 == 0 { "bob" } else { "carol" };
-        let text = if order % 100 == 0 || order == 51 { format!("needle {order}") } else { format!("hay {order}") };
+        let text =
+            if order % 100 == 0 || order == 51 { format!("needle {order}") } else { format!("hay {order}") };
         world.put(message(chat, order, chat, &text));
     }
     world

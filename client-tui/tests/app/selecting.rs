@@ -82,7 +82,12 @@ fn the_selected_message_is_always_on_the_screen() {
     let mut world = World::empty();
     world.person("bob", ContactState::Accepted, Trust::Verified);
     for order in 1..=300 {
-        world.put(message("bob", order, "bob", &format!("{order} {}", "word ".repeat((order % 40) as usize))));
+        world.put(message(
+            "bob",
+            order,
+            "bob",
+            &format!("{order} {}", "word ".repeat((order % 40) as usize)),
+        ));
     }
     let mut stage = Stage::sized(world, 44, 12);
     stage.key("Shift-Up");

@@ -3,7 +3,7 @@
 use rosa::app::keymap::Place;
 use subrosa_client::{
     ApiError, Request,
-    api::{ConnectionState, EventBody, Kind, KeyChange, Trust},
+    api::{ConnectionState, EventBody, KeyChange, Kind, Trust},
 };
 
 use crate::{
@@ -26,7 +26,11 @@ fn verify_shows_the_number_and_confirms_the_number_that_was_shown() {
     let mut stage = Stage::new(World::peopled());
     stage.key("Alt-2").enter("/verify");
     assert_eq!(stage.model.place(), Place::Question);
-    assert!(stage.shows("12345 12345 12345 12345") && stage.shows("Safety number with carol"), "{}", stage.screen());
+    assert!(
+        stage.shows("12345 12345 12345 12345") && stage.shows("Safety number with carol"),
+        "{}",
+        stage.screen()
+    );
     stage.key("x");
     assert_eq!(stage.model.place(), Place::Question);
     stage.key("n");

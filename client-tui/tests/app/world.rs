@@ -6,9 +6,9 @@ use rosa::app::{Door, Locking, Unlocking};
 use subrosa_client::{
     ApiError, Event, Handle, Reply, Request,
     api::{
-        AccountInfo, Call, Chat, ConnectionState, Contact, ContactState, Direction, EventBody, EventStream, HistoryPage,
-        Kind, Message, MessageEvent, MessageKind, MessageState, Receipted, SafetyNumberInfo, SearchHit, SendResult,
-        Status, StreamItem, Subscribe, Trust, time::Timestamp,
+        AccountInfo, Call, Chat, ConnectionState, Contact, ContactState, Direction, EventBody, EventStream,
+        HistoryPage, Kind, Message, MessageEvent, MessageKind, MessageState, Receipted, SafetyNumberInfo,
+        SearchHit, SendResult, Status, StreamItem, Subscribe, Trust, time::Timestamp,
     },
 };
 use subrosa_protocol::SafeText;
@@ -50,7 +50,7 @@ pub(crate) fn message(chat: &str, order: i64, from: &str, text: &str) -> Message
         reply_to: None,
         sent_at: Timestamp(NOW - 600_000 + u64::try_from(order).unwrap() * 1_000),
         stored_at: Timestamp(NOW - 600_000 + u64::try_from(order).unwrap() * 1_000),
-        state: if out { MessageState::Read } else { MessageState::Read },
+        state: MessageState::Read,
         reason: None,
         verified: true,
     }
@@ -206,7 +206,9 @@ impl World {
             Request::ContactList {} => {
                 Ok(Reply::Contacts { contacts: self.chats.iter().map(|chat| chat.contact.clone()).collect() })
             }
-            Request::ChatHistory { chat, before, after, limit } => Ok(self.history(&chat, before, after, limit as usize)),
+            Request::ChatHistory { chat, before, after, limit } => {
+                Ok(self.history(&chat, before, after, limit as usize))
+            }
             Request::MessageSend(send) => {
                 if let Some(error) = self.refuse_send.take() {
                     return Err(error);
@@ -217,8 +219,12 @@ impl World {
                 sent.reply_to = send.reply_to;
                 self.put(sent.clone());
                 self.emit(event(EventBody::MessageQueued { message: told(&sent) }));
-                let result =
-                    SendResult { to: send.to[0].clone(), id: Some(sent.id), state: MessageState::Queued, error: None };
+                let result = SendResult {
+                    to: send.to[0].clone(),
+                    id: Some(sent.id),
+                    state: MessageState::Queued,
+                    error: None,
+                };
                 Ok(Reply::Sent { results: vec![result] })
             }
             Request::MessageShow { id } => match self.messages.iter().find(|message| message.id == id) {
@@ -262,7 +268,12 @@ impl World {
             Request::ContactSafetyNumber { name } => {
                 let trust = self.chat(&name).contact.trust;
                 let previous = (trust == Trust::Changed).then(|| ["98765"; 12].join(" "));
-                Ok(Reply::SafetyNumber(SafetyNumberInfo { name, number: self.number.clone(), previous, trust }))
+                Ok(Reply::SafetyNumber(SafetyNumberInfo {
+                    name,
+                    number: self.number.clone(),
+                    previous,
+                    trust,
+                }))
             }
             _ => Ok(Reply::Done {}),
         }

@@ -1,6 +1,10 @@
 //! Writing: sending, commands, pastes, drafts, history, completion.
 
-use rosa::app::{ExitReason, keymap::Place, update::{Effect, Msg}};
+use rosa::app::{
+    ExitReason,
+    keymap::Place,
+    update::{Effect, Msg},
+};
 use subrosa_client::{ApiError, Request, api::Kind};
 
 use crate::{stage::Stage, world::World};
@@ -22,7 +26,14 @@ fn enter_sends_and_empties_the_line() {
 #[test]
 fn three_keys_make_a_new_line_and_the_composer_grows_to_eight() {
     let mut stage = open();
-    stage.type_in("a").key("Alt-Enter").type_in("b").key("Shift-Enter").type_in("c").key("Ctrl-J").type_in("d");
+    stage
+        .type_in("a")
+        .key("Alt-Enter")
+        .type_in("b")
+        .key("Shift-Enter")
+        .type_in("c")
+        .key("Ctrl-J")
+        .type_in("d");
     assert_eq!(stage.draft(), "a\nb\nc\nd");
     for _ in 0..10 {
         stage.key("Alt-Enter");

@@ -31,10 +31,12 @@ pub fn complete(before: &str, people: &[String]) -> Completion {
             None => commands(line, "/"),
             Some((name, arguments)) if !arguments.trim_start().contains(char::is_whitespace) => {
                 match find(name).map(|command| command.takes) {
-                    Some(Takes::Person | Takes::PersonOrHere | Takes::PersonAndText) => match word.strip_prefix('@') {
-                        Some(prefix) => names(prefix, "@"),
-                        None => names(word, ""),
-                    },
+                    Some(Takes::Person | Takes::PersonOrHere | Takes::PersonAndText) => {
+                        match word.strip_prefix('@') {
+                            Some(prefix) => names(prefix, "@"),
+                            None => names(word, ""),
+                        }
+                    }
                     Some(Takes::Command) => commands(word.trim_start_matches('/'), ""),
                     _ => Vec::new(),
                 }

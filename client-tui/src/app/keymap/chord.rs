@@ -99,7 +99,10 @@ mod tests {
     fn labels_and_events_meet() {
         let event = |code, modifiers| Chord::from(KeyEvent::new(code, modifiers));
         assert_eq!(Chord::parse("Ctrl-P"), Some(event(KeyCode::Char('p'), KeyModifiers::CONTROL)));
-        assert_eq!(Chord::parse("Alt-L"), Some(event(KeyCode::Char('L'), KeyModifiers::ALT | KeyModifiers::SHIFT)));
+        assert_eq!(
+            Chord::parse("Alt-L"),
+            Some(event(KeyCode::Char('L'), KeyModifiers::ALT | KeyModifiers::SHIFT))
+        );
         assert_eq!(Chord::parse("G"), Some(event(KeyCode::Char('G'), KeyModifiers::SHIFT)));
         assert_eq!(Chord::parse("Shift-Tab"), Some(event(KeyCode::BackTab, KeyModifiers::SHIFT)));
         assert_eq!(Chord::parse("Shift-Up"), Some(event(KeyCode::Up, KeyModifiers::SHIFT)));

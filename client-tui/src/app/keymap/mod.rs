@@ -159,7 +159,10 @@ mod tests {
     fn every_place_has_a_way_out_and_help() {
         for place in Place::ALL {
             assert!(valid(place, true).next().is_some(), "{place:?}");
-            assert!(valid(place, true).any(|b| matches!(b.action, Action::Interrupt)), "{place:?} without Ctrl-C");
+            assert!(
+                valid(place, true).any(|b| matches!(b.action, Action::Interrupt)),
+                "{place:?} without Ctrl-C"
+            );
             assert!(valid(place, true).any(|b| matches!(b.action, Action::Help)), "{place:?} without help");
         }
     }

@@ -20,7 +20,9 @@ macro_rules! bindings {
     };
 }
 macro_rules! first {
-    ([$first:expr $(, $rest:expr)*]) => { $first };
+    ([$first:expr $(, $rest:expr)*]) => {
+        $first
+    };
 }
 
 bindings! {

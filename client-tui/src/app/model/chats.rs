@@ -1,6 +1,8 @@
 //! The chat list.
 
-use subrosa_client::api::{Chat, Contact, ContactState, Direction, Message, MessageKind, MessageState, Trust};
+use subrosa_client::api::{
+    Chat, Contact, ContactState, Direction, Message, MessageKind, MessageState, Trust,
+};
 
 /// The chat list: most recent first, as long as nobody looks; the order stays while unread counts change.
 #[derive(Debug, Default)]
@@ -84,8 +86,13 @@ impl Chats {
 
     /// Names of chats and of people, for completion, each once.
     pub fn names<'a>(&'a self, people: &'a [Contact]) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.list.iter().map(|chat| &chat.chat).chain(people.iter().map(|who| &who.name)).cloned().collect();
+        let mut names: Vec<String> = self
+            .list
+            .iter()
+            .map(|chat| &chat.chat)
+            .chain(people.iter().map(|who| &who.name))
+            .cloned()
+            .collect();
         names.sort();
         names.dedup();
         names

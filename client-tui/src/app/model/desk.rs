@@ -97,7 +97,10 @@ impl Desk {
     /// Somebody, as a chat or the contact list knows them.
     #[must_use]
     pub fn contact(&self, name: &str) -> Option<&Contact> {
-        self.chats.find(name).map(|chat| &chat.contact).or_else(|| self.people.iter().find(|who| who.name == name))
+        self.chats
+            .find(name)
+            .map(|chat| &chat.contact)
+            .or_else(|| self.people.iter().find(|who| who.name == name))
     }
 
     /// The open chat's other side.

@@ -28,7 +28,10 @@ pub struct Locked {
 
 impl std::fmt::Debug for Locked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Locked").field("opening", &self.opening).field("failures", &self.failures).finish_non_exhaustive()
+        f.debug_struct("Locked")
+            .field("opening", &self.opening)
+            .field("failures", &self.failures)
+            .finish_non_exhaustive()
     }
 }
 

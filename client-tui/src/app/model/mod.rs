@@ -96,7 +96,13 @@ pub struct Model {
 impl Model {
     /// A locked application.
     #[must_use]
-    pub fn new(profile: impl Into<String>, settings: Settings, size: Size, zone: TimeZone, now: Timestamp) -> Self {
+    pub fn new(
+        profile: impl Into<String>,
+        settings: Settings,
+        size: Size,
+        zone: TimeZone,
+        now: Timestamp,
+    ) -> Self {
         Self {
             now,
             zone,

@@ -49,8 +49,11 @@ pub async fn run(session: Session) -> anyhow::Result<ExitReason> {
 /// Asks for the passphrase without echo, where somebody can be asked.
 async fn unlock(mut session: Session) -> anyhow::Result<Session> {
     if !io::stdin().is_terminal() {
-        let error = ApiError::new(Kind::NotReady, "the profile is locked, and there is no terminal to ask at");
-        return Err(error.hint("start `rosa daemon` first, or give the passphrase with --passphrase-file").into());
+        let error =
+            ApiError::new(Kind::NotReady, "the profile is locked, and there is no terminal to ask at");
+        return Err(error
+            .hint("start `rosa daemon` first, or give the passphrase with --passphrase-file")
+            .into());
     }
     let passphrase = tokio::task::spawn_blocking(|| rpassword::prompt_password("passphrase: ")).await??;
     session.open = Some(session.door.unlock(passphrase.into()).await?);
@@ -91,7 +94,8 @@ pub async fn run_on(
     let (engine, mut from_outside) = Engine::new(session.door);
     let mut model = Model::new(session.profile, session.settings, SIZE, zone, now());
     model.first_chat = session.chat;
-    let mut plain = Plain { model, engine, printer: Printer::default(), out, exit: None, last_activity: Instant::now() };
+    let mut plain =
+        Plain { model, engine, printer: Printer::default(), out, exit: None, last_activity: Instant::now() };
     if let Some(handle) = session.open {
         plain.engine.adopt(handle).await?;
         plain.take(Msg::Unlocked(Ok(())), &mut from_outside).await?;
@@ -154,7 +158,9 @@ impl<W: Write> Plain<W> {
                 self.engine.opened(handle, events);
                 self.take(Msg::Unlocked(Ok(())), from_outside).await
             }
-            Incoming::Msg(epoch, msg) if self.engine.accepts(epoch, &msg) => self.take(msg, from_outside).await,
+            Incoming::Msg(epoch, msg) if self.engine.accepts(epoch, &msg) => {
+                self.take(*msg, from_outside).await
+            }
             Incoming::Msg(..) => Ok(()),
         }
     }
@@ -185,7 +191,7 @@ impl<W: Write> Plain<W> {
             writeln!(self.out, "{safe}")?;
         }
         if matches!(self.model.screen, Screen::Locked(_)) && self.exit == Some(ExitReason::Locked) {
-            writeln!(self.out, "* locked. Start rosa again to open it.")?;
+            writeln!(self.out, "* locked")?;
         }
         if !lines.is_empty() {
             self.out.flush()?;

@@ -66,7 +66,8 @@ impl Printer {
     }
 
     fn conversation(&mut self, model: &Model, desk: &Desk, lines: &mut Vec<String>) {
-        let Some(open) = desk.open.as_ref().filter(|open| !open.timeline.loading || self.told.is_some()) else {
+        let Some(open) = desk.open.as_ref().filter(|open| !open.timeline.loading || self.told.is_some())
+        else {
             return;
         };
         let messages = open.timeline.messages();
@@ -77,7 +78,8 @@ impl Printer {
             self.states.clear();
             self.day = None;
             let from = messages.len().saturating_sub(OPENING);
-            self.told = Some(from.checked_sub(1).and_then(|at| messages.get(at)).map_or(i64::MIN, |m| m.order));
+            self.told =
+                Some(from.checked_sub(1).and_then(|at| messages.get(at)).map_or(i64::MIN, |m| m.order));
         }
         let banner = layout::banner_text(desk);
         if self.banner != banner {
@@ -116,7 +118,8 @@ impl Printer {
             return;
         }
         let quoted = message.reply_to.as_ref().map(|id| {
-            let quoted = model.desk().and_then(|desk| desk.open.as_ref()).and_then(|open| open.timeline.by_id(id));
+            let quoted =
+                model.desk().and_then(|desk| desk.open.as_ref()).and_then(|open| open.timeline.by_id(id));
             quoted.map_or_else(
                 || " (answers an earlier message)".to_owned(),
                 |quoted| {
@@ -175,7 +178,9 @@ impl Printer {
             Some(Overlay::Question(question)) => {
                 let mut body = vec![format!("* {}", question.title)];
                 body.extend(question.lines.iter().map(|line| cells::flat(line)));
-                body.extend(question.choices.iter().map(|choice| format!("{}: {}", choice.key, choice.label)));
+                body.extend(
+                    question.choices.iter().map(|choice| format!("{}: {}", choice.key, choice.label)),
+                );
                 body.push("empty line: leave everything as it is".to_owned());
                 Some((format!("{question:?}"), body))
             }

@@ -35,7 +35,11 @@ pub fn edit(draft: &str, editor: Option<&str>, scratch: Option<&Path>) -> Result
 /// `$VISUAL`, `$EDITOR`, `vi`, unless it was set.
 fn command(editor: Option<&str>) -> String {
     let from = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
-    editor.map(str::to_owned).or_else(|| from("VISUAL")).or_else(|| from("EDITOR")).unwrap_or_else(|| "vi".to_owned())
+    editor
+        .map(str::to_owned)
+        .or_else(|| from("VISUAL"))
+        .or_else(|| from("EDITOR"))
+        .unwrap_or_else(|| "vi".to_owned())
 }
 
 fn write(path: &Path, draft: &str) -> io::Result<()> {
@@ -108,7 +112,11 @@ mod tests {
     fn a_failing_editor_is_told() {
         let scratch = tempfile::tempdir().unwrap();
         assert!(edit("x", Some("/bin/false"), Some(scratch.path())).unwrap_err().contains("failed"));
-        assert!(edit("x", Some("/nonexistent/editor"), Some(scratch.path())).unwrap_err().contains("cannot start"));
+        assert!(
+            edit("x", Some("/nonexistent/editor"), Some(scratch.path()))
+                .unwrap_err()
+                .contains("cannot start")
+        );
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 }

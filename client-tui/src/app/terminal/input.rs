@@ -24,7 +24,9 @@ fn message(event: Event) -> Option<Msg> {
         Event::Mouse(mouse) => match mouse.kind {
             MouseEventKind::ScrollUp => Some(Msg::Wheel(-WHEEL)),
             MouseEventKind::ScrollDown => Some(Msg::Wheel(WHEEL)),
-            MouseEventKind::Down(MouseButton::Left) => Some(Msg::Click { column: mouse.column, row: mouse.row }),
+            MouseEventKind::Down(MouseButton::Left) => {
+                Some(Msg::Click { column: mouse.column, row: mouse.row })
+            }
             _ => None,
         },
     }

@@ -123,7 +123,8 @@ impl Painter {
                     redo = redo.max(width_of(before.symbol()).saturating_sub(1));
                 }
                 let column = u16::try_from(x).unwrap_or(u16::MAX);
-                let rest = old.get(x..).unwrap_or_default().iter().filter(|cell| **cell != Cell::EMPTY).count();
+                let rest =
+                    old.get(x..).unwrap_or_default().iter().filter(|cell| **cell != Cell::EMPTY).count();
                 if x >= blank_from && rest > 2 {
                     self.go_bridging(Position::new(column, y), &new, out);
                     self.set(Look::default(), out);
@@ -173,10 +174,7 @@ impl Painter {
         let simple = symbol.chars().nth(1).is_none() && width_of(symbol) == 1;
         // Terminals differ in how wide joined and wide characters are: the place behind them is not relied on. Behind the
         // last column it is undefined.
-        self.at = self
-            .at
-            .filter(|_| simple && column + 1 < width)
-            .map(|at| Position::new(at.x + 1, at.y));
+        self.at = self.at.filter(|_| simple && column + 1 < width).map(|at| Position::new(at.x + 1, at.y));
     }
 
     /// Goes to a cell; over a few unchanged cells of the same look by writing them again.
@@ -231,7 +229,9 @@ impl Painter {
         let added = look.modifier.difference(base.modifier);
         let attributes =
             [(Modifier::BOLD, 1), (Modifier::DIM, 2), (Modifier::UNDERLINED, 4), (Modifier::REVERSED, 7)];
-        codes.extend(attributes.iter().filter(|(modifier, _)| added.contains(*modifier)).map(|(_, code)| *code));
+        codes.extend(
+            attributes.iter().filter(|(modifier, _)| added.contains(*modifier)).map(|(_, code)| *code),
+        );
         if look.fg != base.fg {
             codes.push(color(look.fg, 30));
         }
@@ -294,7 +294,14 @@ mod tests {
 
     impl Tty {
         fn new() -> Self {
-            Self { painter: Painter::default(), parser: vt100::Parser::new(SIZE.height.try_into().unwrap(), SIZE.width.try_into().unwrap(), 0) }
+            Self {
+                painter: Painter::default(),
+                parser: vt100::Parser::new(
+                    SIZE.height.try_into().unwrap(),
+                    SIZE.width.try_into().unwrap(),
+                    0,
+                ),
+            }
         }
 
         /// Paints, checks what a terminal makes of it, and tells how many bytes it took.
@@ -311,7 +318,12 @@ mod tests {
                         continue;
                     }
                     let shown = if cell.has_contents() { cell.contents() } else { " " };
-                    assert_eq!(shown, expected.symbol(), "cell {x},{y} of {:?}", String::from_utf8_lossy(&out));
+                    assert_eq!(
+                        shown,
+                        expected.symbol(),
+                        "cell {x},{y} of {:?}",
+                        String::from_utf8_lossy(&out)
+                    );
                     assert_eq!(cell.bold(), expected.modifier.contains(Modifier::BOLD), "{x},{y}");
                     assert_eq!(cell.inverse(), expected.modifier.contains(Modifier::REVERSED), "{x},{y}");
                 }
@@ -346,12 +358,20 @@ mod tests {
     #[test]
     fn wide_joined_and_styled_cells_come_and_go() {
         let mut tty = Tty::new();
-        let mut styled = buffer(&["日本語 x", "👩\u{200d}🚀 e\u{301} end", "plain", "last column: 0123456789012345678901234567"]);
+        let mut styled = buffer(&[
+            "日本語 x",
+            "👩\u{200d}🚀 e\u{301} end",
+            "plain",
+            "last column: 0123456789012345678901234567",
+        ]);
         styled.set_style(Rect::new(2, 1, 6, 1), Style::new().add_modifier(Modifier::BOLD));
         tty.paint(&styled, None);
         tty.paint(&buffer(&["a本bc", "x", "", "last"]), Some(Position::new(0, 0)));
         let mut reversed = buffer(&["日日日", "語", "plain again", ""]);
-        reversed.set_style(Rect::new(0, 2, 40, 1), Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD));
+        reversed.set_style(
+            Rect::new(0, 2, 40, 1),
+            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
+        );
         tty.paint(&reversed, None);
         tty.paint(&buffer(&["ab日本", "", "日", "x"]), None);
         tty.paint(&buffer(&["", "", "", ""]), None);

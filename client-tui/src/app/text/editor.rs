@@ -219,11 +219,17 @@ impl Editor {
 
     fn transpose(&mut self) {
         let last = if self.cursor == self.text.len() { self.previous() } else { self.cursor };
-        let end = self.text.get(last..).and_then(|rest| rest.graphemes(true).next()).map_or(last, |g| last + g.len());
+        let end = self
+            .text
+            .get(last..)
+            .and_then(|rest| rest.graphemes(true).next())
+            .map_or(last, |g| last + g.len());
         let first =
             self.text.get(..last).and_then(|head| head.grapheme_indices(true).next_back()).map(|(at, _)| at);
         let Some(first) = first else { return };
-        let (Some(left), Some(right)) = (self.text.get(first..last), self.text.get(last..end)) else { return };
+        let (Some(left), Some(right)) = (self.text.get(first..last), self.text.get(last..end)) else {
+            return;
+        };
         let swapped = format!("{right}{left}");
         self.remember();
         self.text.replace_range(first..end, &swapped);
@@ -239,7 +245,11 @@ impl Editor {
     }
 
     fn boundary_at_or_after(&self, at: usize) -> usize {
-        self.text.grapheme_indices(true).map(|(start, _)| start).find(|start| *start >= at).unwrap_or(self.text.len())
+        self.text
+            .grapheme_indices(true)
+            .map(|(start, _)| start)
+            .find(|start| *start >= at)
+            .unwrap_or(self.text.len())
     }
 
     fn word_left(&self) -> usize {

@@ -13,7 +13,12 @@ use crate::app::{
 };
 
 /// Runs a command. Tells whether it was understood, so that the composer can be emptied.
-pub(super) fn run(model: &mut Model, command: &'static Command, arguments: &str, fx: &mut Vec<Effect>) -> bool {
+pub(super) fn run(
+    model: &mut Model,
+    command: &'static Command,
+    arguments: &str,
+    fx: &mut Vec<Effect>,
+) -> bool {
     let (name, rest) = name_and_rest(arguments);
     match command.verb {
         Verb::Msg | Verb::Add if name.is_empty() => missing(model, command),

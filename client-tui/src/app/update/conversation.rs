@@ -1,8 +1,6 @@
 //! Opening, scrolling, loading and reading a chat.
 
-use subrosa_client::{
-    Request, api::Direction,
-};
+use subrosa_client::{Request, api::Direction};
 
 use super::{Effect, Purpose, Want, save_draft};
 use crate::app::{
@@ -33,7 +31,10 @@ pub(super) fn jump(model: &mut Model, name: &str, order: i64, select: bool, fx: 
         enter(model, name, fx);
         return load(model, Want::Around { order, select }, fx);
     }
-    let known = model.desk().and_then(|desk| desk.open.as_ref()).is_some_and(|open| open.timeline.find(order).is_some());
+    let known = model
+        .desk()
+        .and_then(|desk| desk.open.as_ref())
+        .is_some_and(|open| open.timeline.find(order).is_some());
     if !known {
         return load(model, Want::Around { order, select }, fx);
     }
@@ -188,7 +189,9 @@ fn wanted(timeline: &Timeline, top: i64, bottom: i64) -> Option<Want> {
 /// What is seen is read: with the focus, and at the bottom.
 fn read(model: &mut Model, fx: &mut Vec<Effect>) {
     let focused = model.focused;
-    let Some(desk) = model.desk_mut().filter(|desk| !matches!(desk.overlay, Some(Overlay::Page(..)))) else { return };
+    let Some(desk) = model.desk_mut().filter(|desk| !matches!(desk.overlay, Some(Overlay::Page(..)))) else {
+        return;
+    };
     let Some(open) = desk.open.as_mut().filter(|open| open.timeline.follows()) else { return };
     open.timeline.new_below = 0;
     let Some(last) = open.timeline.last().map(|message| message.order) else { return };

@@ -61,7 +61,9 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
             changed(model, &name, fx);
             ask_status(model, fx);
         }
-        EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => changed(model, &name, fx),
+        EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => {
+            changed(model, &name, fx)
+        }
         EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {
             if let Some(desk) = model.desk_mut() {
                 desk.connection = connection;
@@ -93,7 +95,13 @@ fn changed(model: &mut Model, chat: &str, fx: &mut Vec<Effect>) {
 }
 
 /// A message came, or was written here or on another device.
-fn arrived(model: &mut Model, event: MessageEvent, direction: Direction, at: Timestamp, fx: &mut Vec<Effect>) {
+fn arrived(
+    model: &mut Model,
+    event: MessageEvent,
+    direction: Direction,
+    at: Timestamp,
+    fx: &mut Vec<Effect>,
+) {
     let focused = model.focused;
     let Some(desk) = model.desk_mut() else { return };
     let message = message(event, direction, at);
@@ -137,7 +145,9 @@ fn message(event: MessageEvent, direction: Direction, at: Timestamp) -> Message 
 
 fn advanced(model: &mut Model, chat: &str, id: &str, state: MessageState) {
     let Some(desk) = model.desk_mut() else { return };
-    if let Some(last) = desk.chats.find_mut(chat).and_then(|chat| chat.last.as_mut()).filter(|last| last.id == id) {
+    if let Some(last) =
+        desk.chats.find_mut(chat).and_then(|chat| chat.last.as_mut()).filter(|last| last.id == id)
+    {
         advance(last, state);
     }
     if let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat) {

@@ -47,7 +47,9 @@ pub(super) fn press(model: &mut Model, chord: Chord, fx: &mut Vec<Effect>) {
 fn help(model: &mut Model, place: Place) {
     match &mut model.screen {
         Screen::Locked(_) => model.lock_help = !model.lock_help,
-        Screen::Open(_) if place == Place::Question => model.tell("answer with one of the keys shown, or Esc"),
+        Screen::Open(_) if place == Place::Question => {
+            model.tell("answer with one of the keys shown, or Esc")
+        }
         Screen::Open(desk) => desk.overlay = Some(Overlay::Page(Page::Help(place), 0)),
     }
 }

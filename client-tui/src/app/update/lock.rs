@@ -32,6 +32,7 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, chord: Chord, fx: &
         Some(Action::Edit(_)) => drop(locked.take()),
         _ => {
             if let Some(c) = chord.typed() {
+                locked.message = None;
                 locked.push(c);
             }
         }

@@ -24,10 +24,7 @@ mod submit;
 mod write;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
-use subrosa_client::{
-    ApiError, Event, Reply, Request,
-    api::time::Timestamp,
-};
+use subrosa_client::{ApiError, Event, Reply, Request, api::time::Timestamp};
 use zeroize::Zeroizing;
 
 use super::{
@@ -265,9 +262,6 @@ fn tick(model: &mut Model, fx: &mut Vec<Effect>) {
         Screen::Locked(locked) => {
             if locked.wait_until.is_some_and(|until| now >= until) {
                 locked.wait_until = None;
-                if !locked.opening {
-                    locked.message = None;
-                }
             }
         }
         Screen::Open(desk) => {

@@ -70,7 +70,8 @@ pub(super) fn safety_number(model: &mut Model, info: SafetyNumberInfo, accept: b
         choices.push(choice('n', "they differ, or later", Answer::Leave));
     }
     if let Some(desk) = model.desk_mut() {
-        let title = if accept { format!("Accept {name}'s new key?") } else { format!("Safety number with {name}") };
+        let title =
+            if accept { format!("Accept {name}'s new key?") } else { format!("Safety number with {name}") };
         desk.overlay = Some(Overlay::Question(Question { title, lines, choices }));
     }
 }
@@ -83,7 +84,8 @@ fn choice(key: char, label: &str, answer: Answer) -> Choice {
 pub(super) fn answer(model: &mut Model, key: char, fx: &mut Vec<Effect>) -> bool {
     let Some(desk) = model.desk_mut() else { return false };
     let Some(Overlay::Question(question)) = &desk.overlay else { return false };
-    let Some(answer) = question.choices.iter().find(|choice| choice.key == key).map(|choice| choice.answer.clone())
+    let Some(answer) =
+        question.choices.iter().find(|choice| choice.key == key).map(|choice| choice.answer.clone())
     else {
         return false;
     };

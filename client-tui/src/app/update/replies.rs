@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     ApiError, Reply,
-    api::{Contact, Direction, HistoryPage, MessageKind, MessageState, SendResult},
+    api::{Contact, ContactState, Direction, HistoryPage, MessageKind, MessageState, SendResult},
 };
 
 use super::{Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, submit};
@@ -12,7 +12,12 @@ use crate::app::{
     words,
 };
 
-pub(super) fn reply(model: &mut Model, purpose: Purpose, result: Result<Reply, ApiError>, fx: &mut Vec<Effect>) {
+pub(super) fn reply(
+    model: &mut Model,
+    purpose: Purpose,
+    result: Result<Reply, ApiError>,
+    fx: &mut Vec<Effect>,
+) {
     if model.desk().is_none() {
         return;
     }
@@ -139,8 +144,14 @@ fn sent(model: &mut Model, chat: &str, text: &str, result: &SendResult, fx: &mut
             give_back(model, chat, text);
             model.complain(words::refusal(error));
         }
-        Some(error) => model.tell(words::refusal(error)),
-        None => {}
+        // Why a message is held stands below it.
+        Some(error) if result.state != MessageState::Held => model.tell(words::refusal(error)),
+        Some(_) | None => {}
+    }
+    // A first message makes a request of a new contact.
+    if model.desk().and_then(|desk| desk.contact(chat)).is_some_and(|who| who.state != ContactState::Accepted)
+    {
+        ask_chats(model, fx);
     }
     // Why it is held stands in the message.
     if result.state != MessageState::Queued && model.desk().and_then(|desk| desk.here()) == Some(chat) {
@@ -167,7 +178,10 @@ fn took_chats(model: &mut Model, chats: Vec<subrosa_client::api::Chat>, fx: &mut
     let told = desk.open.as_ref().map(|open| (open.chat.clone(), open.read_told));
     desk.chats.replace(chats);
     if let Some((chat, up_to)) = told
-        && desk.chats.find(&chat).is_some_and(|chat| chat.last.as_ref().is_some_and(|last| last.order <= up_to))
+        && desk
+            .chats
+            .find(&chat)
+            .is_some_and(|chat| chat.last.as_ref().is_some_and(|last| last.order <= up_to))
     {
         desk.chats.read(&chat, up_to);
     }
@@ -184,9 +198,17 @@ fn took_chats(model: &mut Model, chats: Vec<subrosa_client::api::Chat>, fx: &mut
     }
 }
 
-fn history(model: &mut Model, chat: &str, want: Want, generation: u32, page: HistoryPage, fx: &mut Vec<Effect>) {
+fn history(
+    model: &mut Model,
+    chat: &str,
+    want: Want,
+    generation: u32,
+    page: HistoryPage,
+    fx: &mut Vec<Effect>,
+) {
     let Some(desk) = model.desk_mut() else { return };
-    let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat && open.generation == generation) else {
+    let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat && open.generation == generation)
+    else {
         return;
     };
     let timeline = &mut open.timeline;

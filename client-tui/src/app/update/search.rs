@@ -14,7 +14,11 @@ const HITS: u32 = 200;
 /// Opens the search, with words or with those of the last one.
 pub(super) fn open(model: &mut Model, words: &str, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk_mut() else { return };
-    let words = if words.is_empty() { desk.hits.take().map(|hits| hits.words).unwrap_or_default() } else { words.to_owned() };
+    let words = if words.is_empty() {
+        desk.hits.take().map(|hits| hits.words).unwrap_or_default()
+    } else {
+        words.to_owned()
+    };
     let mut search = SearchBox::default();
     search.editor.set(&words);
     desk.overlay = Some(Overlay::Search(search));
@@ -23,13 +27,18 @@ pub(super) fn open(model: &mut Model, words: &str, fx: &mut Vec<Effect>) {
 
 /// Asks for what is typed.
 fn ask(model: &mut Model, fx: &mut Vec<Effect>) {
-    let Some(Overlay::Search(search)) = model.desk_mut().and_then(|desk| desk.overlay.as_mut()) else { return };
+    let Some(Overlay::Search(search)) = model.desk_mut().and_then(|desk| desk.overlay.as_mut()) else {
+        return;
+    };
     let words = search.editor.text().trim().to_owned();
     if words.is_empty() {
         search.found.clear();
         search.answered.clear();
     } else if words != search.answered {
-        fx.push(Effect::Call(Purpose::Search(words.clone()), Request::MessageSearch { query: words, limit: HITS }));
+        fx.push(Effect::Call(
+            Purpose::Search(words.clone()),
+            Request::MessageSearch { query: words, limit: HITS },
+        ));
     }
 }
 

@@ -62,9 +62,8 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, fx: &mut Vec<Effect
         Some(Action::Oldest) => end(model, true, fx),
         Some(Action::Newest) => end(model, false, fx),
         Some(Action::Reply) => {
-            if answer(model, selected) {
-                leave(model);
-            }
+            let answers = answer(model, selected);
+            leave_when(model, answers);
         }
         Some(Action::Copy) => copy(model, selected, fx),
         Some(Action::Info) => {
@@ -73,13 +72,14 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, fx: &mut Vec<Effect
             }
         }
         Some(Action::Quoted) => quoted(model, selected, fx),
-        Some(Action::Close) => leave(model),
+        Some(Action::Close) => leave_when(model, true),
         _ => {}
     }
 }
 
-fn leave(model: &mut Model) {
-    if let Some(open) = model.desk_mut().and_then(|desk| desk.open.as_mut()) {
+/// Back to writing, when `done`.
+fn leave_when(model: &mut Model, done: bool) {
+    if let Some(open) = model.desk_mut().and_then(|desk| desk.open.as_mut()).filter(|_| done) {
         open.selected = None;
     }
 }

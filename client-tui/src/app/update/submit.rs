@@ -78,7 +78,8 @@ fn ask_stray(model: &mut Model, text: &str, command: &str, name: &str) {
 }
 
 fn question(model: &mut Model, title: &str, lines: Vec<String>, choices: Vec<(char, &str, Answer)>) {
-    let choices = choices.into_iter().map(|(key, label, answer)| Choice { key, label: label.to_owned(), answer });
+    let choices =
+        choices.into_iter().map(|(key, label, answer)| Choice { key, label: label.to_owned(), answer });
     let question = Question { title: title.to_owned(), lines, choices: choices.collect() };
     if let Some(desk) = model.desk_mut() {
         desk.overlay = Some(Overlay::Question(question));
@@ -89,7 +90,7 @@ fn question(model: &mut Model, title: &str, lines: Vec<String>, choices: Vec<(ch
 pub(super) fn run(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool {
     match parse(text) {
         Input::Nothing => false,
-        Input::Text(plain) => send(model, &plain.to_owned(), fx),
+        Input::Text(plain) => send(model, plain, fx),
         Input::Command(command, arguments) => command::run(model, command, arguments, fx),
         Input::Unknown { name, meant } => {
             let name = cells::fit(name, 20);

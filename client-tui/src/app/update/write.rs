@@ -54,7 +54,10 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, chord: Chord, fx: &
             go(model, name, fx);
         }
         Some(Action::NextUnread) => {
-            let name = model.desk().and_then(|desk| desk.chats.next_unread(desk.here())).map(|chat| chat.chat.clone());
+            let name = model
+                .desk()
+                .and_then(|desk| desk.chats.next_unread(desk.here()))
+                .map(|chat| chat.chat.clone());
             if name.is_none() {
                 model.tell("nothing unread elsewhere");
             }
@@ -73,11 +76,14 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, chord: Chord, fx: &
 }
 
 fn close(model: &mut Model) {
+    let narrow = model.size.width < layout::SIDEBAR_FROM;
     if let Some(desk) = model.desk_mut() {
         if desk.composer.completing.take().is_some() {
             return;
         }
-        desk.sidebar = None;
+        if narrow {
+            desk.sidebar = None;
+        }
         desk.composer.reply_to = None;
     }
 }
@@ -176,13 +182,15 @@ pub(super) fn paste(model: &mut Model, text: &str) {
     }
     let lines = text.lines().count();
     if lines > PASTE_LINES {
-        let preview = text.lines().take(3).map(|line| format!("  {}", cells::fit(&cells::one_line(line), 60)));
+        let preview =
+            text.lines().take(3).map(|line| format!("  {}", cells::fit(&cells::one_line(line), 60)));
         let mut said = vec![format!("{lines} lines, beginning with:")];
         said.extend(preview);
         let answer = Answer::Paste(text.to_owned());
         let choices = vec![Choice { key: 'y', label: "paste them".to_owned(), answer }];
         if let Some(desk) = model.desk_mut() {
-            desk.overlay = Some(Overlay::Question(Question { title: "Paste?".to_owned(), lines: said, choices }));
+            desk.overlay =
+                Some(Overlay::Question(Question { title: "Paste?".to_owned(), lines: said, choices }));
         }
         return;
     }

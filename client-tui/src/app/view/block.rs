@@ -109,7 +109,10 @@ impl<'a> Context<'a> {
         if let Some(quoted) = &message.reply_to {
             let quote = self.quote(quoted);
             let room = self.width.saturating_sub(indent + MARK);
-            lines.push(Line::styled(format!("{}{}", " ".repeat(indent), cells::fit(&quote, room)), self.theme.dim));
+            lines.push(Line::styled(
+                format!("{}{}", " ".repeat(indent), cells::fit(&quote, room)),
+                self.theme.dim,
+            ));
         }
         let pointed = self.pointed == Some(message.order);
         let own = message.direction == Direction::Out;

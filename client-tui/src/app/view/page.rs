@@ -20,7 +20,14 @@ const KEYS: usize = 26;
 /// A line of a page: what it is about, and what there is to say; a heading has only the first.
 type Entry = (String, String);
 
-pub(super) fn draw(model: &Model, desk: &Desk, page: &Page, scroll: usize, theme: &Theme, buffer: &mut Buffer) {
+pub(super) fn draw(
+    model: &Model,
+    desk: &Desk,
+    page: &Page,
+    scroll: usize,
+    theme: &Theme,
+    buffer: &mut Buffer,
+) {
     let lines = lines(model, Some(desk), page, buffer.area.width);
     draw_lines(&page.title(), &lines, scroll, theme, buffer);
 }
@@ -126,11 +133,14 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
             }
             None => Vec::new(),
         },
-        Page::Keys => {
-            Place::ALL.iter().flat_map(|place| [heading(place.title())].into_iter().chain(keys(*place, true))).collect()
-        }
+        Page::Keys => Place::ALL
+            .iter()
+            .flat_map(|place| [heading(place.title())].into_iter().chain(keys(*place, true)))
+            .collect(),
         Page::Status => match desk.and_then(|desk| desk.status.as_ref()) {
-            Some(status) => words::status(status).into_iter().map(|(key, text)| (key.to_owned(), text)).collect(),
+            Some(status) => {
+                words::status(status).into_iter().map(|(key, text)| (key.to_owned(), text)).collect()
+            }
             None => vec![(String::new(), "asking...".to_owned())],
         },
         Page::Info(order) => info(model, desk, *order),
@@ -149,7 +159,8 @@ fn keys(place: Place, empty: bool) -> impl Iterator<Item = Entry> {
 }
 
 fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
-    let Some(message) = desk.and_then(|desk| desk.open.as_ref()).and_then(|open| open.timeline.find(order)) else {
+    let Some(message) = desk.and_then(|desk| desk.open.as_ref()).and_then(|open| open.timeline.find(order))
+    else {
         return Vec::new();
     };
     let entry = |key: &str, text: String| (key.to_owned(), text);

@@ -67,7 +67,9 @@ fn hint(model: &Model, desk: &Desk) -> String {
     match commands.as_slice() {
         [] => {}
         [one] => return format!("{}  {}", one.usage(), one.help),
-        many => return many.iter().map(|command| format!("/{}", command.name)).collect::<Vec<_>>().join("  "),
+        many => {
+            return many.iter().map(|command| format!("/{}", command.name)).collect::<Vec<_>>().join("  ");
+        }
     }
     match &desk.composer.reply_to {
         Some(reply) => format!("answers {}   Esc forgets it", reply.preview),

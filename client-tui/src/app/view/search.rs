@@ -16,7 +16,12 @@ const COLUMNS: u16 = 90;
 /// Rows of the search.
 const ROWS: u16 = 20;
 
-pub(super) fn draw(model: &Model, search: &SearchBox, theme: &Theme, buffer: &mut Buffer) -> Option<Position> {
+pub(super) fn draw(
+    model: &Model,
+    search: &SearchBox,
+    theme: &Theme,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     let area = boxed(buffer, over(model.size, COLUMNS, ROWS), "Search all messages", theme);
     let cursor = field(&search.editor, area, theme, buffer);
     let width = usize::from(area.width);
@@ -26,7 +31,8 @@ pub(super) fn draw(model: &Model, search: &SearchBox, theme: &Theme, buffer: &mu
         let sign = if at == search.at { '>' } else { ' ' };
         let date = time::date(hit.sent_at, model.now, &model.zone);
         let chat = cells::fit(&hit.chat, 12);
-        let line = format!("{sign} {date}  {chat}  {}: {}", words::author(hit), cells::one_line(&words::body(hit)));
+        let line =
+            format!("{sign} {date}  {chat}  {}: {}", words::author(hit), cells::one_line(&words::body(hit)));
         let style = if at == search.at { theme.chosen } else { theme.text };
         put(buffer, area, row, &cells::pad(&line, width), style);
     }

@@ -26,7 +26,9 @@ pub(super) fn draw(model: &Model, desk: &Desk, area: Rect, theme: &Theme, buffer
     };
     let account = if width < 60 { desk.name() } else { &desk.account };
     // What matters most comes first, for where the line is cut.
-    for part in [place.to_owned(), account.to_owned(), words::connection(&desk.connection), act(desk), queued(desk)] {
+    for part in
+        [place.to_owned(), account.to_owned(), words::connection(&desk.connection), act(desk), queued(desk)]
+    {
         if !part.is_empty() {
             let space = if left.len() > 1 { "  " } else { "" };
             left = format!("{left}{space}{part}");

@@ -130,7 +130,8 @@ fn settled(context: &Context<'_>, height: usize, place: usize, line: usize) -> P
     if !timeline.more_after {
         let mut below = 0;
         for at in place..timeline.messages().len() {
-            below += context.block(at).len() - if at == place { line.min(context.block(at).len()) } else { 0 };
+            below +=
+                context.block(at).len() - if at == place { line.min(context.block(at).len()) } else { 0 };
             if below > height {
                 break;
             }

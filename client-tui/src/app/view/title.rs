@@ -23,7 +23,8 @@ pub(super) fn draw(desk: &Desk, areas: &Areas, theme: &Theme, buffer: &mut Buffe
         (Some(name), _) => name.to_owned(),
         (None, _) => "rosa".to_owned(),
     };
-    if let Some(standing) = who.map(|who| words::standing(who.state)).filter(|standing| !standing.is_empty()) {
+    if let Some(standing) = who.map(|who| words::standing(who.state)).filter(|standing| !standing.is_empty())
+    {
         // The account's own state goes before what somebody calls themselves.
         let name = desk.here().unwrap_or_default().to_owned();
         let rest = title.split_off(name.len());
@@ -58,7 +59,13 @@ pub(super) fn welcome(desk: &Desk, area: Rect, theme: &Theme, buffer: &mut Buffe
     let lines: &[&str] = if !desk.loaded {
         &[]
     } else if desk.chats.all().is_empty() {
-        &["No chats yet.", "", "/msg NAME    write to somebody", "/add NAME    add somebody", "F1           help"]
+        &[
+            "No chats yet.",
+            "",
+            "/msg NAME    write to somebody",
+            "/add NAME    add somebody",
+            "F1           help",
+        ]
     } else {
         &["Ctrl-P       find a chat", "Alt-1        the first chat", "F1           help"]
     };
