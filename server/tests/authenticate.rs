@@ -193,7 +193,7 @@ async fn add_device(relay: &Fixture, person: &mut Person, device: common::person
     person.devices.push(device);
     let add = DeviceAdd {
         device_list: person.sign(&list),
-        device: common::person::Device::id(number),
+        device: person::Device::id(number),
         prekeys: person.prekeys(number),
     };
     assert!(matches!(client.pre(PreAuthRequest::DeviceAdd(add)).await, Response::Done(_)));

@@ -1,16 +1,16 @@
-//! One connection from its first byte to its last. States are types: [`fresh::Fresh`] becomes
-//! [`unauthenticated::Unauthenticated`] becomes [`authenticated::Authenticated`], each consuming the one before, and a
+//! One connection from its first byte to its last. States are types: `fresh::Fresh` becomes
+//! `unauthenticated::Unauthenticated` becomes `authenticated::Authenticated`, each consuming the one before, and a
 //! frame that a state does not allow has no name there.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`link`] | what carries a connection |
-//! | [`channel`] | bytes to frames and back |
-//! | [`breach`] | a connection's own rate, and when it has been broken too often (R8) |
-//! | [`fresh`] | hellos |
-//! | [`unauthenticated`] | registration, login, and the proof of a device |
-//! | [`authenticated`] | requests, answers and pushes |
-//! | [`pushes`] | the order of pushes |
+//! | `link` | what carries a connection |
+//! | `channel` | bytes to frames and back |
+//! | `breach` | a connection's own rate, and when it has been broken too often (R8) |
+//! | `fresh` | hellos |
+//! | `unauthenticated` | registration, login, and the proof of a device |
+//! | `authenticated` | requests, answers and pushes |
+//! | `pushes` | the order of pushes |
 
 mod authenticated;
 mod breach;

@@ -2,9 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`network`] | a client's network, as limits see it |
-//! | [`gate`] | who may connect at all (R7) |
-//! | [`quic`] | the QUIC endpoint (R5, R6) |
+//! | `network` | a client's network, as limits see it |
+//! | `gate` | who may connect at all (R7) |
+//! | `quic` | the QUIC endpoint (R5, R6) |
 
 mod gate;
 mod network;

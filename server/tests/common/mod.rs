@@ -1,7 +1,14 @@
 //! What the relay's integration tests share: a relay in this process, a client that speaks frames, and valid material
 //! made with plain primitives.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 pub mod client;
 pub mod person;
@@ -43,7 +50,7 @@ impl Fixture {
     /// Stops the relay and starts another on the same directory.
     pub async fn restart(self, config: Config, between: impl FnOnce(&std::path::Path)) -> Self {
         let Self { relay, dir } = self;
-        self::quiet(&relay);
+        quiet(&relay);
         relay.shutdown().await;
         let data = dir.path().join("data");
         between(&data);
