@@ -6,6 +6,7 @@
 mod stage;
 mod world;
 
+mod anything;
 mod bytes;
 mod chats;
 mod hostile;

@@ -192,6 +192,14 @@ impl World {
 
     pub(crate) fn answer(&mut self, request: Request) -> Result<Reply, ApiError> {
         self.asked.push(request.clone());
+        if let Request::ContactAccept { name }
+        | Request::ContactVerify { name, .. }
+        | Request::ContactTrust { name, .. }
+        | Request::ContactSafetyNumber { name } = &request
+            && !self.chats.iter().any(|chat| chat.chat == *name)
+        {
+            return Err(ApiError::new(Kind::NotFound, format!("there is no {name}")));
+        }
         match request {
             Request::AccountShow {} => Ok(Reply::Account(AccountInfo {
                 address: "alice@r.example".to_owned(),

@@ -101,24 +101,27 @@ impl Painter {
 
     fn row(&mut self, next: &Buffer, y: u16, out: &mut Vec<u8>) {
         let width = next.area.width;
-        let old: Vec<Cell> = (0..width).filter_map(|x| self.shown.cell((x, y)).cloned()).collect();
-        let new: Vec<&Cell> = (0..width).filter_map(|x| next.cell((x, y))).collect();
-        if old.len() != new.len() || old.iter().zip(&new).all(|(old, new)| old == *new) {
+        let cells = usize::from(y) * usize::from(width)..(usize::from(y) + 1) * usize::from(width);
+        let (Some(old), Some(new)) = (self.shown.content.get(cells.clone()), next.content.get(cells)) else {
+            return;
+        };
+        if old == new {
             return;
         }
-        if self.shift(&old, &new, y, out) {
+        let old = old.to_vec();
+        if self.shift(&old, new, y, out) {
             return;
         }
         // From here on the line is blank: erasing is shorter than writing.
-        let blank_from = new.iter().rposition(|cell| **cell != Cell::EMPTY).map_or(0, |at| at + 1);
+        let blank_from = new.iter().rposition(|cell| *cell != Cell::EMPTY).map_or(0, |at| at + 1);
         let mut redo = 0_usize;
         let mut x = 0_usize;
         while let (Some(before), Some(cell)) = (old.get(x), new.get(x)) {
             let wide = width_of(cell.symbol()).max(1);
-            let changed = before != *cell || redo > 0;
+            let changed = before != cell || redo > 0;
             redo = redo.saturating_sub(1);
             if changed {
-                if before != *cell {
+                if before != cell {
                     // Whatever a wide character covered is written again when it goes.
                     redo = redo.max(width_of(before.symbol()).saturating_sub(1));
                 }
@@ -126,12 +129,12 @@ impl Painter {
                 let rest =
                     old.get(x..).unwrap_or_default().iter().filter(|cell| **cell != Cell::EMPTY).count();
                 if x >= blank_from && rest > 2 {
-                    self.go_bridging(Position::new(column, y), &new, out);
+                    self.go_bridging(Position::new(column, y), new, out);
                     self.set(Look::default(), out);
                     out.extend_from_slice(b"\x1b[K");
                     return;
                 }
-                self.go_bridging(Position::new(column, y), &new, out);
+                self.go_bridging(Position::new(column, y), new, out);
                 self.write(cell, column, width, out);
             }
             x += wide;
@@ -139,18 +142,18 @@ impl Painter {
     }
 
     /// A character was inserted into or deleted from a line, and the rest moved: the terminal can do that itself.
-    fn shift(&mut self, old: &[Cell], new: &[&Cell], y: u16, out: &mut Vec<u8>) -> bool {
-        let differing = old.iter().zip(new).filter(|(old, new)| *old != **new).count();
+    fn shift(&mut self, old: &[Cell], new: &[Cell], y: u16, out: &mut Vec<u8>) -> bool {
+        let differing = old.iter().zip(new).filter(|(old, new)| old != new).count();
         let narrow = |cell: &Cell| cell.symbol().chars().nth(1).is_none() && width_of(cell.symbol()) == 1;
-        if differing < SHIFT_FROM || !old.iter().all(narrow) || !new.iter().all(|cell| narrow(cell)) {
+        if differing < SHIFT_FROM || !old.iter().all(narrow) || !new.iter().all(narrow) {
             return false;
         }
-        let Some(first) = old.iter().zip(new).position(|(old, new)| old != *new) else { return false };
+        let Some(first) = old.iter().zip(new).position(|(old, new)| old != new) else { return false };
         let (Some(old_tail), Some(new_tail)) = (old.get(first..), new.get(first..)) else { return false };
         let column = u16::try_from(first).unwrap_or(u16::MAX);
-        let inserted = new_tail.iter().skip(1).zip(old_tail).all(|(new, old)| *new == old);
-        let deleted = old_tail.iter().skip(1).zip(new_tail).all(|(old, new)| old == *new)
-            && new_tail.last().is_some_and(|last| **last == Cell::EMPTY);
+        let inserted = new_tail.iter().skip(1).zip(old_tail).all(|(new, old)| new == old);
+        let deleted = old_tail.iter().skip(1).zip(new_tail).all(|(old, new)| old == new)
+            && new_tail.last().is_some_and(|last| *last == Cell::EMPTY);
         if inserted {
             let Some(cell) = new_tail.first() else { return false };
             self.go(Position::new(column, y), out);
@@ -178,10 +181,10 @@ impl Painter {
     }
 
     /// Goes to a cell; over a few unchanged cells of the same look by writing them again.
-    fn go_bridging(&mut self, to: Position, new: &[&Cell], out: &mut Vec<u8>) {
+    fn go_bridging(&mut self, to: Position, new: &[Cell], out: &mut Vec<u8>) {
         if let Some(at) = self.at.filter(|at| at.y == to.y && at.x < to.x && to.x - at.x <= BRIDGE) {
             let between = new.get(usize::from(at.x)..usize::from(to.x)).unwrap_or_default();
-            if between.iter().all(|cell| Look::from(*cell) == self.look && cell.symbol().len() == 1) {
+            if between.iter().all(|cell| Look::from(cell) == self.look && cell.symbol().len() == 1) {
                 for cell in between {
                     let safe = cell.symbol().bytes().all(|b| !b.is_ascii_control());
                     out.extend_from_slice(if safe { cell.symbol().as_bytes() } else { b"?" });

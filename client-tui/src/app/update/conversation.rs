@@ -54,7 +54,9 @@ fn enter(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
     let chat = desk.chats.find(name);
     open.new_after = chat.filter(|chat| chat.unread > 0).map(|chat| chat.read_up_to);
     let draft = chat.map(|chat| chat.draft.clone()).unwrap_or_default();
-    desk.composer.open(&draft);
+    // What was typed before the first chat was there is meant for it.
+    let typed = if desk.open.is_none() { desk.composer.editor.text().to_owned() } else { String::new() };
+    desk.composer.open(if typed.is_empty() { &draft } else { &typed });
     desk.open = Some(open);
     if narrow {
         desk.sidebar = None;
