@@ -179,7 +179,7 @@ impl Default for Limits {
             half_frame_timeout_s: 10,
             idle_timeout_s: 45,
             keep_alive_s: 20,
-            shutdown_s: 3,
+            shutdown_s: 2,
             connections: 20_000,
             handshakes_before_retry: 128,
             unauthenticated_per_network: 16,

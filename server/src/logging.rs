@@ -1,7 +1,10 @@
 //! Logs on standard error. At the default level they hold no account names, ids, addresses or sizes, and nothing about
 //! single messages (R55).
 
-use std::{io, str::FromStr};
+use std::{
+    io::{self, IsTerminal},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use tracing::Level;
@@ -35,7 +38,12 @@ pub fn begin(format: LogFormat, level: Level) {
     let filter = EnvFilter::new(format!("warn,subrosa_server={level},rosad={level}"));
     let registry = tracing_subscriber::registry().with(filter);
     let begun = match format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr).with_target(false)).try_init(),
+        LogFormat::Text => {
+            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            registry
+                .with(fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(colour))
+                .try_init()
+        }
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(io::stderr)).try_init(),
     };
     if begun.is_ok() && level >= Level::DEBUG {

@@ -1,4 +1,4 @@
-//! What the relay counts. Counters and histograms only, without names, addresses or ids (R55); served by [`crate::http`]
+//! What the relay counts. Counters and histograms only, without names, addresses or ids (R55); served by `http`
 //! on the loopback interface.
 
 use std::time::Duration;

@@ -252,3 +252,32 @@ async fn a_device_unused_for_too_long_logs_in_with_the_passphrase_again() {
     assert!(matches!(answer, Response::LoginGranted(_)), "{answer:?}");
     client.authenticate(&person, 1).await;
 }
+
+/// From `LoginStart` to the refusal of `LoginFinish`, names known and unknown in turn. The client's own work is not measured.
+#[tokio::test]
+async fn r40_unknown_names_take_as_long_as_wrong_passphrases() {
+    let relay = Fixture::open().await;
+    Person::with_passphrase(&relay, "alice", PASSPHRASE).await;
+    let mut last = (0.0, 0.0);
+    // A busy machine may spoil a round, not three.
+    for _ in 0..3 {
+        let mut client = Client::connect(&relay).await;
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            for (name, times) in [("alice", &mut known), ("nobody", &mut unknown)] {
+                let (_, message) = ke1(b"wrong");
+                let began = std::time::Instant::now();
+                assert!(matches!(start(&mut client, name, message).await, Response::LoginChallenge(_)));
+                assert_eq!(code(finish(&mut client, vec![7; 64], None).await), ErrorCode::LoginFailed);
+                times.push(began.elapsed().as_secs_f64());
+            }
+        }
+        known.sort_by(f64::total_cmp);
+        unknown.sort_by(f64::total_cmp);
+        last = (known[150], unknown[150]);
+        if (last.0 - last.1).abs() <= 0.05 * last.0 {
+            return;
+        }
+    }
+    panic!("medians in seconds: {last:?}");
+}

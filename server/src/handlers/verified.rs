@@ -102,9 +102,13 @@ impl Owner {
     }
 }
 
-/// Does work of milliseconds where it does not hold up connections.
+/// Does work of milliseconds where it does not hold up connections. A panic in it is the connection's own.
 pub(super) async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Refusal::internal()))
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Refusal::internal()),
+    }
 }

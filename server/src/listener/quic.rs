@@ -155,20 +155,12 @@ async fn handshake(
     core: Arc<Core>,
     pending: Pending,
 ) {
-    let limit = Duration::from_secs(core.limits.handshake_timeout_s);
-    let established = async {
-        let connection = incoming.accept()?.await?;
-        Ok::<_, quinn::ConnectionError>(connection)
+    let opened = tokio::select! {
+        () = core.stopping.cancelled() => return,
+        opened = open(incoming, &core.limits, pending) => opened,
     };
-    let Ok(Ok(connection)) = timeout(limit, established).await else {
+    let Some((connection, writer, reader)) = opened else {
         core.metrics.handshakes_failed.inc();
-        return;
-    };
-    drop(pending);
-    let unauthenticated = Duration::from_secs(core.limits.unauthenticated_timeout_s);
-    let Ok(Ok((writer, reader))) = timeout(unauthenticated, connection.accept_bi()).await else {
-        core.metrics.handshakes_failed.inc();
-        connection.close(DONE, b"");
         return;
     };
     let mut exporter = [0; 32];
@@ -183,6 +175,21 @@ async fn handshake(
         () = turn_away_streams(&connection) => {}
     }
     connection.close(DONE, b"");
+}
+
+/// A handshake and the session stream that the client opens, each in its time.
+async fn open(
+    incoming: Incoming,
+    limits: &Limits,
+    pending: Pending,
+) -> Option<(Connection, SendStream, RecvStream)> {
+    let established = async { incoming.accept()?.await };
+    let connection =
+        timeout(Duration::from_secs(limits.handshake_timeout_s), established).await.ok()?.ok()?;
+    drop(pending);
+    let stream = timeout(Duration::from_secs(limits.unauthenticated_timeout_s), connection.accept_bi()).await;
+    let (writer, reader) = stream.ok()?.ok()?;
+    Some((connection, writer, reader))
 }
 
 /// Version 1 has one stream. Further ones are turned away at once, so that they hold no memory. Pends while the
