@@ -144,7 +144,28 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
     assert_eq!(again.texts("bob").await.len(), 5);
     bob.send("alice", "welcome back", WaitFor::Delivered).await;
     again.wait_for_text("bob", "welcome back").await;
-    for person in [again, second, bob] {
+    // Whoever only looks in still gives receipts before leaving.
+    bob.engine.shutdown().await;
+    let state = again.send("bob", "look in", WaitFor::Accepted).await;
+    assert_eq!(state, MessageState::Accepted);
+    let locked = subrosa_client::profile::Locked::acquire(paths(folder.path(), "bob")).unwrap();
+    let store = tokio::task::spawn_blocking(move || locked.open(PASSPHRASE.as_bytes())).await.unwrap().unwrap();
+    let bob = Person { engine: Engine::start(store, EngineOptions::default()).unwrap(), words: String::new() };
+    bob.ask(Request::SyncWait { timeout_ms: 20_000 }).await;
+    assert_eq!(bob.texts("alice").await.last().unwrap(), "look in");
+    bob.engine.finish().await;
+    let mut last = None;
+    for _ in 0..100 {
+        let request = Request::ChatHistory { chat: "bob".into(), before: None, after: None, limit: 500 };
+        let Reply::History(page) = again.ask(request).await else { panic!() };
+        last = page.messages.last().map(|line| line.state);
+        if last == Some(MessageState::Delivered) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(last, Some(MessageState::Delivered));
+    for person in [again, second] {
         person.engine.shutdown().await;
     }
     relay.shutdown().await;

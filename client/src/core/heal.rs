@@ -19,32 +19,54 @@ pub(super) fn undecryptable(
     error: SessionError,
 ) -> Result<(), Fault> {
     w.tx.count(Counter::Undecryptable)?;
-    let healed = w.tx.healed_at(&sender.account, sender.device)?;
-    if healed.is_some_and(|at| w.now < at.saturating_add(HEAL_EVERY_MS)) {
+    if !may_heal(w, sender)? {
         return Ok(());
     }
-    w.tx.set_healed(&sender.account, sender.device, w.now)?;
+    let newer = matches!(error, SessionError::UnsupportedVersion(_));
     let mine = w.is_me(&sender.account);
     let contact = contacts::is_contact(w, &sender.account)?;
     if contact && !mine {
-        w.notice(&sender.account, sender.device.get(), MessageKind::Undecryptable {})?;
+        let kind = if newer { MessageKind::NewerVersion {} } else { MessageKind::Undecryptable {} };
+        w.notice(&sender.account, sender.device.get(), kind)?;
     }
+    let hint = if newer { "update this program" } else { "it was asked for again" };
     let failure = FailureReason {
         id: envelope.to_string(),
         chat: (contact || mine).then(|| sender.account.to_string()),
-        error: Some(ApiError::new(Kind::Refused, error.to_string()).hint("it was asked for again")),
+        error: Some(ApiError::new(Kind::Refused, error.to_string()).hint(hint)),
     };
     w.emit(EventBody::MessageUndecryptable { failure })?;
+    if newer { Ok(()) } else { renew(w, sender) }
+}
+
+/// A message came again that once opened a session which is gone. Nothing was lost with it, but when its sender still
+/// sends in that session, everything it sends fails alike.
+pub(super) fn replayed(w: &mut Work<'_>, sender: &Sender) -> Result<(), Fault> {
+    w.tx.count(Counter::DiscardedReplay)?;
+    if may_heal(w, sender)? { renew(w, sender) } else { Ok(()) }
+}
+
+/// Once in ten minutes a device.
+fn may_heal(w: &Work<'_>, sender: &Sender) -> Result<bool, Fault> {
+    let healed = w.tx.healed_at(&sender.account, sender.device)?;
+    if healed.is_some_and(|at| w.now < at.saturating_add(HEAL_EVERY_MS)) {
+        return Ok(false);
+    }
+    w.tx.set_healed(&sender.account, sender.device, w.now)?;
+    Ok(true)
+}
+
+/// Gives the session up and opens a new one, in which the first thing said is what to send again.
+fn renew(w: &mut Work<'_>, sender: &Sender) -> Result<(), Fault> {
     // It may be that the device's list is another than the one known here.
     w.done.want_chains.insert(sender.account.clone());
-    if !mine && !contacts::is_accepted(w, &sender.account)? {
+    if !w.is_me(&sender.account) && !contacts::is_accepted(w, &sender.account)? {
         return Ok(());
     }
     w.tx.count(Counter::Healed)?;
     let mut record = seal::load(w, &sender.account, sender.device)?;
     record.archive_active();
     w.tx.put_session(&sender.account, sender.device, &record.to_bytes(), w.now)?;
-    // In the new session, the first thing said is what to send again: everything after the last that was read.
     let highest = w.tx.incoming_chain(&sender.account, sender.device)?.highest;
     gaps::ask_again(w, sender, highest.saturating_add(1), highest.saturating_add(RECEIPT_IDS as u64))
 }

@@ -47,6 +47,11 @@ impl Mailbox {
         !self.behind && !self.fetching
     }
 
+    /// Everything that was dealt with is acknowledged.
+    pub(super) const fn is_acknowledged(&self) -> bool {
+        self.ack_at.is_none() && !self.acking
+    }
+
     pub(super) fn next_wake(&self) -> Option<u64> {
         self.ack_at.filter(|_| !self.acking)
     }

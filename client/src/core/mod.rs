@@ -174,6 +174,19 @@ impl Core {
         self.wake_at
     }
 
+    /// Whether everything is told that can be told now: receipts that are due within two seconds, acknowledgements,
+    /// envelopes in the outbox. Without a connection there is nothing to wait for.
+    #[must_use]
+    pub fn is_settled(&self, now: u64) -> bool {
+        if !self.link.is_up() {
+            return true;
+        }
+        let soon = now.saturating_add(crate::limits::RECEIPT_DELAY_MS);
+        let receipts = self.upkeep.receipt_at.is_some_and(|at| at <= soon);
+        let outbox = self.link.outbox_at.is_none() && self.store.read(|tx| tx.outbox_count()).is_ok_and(|n| n > 0);
+        !receipts && !outbox && self.mailbox.is_acknowledged()
+    }
+
     /// Ends the machine and gives the store back.
     #[must_use]
     pub fn into_store(self) -> Store {

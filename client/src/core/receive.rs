@@ -150,7 +150,9 @@ fn decrypt(
     let decrypted = match decrypted {
         Ok(decrypted) => decrypted,
         Err(SessionError::Duplicate) => return Ok(w.tx.count(Counter::DiscardedDuplicate)?),
-        Err(SessionError::Replay) => return Ok(w.tx.count(Counter::DiscardedReplay)?),
+        Err(SessionError::Replay) => return heal::replayed(w, sender),
+        // Broken or hostile: there is nothing to mend.
+        Err(SessionError::NonContributory(_)) => return Ok(w.tx.count(Counter::DiscardedMismatch)?),
         // The sender's key changed: what the new one wrote is read once a person trusts it.
         Err(_) if w.tx.peer(&sender.account)?.is_some_and(|peer| peer.trust == Trust::Changed) => {
             return defer(w, sender, envelope);

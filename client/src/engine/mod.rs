@@ -95,6 +95,13 @@ impl Engine {
         self.ended().await;
     }
 
+    /// Ends the engine like [`Engine::shutdown`], but lets it first tell what can be told within three seconds: receipts
+    /// that are due, acknowledgements, envelopes that wait. For programs that only look in.
+    pub async fn finish(&self) {
+        let _ = self.commands.send(Command::Finish).await;
+        self.ended().await;
+    }
+
     /// Returns when the engine has ended, by [`Engine::shutdown`] or because a front end asked for it.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();

@@ -24,11 +24,15 @@ use crate::{
 pub(super) enum Command {
     Call { request: Request, answer: oneshot::Sender<Result<Reply, ApiError>> },
     Subscribe { answer: oneshot::Sender<Result<EventStream, ApiError>> },
+    /// As soon as everything is told that can be told, and within [`FINISH`].
+    Finish,
     Shutdown,
 }
 
 /// How often readers that are behind are looked after.
 const CATCH_UP: Duration = Duration::from_millis(250);
+/// How long telling what is due may take.
+const FINISH: Duration = Duration::from_secs(3);
 /// How long the connection may take to write what is waiting at the end.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -47,6 +51,8 @@ pub(super) struct Runner {
     clock: Clock,
     version: String,
     behind: bool,
+    /// The engine ends at this time at the latest (ms since 1970), and once everything is told.
+    finish_by: Option<u64>,
 }
 
 /// What happens next.
@@ -85,6 +91,7 @@ impl Runner {
             clock: Clock::default(),
             version,
             behind: false,
+            finish_by: None,
         }
     }
 
@@ -98,8 +105,11 @@ impl Runner {
 
     async fn turn(&mut self) -> Go {
         let now = self.clock.now();
+        if self.finish_by.is_some_and(|by| by <= now || self.core.is_settled(now)) {
+            return Go::End;
+        }
         let wake = self.core.wake_at().map_or(Duration::from_secs(3600), |at| until(now, at));
-        let wake = if self.behind { wake.min(CATCH_UP) } else { wake };
+        let wake = if self.behind || self.finish_by.is_some() { wake.min(CATCH_UP) } else { wake };
         let next = tokio::select! {
             biased;
             room = self.link.reserve(), if !self.link_queue.is_empty() => {
@@ -136,6 +146,11 @@ impl Runner {
                 let ready = self.event(EventBody::SystemReady { version: self.version.clone() });
                 // Who asked may be gone already.
                 let _ = answer.send(self.subscribers.add(ready));
+                Go::On
+            }
+            Command::Finish => {
+                let by = self.clock.now().saturating_add(FINISH.as_millis().try_into().unwrap_or(u64::MAX));
+                self.finish_by = Some(by);
                 Go::On
             }
             Command::Shutdown => Go::End,

@@ -211,6 +211,9 @@ fn an_unknown_account_is_not_found() {
     let result = world.try_send("alice", "nobody", "hi", WaitFor::Accepted);
     assert_eq!((result.state, result.error.unwrap().kind), (MessageState::Failed, Kind::NotFound));
     assert!(world.contact("alice", "nobody").is_none());
+    let again = world.try_send("alice", "nobody", "hi", WaitFor::Accepted);
+    assert_eq!((again.state, again.error.unwrap().kind), (MessageState::Failed, Kind::NotFound));
+    assert_eq!(world.status("alice").queued, 0);
     let error = world.ask("alice", Request::ContactAdd { name: "nobody".into() }).unwrap_err();
     assert_eq!(error.kind, Kind::NotFound);
     let error = world.ask("alice", Request::ContactAdd { name: "bob@elsewhere".into() }).unwrap_err();
