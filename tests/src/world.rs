@@ -16,8 +16,7 @@ pub struct World {
 }
 
 /// Limits lifted for tests that send much; the rates themselves have tests of their own.
-pub const FAST: &str =
-    "[limits]\nenvelopes_per_pair_burst = 1000000\nenvelopes_per_pair_per_second = 100000\n";
+pub const FAST: &str = "[limits]\nlift_rates = true\n";
 
 impl World {
     /// A relay with open registration.

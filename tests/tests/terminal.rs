@@ -105,5 +105,6 @@ fn a_wrong_passphrase_stays_on_the_lock_screen() {
     terminal.shows("rong");
     terminal.types(&alice.passphrase);
     terminal.keys(&["Enter"]);
+    terminal.keys(&["Enter"]);
     terminal.shows("alice@");
 }
