@@ -84,17 +84,17 @@ fn in_runtime(cli: Cli) -> Result<(), Failure> {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let context = Arc::new(Context::new(cli.global));
     let outcome = match cli.verb {
-        // Both see to signals themselves.
+        // These see to signals themselves.
         None => {
             log_to_stderr(false);
             verbs::application::run(cli.plain, &context).await
         }
-        Some(Verb::Daemon) => {
-            log_to_stderr(true);
-            verbs::run(Verb::Daemon, &context).await
+        Some(verb @ (Verb::Daemon | Verb::Demo)) => {
+            log_to_stderr(matches!(verb, Verb::Daemon));
+            verbs::run(verb, &context).await
         }
         Some(verb) => {
-            log_to_stderr(!matches!(verb, Verb::Join(_) | Verb::Login(_) | Verb::Demo));
+            log_to_stderr(!matches!(verb, Verb::Join(_) | Verb::Login(_)));
             until_signal(verb, &context).await
         }
     };

@@ -14,26 +14,44 @@ pub mod world;
 
 use std::{
     io::{self, IsTerminal},
+    pin::pin,
     sync::Arc,
 };
 
-use subrosa_client::{Handle, api::Kind};
+use subrosa_client::Handle;
 use zeroize::Zeroizing;
 
 use self::world::World;
 use crate::{
-    app::{self, Door, ExitReason, Locking, Session, Settings, Unlocking},
-    cli::{context::Context, failure::Failure},
+    app::{Door, ExitReason, Locking, Session, Settings, Unlocking},
+    cli::{context::Context, failure::Failure, signals::Signals, verbs::application::on_terminal},
 };
 
 /// # Errors
 /// When anything of it does not work.
 pub async fn run(context: &Context) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
     let screen = io::stdin().is_terminal() && io::stdout().is_terminal() && !context.out.json;
     context.note("starting a relay and registering two accounts …");
-    let world = World::start().await?;
+    // At a signal it is ended in order once it has started, so that its folder goes.
+    let mut starting = pin!(World::start());
+    let world = tokio::select! {
+        world = &mut starting => world?,
+        number = signals.next() => {
+            starting.await?.end().await;
+            return Err(Failure::Signal(number));
+        }
+    };
     let echo = tokio::spawn(echo::run(Arc::new(world.echo.clone())));
-    let outcome = if screen { show(&world).await } else { script::run(context, &world).await };
+    let outcome = if screen {
+        // The application sees to signals itself, and puts the terminal back.
+        show(&world).await
+    } else {
+        tokio::select! {
+            outcome = script::run(context, &world) => outcome,
+            number = signals.next() => Err(Failure::Signal(number)),
+        }
+    };
     echo.abort();
     world.end().await;
     outcome
@@ -52,11 +70,7 @@ async fn show(world: &World) -> Result<(), Failure> {
         scratch: None,
         lock_ends: false,
     };
-    let plain = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    let ended = if plain { app::plain::run(session).await } else { app::run(session).await };
-    match ended
-        .map_err(|error| Failure::new(Kind::Internal, format!("the terminal cannot be used: {error}")))?
-    {
+    match on_terminal(session, false).await? {
         ExitReason::Quit | ExitReason::Locked => Ok(()),
         ExitReason::Terminated => Err(Failure::Signal(15)),
     }

@@ -21,91 +21,81 @@ use crate::{
     },
 };
 
+/// Set for the program that replaces a locked one: an owner that still has the profile open does not unlock it.
+const LOCKED: &str = "ROSA_LOCKED";
+
 /// # Errors
 /// [`Kind::Usage`] without a terminal, [`Kind::NotReady`] without a profile.
 pub async fn run(plain: bool, context: &Arc<Context>) -> Result<(), Failure> {
-    if !plain && !terminal_for_screen() {
+    if !plain && !io::stdin().is_terminal() {
         return Err(Failure::usage(
             "the application needs a terminal",
             "`rosa --help` lists the verbs for scripts; `rosa --plain` is the application in line mode",
         ));
     }
     let paths = context.existing()?;
+    let locked = std::env::var_os(LOCKED).is_some();
     // A daemon has it open already; whoever gave a passphrase by flag wants no lock screen.
     let open: Option<Arc<dyn Handle>> = match attach(&paths).await? {
+        _ if locked => None,
         Some(attached) => Some(Arc::new(attached)),
-        None if context.global.passphrase().is_some() => {
+        None if context.global.passphrase().is_some() || (plain && !terminal::is_there()) => {
             let passphrase = context.passphrase("").await?;
             let store = open_store(&paths, passphrase).await?;
             Some(context.own(store, Role::Passing).await?)
         }
-        None if plain && !terminal::is_there() => {
-            // There is nobody to ask.
-            return Err(context.passphrase("").await.err().unwrap_or(Failure::Closed));
-        }
         None => None,
     };
-    open_session(context, open, None, plain).await
-}
-
-fn terminal_for_screen() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
+    open_in(context, open, plain).await
 }
 
 /// Opens the application on a profile that may be open already.
 ///
 /// # Errors
 /// When the terminal or the configuration cannot be used.
-pub async fn open(
+pub async fn open_in(
     context: &Arc<Context>,
     handle: Option<Arc<dyn Handle>>,
     plain: bool,
 ) -> Result<(), Failure> {
-    open_session(context, handle, None, plain).await
-}
-
-/// The same, beginning in a chat.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_session(
-    context: &Arc<Context>,
-    open: Option<Arc<dyn Handle>>,
-    chat: Option<String>,
-    plain: bool,
-) -> Result<(), Failure> {
-    let session = Session {
-        profile: context.paths()?.name,
-        door: Arc::new(ProfileDoor::new(Arc::clone(context))),
-        open,
-        chat,
-        settings: settings()?,
-        scratch: scratch(),
-        lock_ends: true,
-    };
-    match run_app(session, plain).await? {
-        ExitReason::Quit => Ok(()),
-        ExitReason::Terminated => Err(Failure::Signal(15)),
-        ExitReason::Locked => {
-            context.close().await;
-            Err(anew(plain, context))
+    let mut open = handle;
+    loop {
+        let session = Session {
+            profile: context.paths()?.name,
+            door: Arc::new(ProfileDoor::new(Arc::clone(context))),
+            open: open.take(),
+            chat: None,
+            settings: settings()?,
+            scratch: scratch(),
+            lock_ends: true,
+        };
+        match on_terminal(session, plain).await? {
+            ExitReason::Quit => return Ok(()),
+            ExitReason::Terminated => return Err(Failure::Signal(15)),
+            ExitReason::Locked => {
+                context.close().await;
+                // Returns only when it fails; then the lock screen of this process has to do.
+                tracing::warn!("the program cannot be started anew: {}", anew(plain, context));
+            }
         }
     }
 }
 
-async fn run_app(session: Session, plain: bool) -> Result<ExitReason, Failure> {
-    let ended = if plain || std::env::var_os("TERM").is_none_or(|term| term == "dumb") {
-        app::plain::run(session).await
-    } else {
-        app::run(session).await
-    };
+/// On the full screen, or line by line where that is wanted.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub async fn on_terminal(session: Session, plain: bool) -> Result<ExitReason, Failure> {
+    let ended =
+        if app::wants_plain(plain) { app::plain::run(session).await } else { app::run(session).await };
     ended.map_err(|error| Failure::new(Kind::Internal, format!("the terminal cannot be used: {error}")))
 }
 
-/// Replaces this process, so that nothing of the session stays in memory (R49). Returns only when that fails.
-fn anew(plain: bool, context: &Context) -> Failure {
-    let Ok(program) = std::env::current_exe() else {
-        return Failure::new(Kind::Internal, "locked, and the program cannot be found to start it anew");
+/// Replaces this process, so that nothing of the session stays in memory (R49).
+fn anew(plain: bool, context: &Context) -> io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
     };
     let mut command = Command::new(program);
     if let Some(profile) = &context.global.profile {
@@ -114,10 +104,7 @@ fn anew(plain: bool, context: &Context) -> Failure {
     if plain {
         command.arg("--plain");
     }
-    Failure::new(
-        Kind::Internal,
-        format!("locked, and the program cannot be started anew: {}", command.exec()),
-    )
+    command.env(LOCKED, "1").exec()
 }
 
 fn settings() -> Result<Settings, Failure> {

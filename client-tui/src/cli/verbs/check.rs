@@ -30,15 +30,16 @@ const PERMISSIONS: &str = "permissions";
 pub async fn run(context: &Context) -> Result<(), Failure> {
     let paths = context.existing()?;
     let handle = context.open().await?;
-    let mut items = vec![permissions(&paths)];
+    let status = settled(context, &*handle, RELAY_WITHIN).await?;
     let reply = context.call(&*handle, Request::ProfileCheck {}).await?;
     let report = reply_of!(reply, Reply::Check(report) => report)?;
-    items.extend(report.items.into_iter().filter(|item| item.name != PERMISSIONS));
-    let status = settled(context, &*handle, RELAY_WITHIN).await?;
-    items.push(relay(&status.connection));
-    if !items.iter().any(|item| item.name == CLOCK) {
-        items.push(clock());
-    }
+    let ours = [permissions(&paths), relay(&status.connection), clock()];
+    let mut items = report.items;
+    items.extend(
+        ours.into_iter()
+            .filter(|item| !items.iter().any(|found| found.name == item.name))
+            .collect::<Vec<_>>(),
+    );
     let report = CheckReport { ok: items.iter().all(|item| item.ok), items };
     context.out.either(&report, || format::status::check(&report))?;
     verdict(&report)

@@ -69,7 +69,7 @@ pub async fn run(args: Args, context: &Arc<Context>) -> Result<(), Failure> {
     drop(words);
     if !args.no_app && !context.out.json && terminal::is_there() {
         let handle = context.own(store, Role::Passing).await?;
-        return application::open(context, Some(handle), false).await;
+        return application::open_in(context, Some(handle), false).await;
     }
     store.close().map_err(ApiError::from)?;
     result(context, &paths, &name, &address, told)

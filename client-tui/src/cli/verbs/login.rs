@@ -55,7 +55,7 @@ pub async fn run(args: Args, context: &Arc<Context>) -> Result<(), Failure> {
     let LoggedIn { store, address, device } = join::login(paths.clone(), params).await?;
     if !args.no_app && !context.out.json && terminal::is_there() {
         let handle = context.own(store, Role::Passing).await?;
-        return application::open(context, Some(handle), false).await;
+        return application::open_in(context, Some(handle), false).await;
     }
     store.close().map_err(ApiError::from)?;
     let value = json!({ "address": address, "device": device, "profile": paths.dir });

@@ -30,7 +30,12 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         }
     }
     // The relay must know: wait for the connection first.
-    context.call(&*handle, Request::SyncWait { timeout_ms: millis(context.global.timeout.unwrap_or(CONNECT_WITHIN)) }).await?;
+    context
+        .call(
+            &*handle,
+            Request::SyncWait { timeout_ms: millis(context.global.timeout.unwrap_or(CONNECT_WITHIN)) },
+        )
+        .await?;
     context.call(&*handle, Request::AccountLogout {}).await?;
     context.out.either(&serde_json::json!({}), || "logged out; messages stay in this profile".to_owned())
 }

@@ -12,6 +12,9 @@ use crate::cli::{
     format::{self, time::Clock},
 };
 
+/// How long the relay may take to tell what is new.
+const SYNC_MS: u64 = 5_000;
+
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum What {
@@ -50,6 +53,10 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             context.out.either(&json!({ "contacts": contacts }), || format::chat::contacts(&contacts))
         }
         What::Devices => {
+            // The list may have changed while nobody here listened. Without the relay, what was known last is shown.
+            if context.owns().await {
+                let _ = context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await;
+            }
             let reply = context.call(&*handle, Request::DeviceList {}).await?;
             let devices = reply_of!(reply, Reply::Devices { devices } => devices)?;
             context.out.either(&json!({ "devices": devices }), || format::chat::devices(&devices, &clock))

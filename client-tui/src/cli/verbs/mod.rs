@@ -56,6 +56,6 @@ impl Verb {
     /// Whether `--timeout` is part of what the verb means; of all others it is the time until they give up.
     #[must_use]
     pub const fn has_own_timeout(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::Recv(_) | Self::Daemon)
+        matches!(self, Self::Send(_) | Self::Recv(_) | Self::Daemon | Self::Demo)
     }
 }

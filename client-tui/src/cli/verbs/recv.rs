@@ -42,7 +42,7 @@ pub enum Ack {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without --follow and --timeout it fetches what the relay has, prints what is new, and exits 0, also when that is nothing.
-With --timeout it waits that long for the first event, or for all of --max, and exits 9 when none came.
+With --timeout it waits that long for the first event, and exits 9 when none came.
 
 Example: rosa recv --json --follow --filter 'message.*'")]
 pub struct Args {
@@ -133,8 +133,7 @@ impl Reader<'_> {
         match self.args.max {
             Some(max) if self.printed >= max => true,
             _ if self.args.follow => false,
-            Some(_) => deadline.is_none(),
-            None => deadline.is_none() || self.printed > 0,
+            _ => deadline.is_none() || self.printed > 0,
         }
     }
 

@@ -1,7 +1,6 @@
 //! `rosa show ID` is one message; `rosa show NAME` is the end of a chat.
 
 use subrosa_client::{Reply, Request};
-use subrosa_protocol::MessageId;
 
 use crate::cli::{
     context::{Context, reply_of},
@@ -28,7 +27,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let handle = context.open().await?;
     let clock = Clock::here();
-    if args.what.parse::<MessageId>().is_ok() {
+    if is_id(&args.what) {
         let reply = context.call(&*handle, Request::MessageShow { id: args.what }).await?;
         let message = reply_of!(reply, Reply::Message { message } => message)?;
         return context
@@ -49,4 +48,20 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         crate::cli::flush::before_leaving(context, &*handle).await?;
     }
     Ok(())
+}
+
+/// Ids are written in capitals, names in small letters; an id that is none is for the engine to refuse.
+fn is_id(what: &str) -> bool {
+    what.contains(|c: char| c.is_ascii_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_names_are_told_apart() {
+        assert!(is_id("01ARZ3NDEKTSV4RRFFQ69G5FAC"));
+        assert!(!is_id("bob") && !is_id("bob@r.example") && !is_id("a2345678901234567890123456"));
+    }
 }
