@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::{
     core::Core,
     limits::{CLOCK_JUMP_S, EXPIRE_S, SELF_CHECK_S},
+    store::Timestamp,
     tls::Certificate,
 };
 
@@ -61,8 +62,7 @@ pub(crate) async fn watch(core: Arc<Core>, data: PathBuf, certificate: Arc<Certi
         }
         check_disk(&core, &data);
         let (steady_now, clock_now) = (Instant::now(), core.now());
-        let passed = u64::try_from(steady_now.duration_since(steady).as_millis()).unwrap_or(u64::MAX);
-        if clock_now.abs_diff(clock.saturating_add(passed)) > CLOCK_JUMP_S * 1000 {
+        if jumped(clock, clock_now, steady_now.duration_since(steady)) {
             tracing::warn!(
                 "the system clock jumped by more than {CLOCK_JUMP_S} s: times of messages will show it"
             );
@@ -72,6 +72,12 @@ pub(crate) async fn watch(core: Arc<Core>, data: PathBuf, certificate: Arc<Certi
             reload(&certificate);
         }
     }
+}
+
+/// Whether a clock went by more or less than the time that passed (R57).
+fn jumped(before: Timestamp, after: Timestamp, passed: Duration) -> bool {
+    let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+    after.abs_diff(before.saturating_add(passed)) > CLOCK_JUMP_S * 1000
 }
 
 /// Reads the certificate again and logs what came of it.
@@ -114,5 +120,33 @@ pub(crate) async fn expire(core: Arc<Core>) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r57_a_clock_that_jumps_more_than_five_minutes_is_noticed() {
+        let (start, passed) = (1_000_000_000, Duration::from_secs(5));
+        for (after, seen) in [
+            (start + 5_000, false),
+            (start + 304_000, false),
+            (start + 306_000, true),
+            (start - 294_000, false),
+            (start - 296_000, true),
+            (0, true),
+            (u64::MAX, true),
+        ] {
+            assert_eq!(jumped(start, after, passed), seen, "{after}");
+        }
+    }
+
+    #[test]
+    fn free_space_is_known_and_a_path_that_is_none_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(disk_free(dir.path()).unwrap() > 0);
+        assert!(disk_free(&dir.path().join("none")).is_err());
     }
 }

@@ -172,3 +172,102 @@ async fn r6_half_frames_and_silent_connections_end() {
     assert!(quiet.fetch(0).await.envelopes.is_empty());
     common::quiet(&relay);
 }
+
+/// Valid requests with bits flipped, bytes cut and bytes added, in both states: answered, skipped or the end, and never
+/// a panic.
+#[tokio::test]
+async fn r9_damaged_requests_never_cost_more_than_their_connection() {
+    let relay = Fixture::open().await;
+    let person = Person::registered(&relay, "alice").await;
+    let mut seed: u64 = 0x5eed;
+    let mut next = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for authenticated in [false, true] {
+        let mut client = Client::connect(&relay).await;
+        if authenticated {
+            client.authenticate(&person, 1).await;
+        }
+        for _ in 0..1500 {
+            let samples = samples(&person, &client);
+            let raw = &samples[next(samples.len())];
+            let mut body = raw.body.to_vec();
+            match next(4) {
+                0 => body.truncate(next(body.len() + 1)),
+                1 => body.push(0),
+                _ if body.is_empty() => {}
+                _ => {
+                    for _ in 0..=next(3) {
+                        let at = next(body.len());
+                        body[at] ^= 1 << next(8);
+                    }
+                }
+            }
+            let id = client.id();
+            client.write(&RawFrame { kind: raw.kind, flags: 0, id, body: body.into() }).await;
+            let answered = loop {
+                match client.heard().await {
+                    Some(FromRelay::Response(of, _)) if of == id => break true,
+                    Some(_) => {}
+                    None => break false,
+                }
+            };
+            if !answered {
+                // Three wrong proofs, or a list that revoked the device: begin again.
+                client = Client::connect(&relay).await;
+                if authenticated {
+                    client.authenticate(&person, 1).await;
+                }
+            }
+        }
+    }
+    common::quiet(&relay);
+}
+
+fn samples(person: &Person, client: &Client) -> Vec<RawFrame> {
+    use common::client::{BoundedFrom, IntoBounded};
+    let pre = [
+        PreAuthRequest::Authenticate(person.authenticate(1, &client.exporter, &client.nonce)),
+        PreAuthRequest::RegisterStart(RegisterStart {
+            account: subrosa_protocol::Username::new("carol").unwrap(),
+            invite: None,
+            opaque: vec![3; 32].try_into_bounded(),
+        }),
+        PreAuthRequest::StagePrekeys(StagePrekeys {
+            one_time: BoundedFrom::bounded(vec![person.ec(1, 1)]),
+            kem: Default::default(),
+        }),
+        PreAuthRequest::RegisterFinish(person.register_finish(&client.exporter, &client.nonce)),
+        PreAuthRequest::LoginStart(LoginStart {
+            account: person.name.clone(),
+            opaque: vec![1; 96].try_into_bounded(),
+        }),
+        PreAuthRequest::LoginFinish(LoginFinish { opaque: vec![1; 64].try_into_bounded(), renew: None }),
+        PreAuthRequest::DeviceAdd(DeviceAdd {
+            device_list: person.signed_list(),
+            device: common::person::Device::id(1),
+            prekeys: person.prekeys(1),
+        }),
+    ];
+    let requests = [
+        Request::DeviceListFetch(DeviceListFetch { account: person.name.clone(), since: 0 }),
+        Request::PrekeyClaim(PrekeyClaim {
+            account: person.name.clone(),
+            devices: BoundedFrom::bounded(vec![common::person::Device::id(1)]),
+        }),
+        Request::PrekeyUpload(PrekeyUpload {
+            signed: None,
+            last_resort: None,
+            one_time: BoundedFrom::bounded(vec![person.ec(1, 9)]),
+            kem: Default::default(),
+        }),
+        Request::DeviceListPublish(DeviceListPublish { device_list: person.signed_list() }),
+        common::client::envelopes(person, 1, &[1, 2]),
+        Request::MailboxFetch(MailboxFetch { after: 0, max: 1 }),
+        Request::MailboxAck(MailboxAck { up_to: 1, generation: 1 }),
+        Request::Reauthenticate(Reauthenticate { signature: [0; 64].into() }),
+    ];
+    let pre = pre.iter().map(|request| request.to_raw(1).unwrap());
+    pre.chain(requests.iter().map(|request| request.to_raw(1).unwrap())).collect()
+}
