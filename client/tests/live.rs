@@ -197,6 +197,26 @@ async fn what_is_sent_while_the_relay_is_away_goes_out_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_proof_is_given_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config { registration: Registration::Open, ..Config::loopback(folder.path().join("relay")) };
+    config.limits.proof_lifetime_s = 1;
+    let relay = Relay::start(config).await.unwrap();
+    let alice = person(folder.path(), &relay.address(), "alice").await;
+    alice.ask(Request::SyncWait { timeout_ms: 20_000 }).await;
+    let mut events = alice.engine.subscribe().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    while let Some(item) = events.try_next() {
+        if let StreamItem::Event(event) = item {
+            assert!(!matches!(event.body, EventBody::ConnectionDown { .. }), "{event:?}");
+        }
+    }
+    alice.ask(Request::SyncWait { timeout_ms: 1_000 }).await;
+    alice.engine.shutdown().await;
+    relay.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r1_another_key_is_never_talked_to() {
     let folder = tempfile::tempdir().unwrap();
     let relay = relay(folder.path()).await;

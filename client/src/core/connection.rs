@@ -116,11 +116,11 @@ impl Core {
         self.link.next_id
     }
 
-    pub(super) fn on_connecting(&mut self) {
+    pub(super) fn on_connecting(&mut self, turn: &mut Turn<'_>) {
         if self.me.refusal().is_some() {
             return;
         }
-        self.forget_connection();
+        self.forget_connection(turn);
         self.link.phase = Phase::Down;
         self.link.shown = ConnectionState::Connecting {};
     }
@@ -132,7 +132,7 @@ impl Core {
         nonce: [u8; 32],
         round_trip_ms: u32,
     ) -> Result<(), Fault> {
-        self.forget_connection();
+        self.forget_connection(turn);
         let Ok(secrets) = self.me.secrets() else {
             turn.out.push(Effect::Block);
             return Ok(());
@@ -299,7 +299,7 @@ impl Core {
     }
 
     pub(super) fn on_blocked(&mut self, turn: &mut Turn<'_>, error: ApiError) {
-        self.forget_connection();
+        self.forget_connection(turn);
         self.link.phase = Phase::Blocked;
         self.link.shown = ConnectionState::Blocked { error: error.clone() };
         self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
@@ -319,7 +319,7 @@ impl Core {
         if self.link.phase == Phase::Blocked {
             return;
         }
-        self.forget_connection();
+        self.forget_connection(turn);
         self.link.phase = Phase::Down;
         self.link.failures = self.link.failures.saturating_add(1);
         self.link.shown = ConnectionState::Down { reason: SafeText::single_line(reason), retry_in_ms };
@@ -330,9 +330,14 @@ impl Core {
         }
     }
 
-    /// Requests in flight will not be answered any more.
-    fn forget_connection(&mut self) {
-        self.link.asked.clear();
+    /// Requests in flight will not be answered any more. Most are made again by themselves; who waits for one that is not,
+    /// is told.
+    fn forget_connection(&mut self, turn: &mut Turn<'_>) {
+        for (asked, _) in std::mem::take(&mut self.link.asked).into_values() {
+            if let Asked::Publish(publishing) = asked {
+                self.not_published(turn, &publishing);
+            }
+        }
         self.link.sending.clear();
         self.mailbox.on_down();
         self.lookups.on_down();
@@ -343,7 +348,7 @@ impl Core {
     /// An unanswered request means that the connection is dead.
     pub(super) fn expire_requests(&mut self, turn: &mut Turn<'_>) {
         if self.link.next_deadline().is_some_and(|deadline| deadline <= turn.now) {
-            self.link.asked.clear();
+            self.forget_connection(turn);
             self.drop_connection(turn);
         }
     }

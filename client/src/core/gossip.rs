@@ -40,5 +40,10 @@ fn compare(w: &mut Work<'_>, sender: &Sender, known: &KnownList, said: (u64, [u8
         theirs: None,
         claim: Some(Claim { by: sender.account.clone(), device: sender.device, version, hash }),
     })?;
+    if w.is_me(&sender.account) {
+        // Own devices disagree: the whole chain, held against what this device knows, decides.
+        w.done.want_chains.insert(sender.account.clone());
+        return Ok(());
+    }
     trust::forked(w, &sender.account)
 }

@@ -200,7 +200,7 @@ impl Core {
                 Ok(())
             }
             Input::Connecting => {
-                self.on_connecting();
+                self.on_connecting(turn);
                 Ok(())
             }
             Input::Up { exporter, nonce, round_trip_ms } => self.on_up(turn, exporter, nonce, round_trip_ms),

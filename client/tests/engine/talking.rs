@@ -278,3 +278,49 @@ fn a_text_is_sent_as_it_is_shown() {
     );
     assert_eq!(empty.unwrap_err().kind, Kind::Usage);
 }
+
+#[test]
+fn requests_have_bounds_and_are_always_answered() {
+    let mut world = World::friends(16);
+    let send = |to: Vec<String>| {
+        Request::MessageSend(subrosa_client::api::SendMessage {
+            to,
+            text: "hi".into(),
+            reply_to: None,
+            key: None,
+            wait: WaitFor::Queued,
+            timeout_ms: None,
+        })
+    };
+    let many = vec!["bob".to_owned(); subrosa_client::limits::RECIPIENTS + 1];
+    assert_eq!(world.ask("alice", send(many)).unwrap_err().kind, Kind::Usage);
+    assert_eq!(world.ask("alice", send(Vec::new())).unwrap_err().kind, Kind::Usage);
+
+    world.disconnect("alice");
+    let waiting: Vec<_> = (0..subrosa_client::limits::WAITING_REQUESTS)
+        .map(|_| world.ask_later("alice", Request::SyncWait { timeout_ms: 10_000 }))
+        .collect();
+    let refused = world.ask("alice", Request::SyncWait { timeout_ms: 10_000 }).unwrap_err();
+    assert_eq!(refused.kind, Kind::RateLimited);
+    world.run_for(11_000);
+    for token in waiting {
+        assert_eq!(world.answer("alice", token).unwrap().unwrap_err().kind, Kind::Unreachable);
+    }
+    let offline = world.ask("alice", Request::DeviceRemove { device: 2 }).unwrap_err();
+    assert_eq!(offline.kind, Kind::Unreachable);
+}
+
+#[test]
+fn a_dead_relay_is_noticed() {
+    let mut world = World::friends(17);
+    // Requests go out, nothing comes back.
+    world.client("alice").deaf = true;
+    world.send("alice", "bob", "anybody?");
+    world.run_for(31_000);
+    assert!(!world.clients["alice"].connected, "given up after 30 s");
+    world.client("alice").deaf = false;
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice").last().unwrap(), "anybody?");
+    assert_eq!(world.texts("bob", "alice").iter().filter(|text| *text == "anybody?").count(), 1);
+}

@@ -51,6 +51,8 @@ pub struct Client {
     /// How many inputs until the machine crashes: the one before it takes effect on the store only.
     pub crash_in: Option<usize>,
     pub sent: Vec<RawFrame>,
+    /// What the relay says does not arrive.
+    pub deaf: bool,
 }
 
 pub struct World {
@@ -204,6 +206,7 @@ impl World {
             token: 0,
             crash_in: None,
             sent: Vec::new(),
+            deaf: false,
         };
         self.clients.insert(handle.to_owned(), client);
     }
@@ -328,7 +331,10 @@ impl World {
         let request = Frame::from_raw(frame).unwrap();
         let place = client.place.clone();
         let (response, pushes) = self.relay.request(&place, request);
-        self.client(handle).inbox.push_back(FromRelay::Response(frame.id, response));
+        let client = self.client(handle);
+        if !client.deaf {
+            client.inbox.push_back(FromRelay::Response(frame.id, response));
+        }
         self.push(pushes);
     }
 
