@@ -149,8 +149,10 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
     let state = again.send("bob", "look in", WaitFor::Accepted).await;
     assert_eq!(state, MessageState::Accepted);
     let locked = subrosa_client::profile::Locked::acquire(paths(folder.path(), "bob")).unwrap();
-    let store = tokio::task::spawn_blocking(move || locked.open(PASSPHRASE.as_bytes())).await.unwrap().unwrap();
-    let bob = Person { engine: Engine::start(store, EngineOptions::default()).unwrap(), words: String::new() };
+    let store =
+        tokio::task::spawn_blocking(move || locked.open(PASSPHRASE.as_bytes())).await.unwrap().unwrap();
+    let bob =
+        Person { engine: Engine::start(store, EngineOptions::default()).unwrap(), words: String::new() };
     bob.ask(Request::SyncWait { timeout_ms: 20_000 }).await;
     assert_eq!(bob.texts("alice").await.last().unwrap(), "look in");
     bob.engine.finish().await;
@@ -199,7 +201,8 @@ async fn what_is_sent_while_the_relay_is_away_goes_out_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fresh_proof_is_given_by_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = Config { registration: Registration::Open, ..Config::loopback(folder.path().join("relay")) };
+    let mut config =
+        Config { registration: Registration::Open, ..Config::loopback(folder.path().join("relay")) };
     config.limits.proof_lifetime_s = 1;
     let relay = Relay::start(config).await.unwrap();
     let alice = person(folder.path(), &relay.address(), "alice").await;

@@ -115,8 +115,9 @@ impl Core {
     /// The connection broke before the relay answered.
     pub(super) fn not_published(&mut self, turn: &mut Turn<'_>, publishing: &Publishing) {
         self.waits.logging_out = None;
-        let error = ApiError::new(Kind::Unreachable, "the connection broke; whether the relay knows is not clear")
-            .hint("look at the list of devices when connected again");
+        let error =
+            ApiError::new(Kind::Unreachable, "the connection broke; whether the relay knows is not clear")
+                .hint("look at the list of devices when connected again");
         turn.out.push(Effect::Reply { token: publishing.token, result: Err(error) });
     }
 

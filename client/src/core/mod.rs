@@ -183,7 +183,8 @@ impl Core {
         }
         let soon = now.saturating_add(crate::limits::RECEIPT_DELAY_MS);
         let receipts = self.upkeep.receipt_at.is_some_and(|at| at <= soon);
-        let outbox = self.link.outbox_at.is_none() && self.store.read(|tx| tx.outbox_count()).is_ok_and(|n| n > 0);
+        let outbox =
+            self.link.outbox_at.is_none() && self.store.read(|tx| tx.outbox_count()).is_ok_and(|n| n > 0);
         !receipts && !outbox && self.mailbox.is_acknowledged()
     }
 

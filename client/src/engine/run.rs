@@ -22,8 +22,13 @@ use crate::{
 
 /// What the engine's handles ask.
 pub(super) enum Command {
-    Call { request: Request, answer: oneshot::Sender<Result<Reply, ApiError>> },
-    Subscribe { answer: oneshot::Sender<Result<EventStream, ApiError>> },
+    Call {
+        request: Request,
+        answer: oneshot::Sender<Result<Reply, ApiError>>,
+    },
+    Subscribe {
+        answer: oneshot::Sender<Result<EventStream, ApiError>>,
+    },
     /// As soon as everything is told that can be told, and within [`FINISH`].
     Finish,
     Shutdown,

@@ -2,7 +2,7 @@
 
 use subrosa_client::api::{EventKind, MessageKind, Request};
 use subrosa_client::store::Counter;
-use subrosa_crypto::{device::DeviceSecrets, sealed};
+use subrosa_crypto::sealed;
 use subrosa_protocol::{EnvelopeId, ErrorCode, frames::ErrorFrame};
 
 use crate::world::{World, device, name};
@@ -241,8 +241,6 @@ fn r16_garbage_in_a_session_changes_no_byte_of_it() {
     forge(&mut world, "bob", 1, &[9; 50]);
     world.settle();
     let before = session(&mut world);
-    let other = DeviceSecrets::generate(&mut world.rng);
-    let _ = other;
     for i in 0..20u8 {
         let inner: Vec<u8> = (0..200).map(|j| i.wrapping_mul(31).wrapping_add(j)).collect();
         forge(&mut world, "bob", 1, &inner);
@@ -261,4 +259,47 @@ fn r43_a_full_mailbox_is_told_and_tried_again() {
     world.relay.refuse_sends = None;
     world.run_for(120_000);
     assert_eq!(world.texts("bob", "alice").last().unwrap(), "squeeze in");
+}
+
+#[test]
+fn r18_a_thousand_hostile_envelopes_cost_little_and_show_one_line() {
+    let mut world = World::friends(411);
+    world.disconnect("alice");
+    let key = sealing_key(&world, "alice");
+    for i in 0..1_000u32 {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&i.to_le_bytes());
+        let sealed = sealed::seal(&key, "alice", 1, "bob", 1, &[7; 1_500], &mut world.rng).unwrap();
+        world.relay.inject("alice", 1, EnvelopeId::from_bytes(id), sealed);
+    }
+    let started = std::time::Instant::now();
+    world.connect("alice");
+    world.settle();
+    // 2 ms each is the promise of a release build on an idle machine; this one may be neither.
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert_eq!(world.notices("alice", "bob").len(), 1);
+    assert_eq!(count(&mut world, "alice", Counter::Undecryptable), 1_000);
+    assert!(world.relay.device("alice", 1).mailbox.is_empty());
+}
+
+#[test]
+fn r15_a_replay_of_a_session_that_is_gone_heals_once() {
+    let mut world = World::friends(412);
+    let first = world.relay.log.iter().find(|(place, _, _)| place.0 == "bob").unwrap().2.clone();
+    world.disconnect("bob");
+    let mut store = world.client("bob").core.take().unwrap().into_store();
+    store.transaction(|tx| tx.delete_session(&name("alice"), device(1)).map(drop)).unwrap();
+    store.close().unwrap();
+    for i in 0..3 {
+        world.relay.inject("bob", 1, EnvelopeId::from_bytes([i; 16]), first.clone());
+    }
+    world.restart("bob");
+    world.settle();
+    assert_eq!(count(&mut world, "bob", Counter::DiscardedReplay), 3);
+    assert_eq!(count(&mut world, "bob", Counter::Healed), 1);
+    assert!(world.notices("bob", "alice").is_empty(), "nothing was lost");
+    assert_eq!(world.texts("bob", "alice").len(), 2);
+    world.send("alice", "bob", "still here");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice").last().unwrap(), "still here");
 }

@@ -121,7 +121,8 @@ fn everything_arrives(seed: u64) {
 
 #[test]
 fn r21_whatever_happens_every_device_gets_every_text_once() {
-    let seeds = std::env::var("ROSA_SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
+    let seeds =
+        std::env::var("ROSA_SIMULATION_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(12);
     for seed in 1_000..1_000 + seeds {
         everything_arrives(seed);
     }

@@ -6,7 +6,7 @@ use subrosa_client::api::{
 };
 use subrosa_crypto::verify::device_list::DeviceList;
 
-use crate::world::{World, device, name};
+use crate::world::{World, name};
 
 fn number(world: &mut World, handle: &str, other: &str) -> SafetyNumberInfo {
     match world.ask(handle, Request::ContactSafetyNumber { name: other.into() }).unwrap() {
@@ -161,5 +161,4 @@ fn r29_two_signed_lists_of_one_version_are_kept_as_evidence() {
     assert_eq!(world.contact("alice", "bob").unwrap().trust, Trust::Forked);
     let evidence = world.peek("alice", |tx| tx.evidence(&name("bob")).unwrap());
     assert!(evidence[0].theirs.is_some());
-    let _ = device(1);
 }
