@@ -10,11 +10,13 @@
 //! | `receiving` | `recv` in all its ways |
 //! | `alone` | the same program with a relay, as the owner of its profile |
 //! | `demo` | `rosa demo` without a terminal |
+//! | `docs` | docs/SCRIPTING.md says what is so |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod alone;
 mod demo;
+mod docs;
 mod ending;
 mod output;
 mod owner;

@@ -1,5 +1,5 @@
 //! `rosa check`: is the profile as it should be? Permissions of its files, what the engine finds in the store, whether the
-//! relay answers, whether the clock can be right. Exit code 0 when all is well, 4 when only the relay is away, otherwise 1.
+//! relay answers, whether the clock can be right. Exit code 0 when all is well, 4 when only the relay is away, otherwise 3.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
@@ -53,7 +53,7 @@ fn verdict(report: &CheckReport) -> Result<(), Failure> {
         [RELAY] => Err(ApiError::new(Kind::Unreachable, "the relay does not answer")
             .hint("everything else is well; `rosa status` says more")
             .into()),
-        some => Err(ApiError::new(Kind::Internal, format!("not as it should be: {}", some.join(", ")))
+        some => Err(ApiError::new(Kind::NotReady, format!("not as it should be: {}", some.join(", ")))
             .hint("each line that begins with FAIL says why")
             .into()),
     }
@@ -128,8 +128,8 @@ mod tests {
         };
         assert_eq!(verdict(&report(&[])), Ok(()));
         assert_eq!(verdict(&report(&[RELAY])).unwrap_err().exit_code(), 4);
-        assert_eq!(verdict(&report(&["store"])).unwrap_err().exit_code(), 1);
-        assert_eq!(verdict(&report(&[RELAY, "store"])).unwrap_err().exit_code(), 1);
+        assert_eq!(verdict(&report(&["store"])).unwrap_err().exit_code(), 3);
+        assert_eq!(verdict(&report(&[RELAY, "store"])).unwrap_err().exit_code(), 3);
     }
 
     #[test]
