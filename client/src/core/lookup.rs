@@ -62,11 +62,13 @@ impl Lookups {
         }
     }
 
-    /// Whether messages that came are being looked up.
-    pub(super) fn busy_for_envelopes(&self) -> bool {
-        let waits = |account: &Username| !self.put_off.contains_key(account) && self.limited_until == 0;
-        self.under_way.values().any(|for_envelopes| *for_envelopes)
-            || self.for_envelopes.iter().any(|account| self.wanted.contains_key(account) && waits(account))
+    /// Whether the senders of messages that came, or this account's own devices, are being looked up.
+    pub(super) fn busy_for_sync(&self, own: &Username) -> bool {
+        let soon = |account: &Username| !self.put_off.contains_key(account) && self.limited_until == 0;
+        let wanted = |account: &Username| self.wanted.contains_key(account) && soon(account);
+        self.under_way.iter().any(|(account, for_envelopes)| *for_envelopes || account == own)
+            || wanted(own)
+            || self.for_envelopes.iter().any(wanted)
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {

@@ -122,7 +122,7 @@ impl Core {
             let ack = MailboxAck { up_to: self.mailbox.cursor, generation };
             self.ask(turn, Asked::Ack, &Request::MailboxAck(ack))?;
         }
-        if !self.mailbox.synced && self.mailbox.is_empty() && !self.lookups.busy_for_envelopes() {
+        if !self.mailbox.synced && self.mailbox.is_empty() && !self.lookups.busy_for_sync(&self.me.account) {
             self.mailbox.synced = true;
             self.tell(turn, EventBody::SyncDone {});
         }

@@ -175,7 +175,10 @@ impl Core {
     }
 
     fn answer_syncs(&mut self, turn: &mut Turn<'_>) {
-        let synced = self.link.is_up() && self.mailbox.synced && self.mailbox.is_empty();
+        let synced = self.link.is_up()
+            && self.mailbox.synced
+            && self.mailbox.is_empty()
+            && !self.lookups.busy_for_sync(&self.me.account);
         for (token, deadline) in std::mem::take(&mut self.waits.syncs) {
             let result = if synced {
                 Ok(Reply::Done {})

@@ -1,6 +1,6 @@
 //! Several devices of one account.
 
-use subrosa_client::api::{ConnectionState, Direction, EventKind, MessageKind, MessageState, Request};
+use subrosa_client::api::{ConnectionState, Direction, EventKind, MessageKind, MessageState, Reply, Request};
 use subrosa_crypto::verify::device_list::DeviceList;
 
 use crate::world::World;
@@ -83,6 +83,21 @@ fn logging_out_removes_keys_and_keeps_messages() {
     world.send("bob", "alice", "again");
     world.settle();
     assert_eq!(world.texts("alice2", "bob"), ["anybody?", "again"]);
+}
+
+#[test]
+fn after_a_sync_the_own_devices_are_known() {
+    let mut world = World::friends(207);
+    world.disconnect("alice");
+    world.login("alice", "alice2");
+    world.settle();
+    world.connect("alice");
+    let token = world.ask_later("alice", Request::SyncWait { timeout_ms: 10_000 });
+    while world.answer("alice", token).is_none() {
+        assert!(world.step(), "never answered");
+    }
+    let Ok(Reply::Devices { devices }) = world.ask("alice", Request::DeviceList {}) else { panic!() };
+    assert_eq!(devices.iter().map(|device| device.device).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[test]
