@@ -324,3 +324,17 @@ fn a_dead_relay_is_noticed() {
     assert_eq!(world.texts("bob", "alice").last().unwrap(), "anybody?");
     assert_eq!(world.texts("bob", "alice").iter().filter(|text| *text == "anybody?").count(), 1);
 }
+
+#[test]
+fn r44_what_nobody_takes_for_30_days_is_given_up_and_told() {
+    let mut world = World::friends(18);
+    world.relay.refuse_sends = Some(ErrorFrame::new(ErrorCode::MailboxFull, ""));
+    let id = world.send("alice", "bob", "nobody wants this");
+    for _ in 0..31 {
+        world.run_for(24 * 3_600_000);
+    }
+    assert_eq!(world.state("alice", &id), MessageState::Failed);
+    let told = world.told("alice", EventKind::MessageFailed);
+    assert_eq!(told.len(), 1);
+    assert_eq!(world.status("alice").queued, 0);
+}
