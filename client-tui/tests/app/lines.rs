@@ -166,3 +166,13 @@ async fn requests_are_told_apart() {
     running.line("/accept dave").await;
     assert_eq!(running.shared.world().chat("dave").contact.state, ContactState::Accepted);
 }
+
+#[tokio::test]
+async fn r49_locking_ends_the_line_mode_and_says_so_once() {
+    let running = Running::start(World::peopled(), false);
+    running.settle().await;
+    running.lines.as_ref().unwrap().send("/lock".to_owned()).await.unwrap();
+    let (reason, said) = running.end().await;
+    assert_eq!(reason, ExitReason::Locked);
+    assert_eq!(said, "* locked\n");
+}

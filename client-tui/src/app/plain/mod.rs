@@ -19,7 +19,7 @@ pub use printer::Printer;
 
 use super::{
     engine::{Engine, Incoming},
-    model::{Model, Screen, Size},
+    model::{Model, Size},
     runtime::{Ends, now},
     session::{ExitReason, Session},
     update::{Effect, Msg, next_tick, update},
@@ -172,6 +172,7 @@ impl<W: Write> Plain<W> {
                 Effect::Quit(reason) => self.exit = Some(reason),
                 Effect::Lock => {
                     self.engine.lock(from_outside).await;
+                    writeln!(self.out, "* locked")?;
                     self.exit = Some(ExitReason::Locked);
                 }
                 // There is no screen to unlock, edit or redraw at, and nothing but lines is written.
@@ -189,9 +190,6 @@ impl<W: Write> Plain<W> {
             // The third lock: nothing that is not text leaves here.
             let safe: String = line.chars().filter(|c| !c.is_control()).collect();
             writeln!(self.out, "{safe}")?;
-        }
-        if matches!(self.model.screen, Screen::Locked(_)) && self.exit == Some(ExitReason::Locked) {
-            writeln!(self.out, "* locked")?;
         }
         if !lines.is_empty() {
             self.out.flush()?;
