@@ -177,10 +177,7 @@ fn passage(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Passag
         }
     };
     if peer.is_stopped() && matches!(passage, Passage::Open) {
-        return Ok(Passage::Held(
-            HeldFor::Identity,
-            format!("{account}'s key changed; compare numbers, then: /trust {account}"),
-        ));
+        return Ok(Passage::Held(HeldFor::Identity, super::trust::why_stopped(&peer)));
     }
     Ok(passage)
 }

@@ -78,6 +78,17 @@ pub(super) fn forked(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> 
     Ok(())
 }
 
+/// Why nothing is sent to an account, and what to do.
+pub(super) fn why_stopped(peer: &Peer) -> String {
+    let account = &peer.account;
+    match peer.trust {
+        Trust::Forked => {
+            format!("{account}'s device lists contradict each other; ask {account}, then: /trust {account}")
+        }
+        _ => format!("{account}'s key changed; compare numbers, then: /trust {account}"),
+    }
+}
+
 /// One content that goes back from envelopes and single devices to waiting for the whole account.
 struct Returned {
     message: MessageId,
@@ -123,7 +134,7 @@ pub(super) fn hold(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
             });
         }
     }
-    let why = format!("{account}'s key changed; compare numbers, then: /trust {account}");
+    let why = w.tx.peer(account)?.as_ref().map(why_stopped).unwrap_or_default();
     for Returned { message, content, reason, queued_at } in back {
         w.tx.push_pending(&NewPending {
             account,

@@ -338,3 +338,26 @@ fn r44_what_nobody_takes_for_30_days_is_given_up_and_told() {
     assert_eq!(told.len(), 1);
     assert_eq!(world.status("alice").queued, 0);
 }
+
+#[test]
+fn when_a_person_must_act_whoever_waits_is_told_at_once_and_the_text_stays() {
+    let mut world = World::friends(19);
+    world.relay.refuse_sends = Some(ErrorFrame::new(ErrorCode::Internal, ""));
+    let token = world.send_later("alice", "bob", "stays", WaitFor::Accepted);
+    let sync = world.ask_later("alice", Request::ContactAdd { name: "carol".into() });
+    let error = subrosa_client::api::ApiError::new(Kind::Identity, "the relay has another key");
+    world.feed("alice", subrosa_client::core::Input::Blocked(error));
+    let subrosa_client::api::Reply::Sent { results } = world.answer("alice", token).unwrap().unwrap() else {
+        panic!()
+    };
+    assert_eq!(results[0].error.as_ref().unwrap().kind, Kind::Identity);
+    assert_eq!(world.answer("alice", sync).unwrap().unwrap_err().kind, Kind::Identity);
+    assert_eq!(
+        world.try_send("alice", "bob", "so does this", WaitFor::Accepted).error.unwrap().kind,
+        Kind::Identity
+    );
+    world.relay.refuse_sends = None;
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.texts("bob", "alice")[2..], ["stays", "so does this"]);
+}
