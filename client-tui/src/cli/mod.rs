@@ -10,7 +10,7 @@
 //! | [`door`] | how the application opens the profile |
 //! | [`recovery`] | the recovery words: shown, written, read |
 //! | [`terminal`] | asking somebody |
-//! | [`out`], [`format`] | standard output, and results as people read them |
+//! | [`out`], [`mod@format`] | standard output, and results as people read them |
 //! | [`failure`] | what went wrong, why, what next, and the exit code |
 //! | [`signals`], [`duration`] | small things |
 

@@ -119,7 +119,7 @@ fn two_people_chat_by_flags_alone() {
     );
     assert!(events.iter().any(|event| event["event"] == "contact.requested"));
     assert!(bob.run(&["recv"]).code(0).lines().is_empty());
-    assert_eq!(bob.run(&["accept", "alice"]).code(0).json()["state"], "accepted");
+    assert_eq!(bob.run(&["accept", "alice"]).code(0).json()["contact"]["state"], "accepted");
     bob.run(&["send", "alice", "hello", "--reply", &id]).code(0);
     let answer = alice.run(&["recv", "--filter", "message.received"]).code(0).lines();
     assert_eq!(

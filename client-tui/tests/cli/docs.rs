@@ -59,7 +59,9 @@ fn every_method_has_an_example_that_is_understood() {
         }
     }
     // The refusal of an unknown method names all there are.
-    let Incoming::Call(unknown) = rpc::parse(r#"{"jsonrpc":"2.0","id":1,"method":"?"}"#).unwrap() else { panic!() };
+    let Incoming::Call(unknown) = rpc::parse(r#"{"jsonrpc":"2.0","id":1,"method":"?"}"#).unwrap() else {
+        panic!()
+    };
     let refusal = unknown.what.unwrap_err().message.to_string();
     let methods: Vec<&str> = refusal.split('`').filter(|word| word.contains('.')).collect();
     assert!(methods.len() > 20, "{refusal}");

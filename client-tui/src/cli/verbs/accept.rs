@@ -1,5 +1,6 @@
 //! `rosa accept NAME`: a stranger becomes a contact.
 
+use serde_json::json;
 use subrosa_client::{Reply, Request};
 
 use crate::cli::{
@@ -22,5 +23,7 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let reply = context.call(&*handle, Request::ContactAccept { name: args.name }).await?;
     let contact = reply_of!(reply, Reply::Contact { contact } => contact)?;
     flush::before_leaving(context, &*handle).await?;
-    context.out.either(&contact, || format::chat::contacts(std::slice::from_ref(&contact)))
+    context
+        .out
+        .either(&json!({ "contact": contact }), || format::chat::contacts(std::slice::from_ref(&contact)))
 }

@@ -1,5 +1,6 @@
 //! `rosa trust NAME`: a changed key is accepted, and what was held goes out by itself.
 
+use serde_json::json;
 use subrosa_client::{
     ApiError, Reply, Request,
     api::{Kind, Trust},
@@ -42,5 +43,7 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let reply = context.call(&*handle, request).await?;
     let contact = reply_of!(reply, Reply::Contact { contact } => contact)?;
     flush::before_leaving(context, &*handle).await?;
-    context.out.either(&contact, || format::chat::contacts(std::slice::from_ref(&contact)))
+    context
+        .out
+        .either(&json!({ "contact": contact }), || format::chat::contacts(std::slice::from_ref(&contact)))
 }

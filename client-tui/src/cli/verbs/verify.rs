@@ -1,6 +1,7 @@
 //! `rosa verify NAME`: the number two people compare. At a terminal it asks whether it is the same; a script says so with
 //! `--confirm NUMBER`, which holds only if that is the number.
 
+use serde_json::json;
 use subrosa_client::{Handle, Reply, Request, api::Trust};
 
 use crate::cli::{
@@ -49,5 +50,7 @@ async fn confirm(
     let reply = context.call(handle, Request::ContactVerify { name, number }).await?;
     let contact = reply_of!(reply, Reply::Contact { contact } => contact)?;
     flush::before_leaving(context, handle).await?;
-    context.out.either(&contact, || format::chat::contacts(std::slice::from_ref(&contact)))
+    context
+        .out
+        .either(&json!({ "contact": contact }), || format::chat::contacts(std::slice::from_ref(&contact)))
 }
