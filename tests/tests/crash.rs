@@ -99,7 +99,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 #[test]
 fn r21_r56_kills_at_random_moments_lose_nothing_and_double_nothing() {
-    let rounds = setting("SUBROSA_CRASH_ROUNDS", 150);
+    let rounds = setting("SUBROSA_CRASH_ROUNDS", 200);
     let seed = setting("SUBROSA_CRASH_SEED", std::process::id().into());
     println!("crash test: {rounds} rounds, seed {seed}");
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
