@@ -136,7 +136,8 @@ impl Engine {
                 let (to_loop, epoch) = (self.to_loop.clone(), self.epoch);
                 let error = ApiError::internal("too many messages wait for the engine");
                 open.tasks.spawn(async move {
-                    let _ = to_loop.send(Incoming::Msg(epoch, Box::new(Msg::Reply(call.0, Err(error))))).await;
+                    let _ =
+                        to_loop.send(Incoming::Msg(epoch, Box::new(Msg::Reply(call.0, Err(error))))).await;
                 });
             }
             return;

@@ -20,6 +20,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The profile while it is open here.
 pub struct Owner {
     engine: Engine,
+    role: Role,
     serving: Option<Serving>,
     ended: Arc<Notify>,
 }
@@ -53,7 +54,7 @@ impl Owner {
                 None
             }
         };
-        Ok(Self { engine, serving, ended })
+        Ok(Self { engine, role, serving, ended })
     }
 
     /// What this process itself calls.
@@ -73,7 +74,12 @@ impl Owner {
         if let Some(serving) = &self.serving {
             serving.drain(DRAIN).await;
         }
-        self.engine.shutdown().await;
+        match self.role {
+            // Somebody starts it again; what is due waits in the store.
+            Role::Daemon => self.engine.shutdown().await,
+            // Who knows when it runs again: receipts that are due go out first.
+            Role::Passing => self.engine.finish().await,
+        }
         if let Some(serving) = self.serving {
             serving.finish(LAST_WORDS).await;
         }

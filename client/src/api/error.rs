@@ -69,7 +69,13 @@ impl ApiError {
     /// An error with a line for people.
     #[must_use]
     pub fn new(kind: Kind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: SafeText::single_line(message.as_ref()), hint: None, retry_after_ms: None, id: None }
+        Self {
+            kind,
+            message: SafeText::single_line(message.as_ref()),
+            hint: None,
+            retry_after_ms: None,
+            id: None,
+        }
     }
 
     /// Adds what to do next.

@@ -15,7 +15,8 @@ pub use error::{ApiError, Kind, kind_of};
 pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted};
 pub use handle::{Call, EventStream, Handle, StreamItem, Subscribe};
 pub use reply::{
-    AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction, EventPage,
-    HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit, SendResult, Status, Trust,
+    AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction,
+    EventPage, HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit,
+    SendResult, Status, Trust,
 };
 pub use request::{Request, SendMessage, WaitFor};

@@ -8,7 +8,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`limits`] | every bound of the socket |
-//! | [`line`] | one JSON value a line, with nothing in it that steers a terminal |
+//! | [`mod@line`] | one JSON value a line, with nothing in it that steers a terminal |
 //! | [`filter`] | `message.*` |
 //! | [`rpc`] | requests, responses and notifications as JSON |
 //! | [`fit`] | makes a page of a reply fit into a line |

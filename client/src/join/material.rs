@@ -80,7 +80,8 @@ impl NewDevice {
             ApiError::new(Kind::Refused, format!("the device cannot be added: {error}"))
                 .hint("an account has at most 6 devices; log one of them out first")
         })?;
-        let number = DeviceId::new(number).map_err(|error| ApiError::new(Kind::Internal, error.to_string()))?;
+        let number =
+            DeviceId::new(number).map_err(|error| ApiError::new(Kind::Internal, error.to_string()))?;
         store
             .transaction(|tx| -> Result<(), StoreError> {
                 if tx.identity()?.is_some() {

@@ -87,7 +87,11 @@ pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, Api
     let relay_address = link.relay.clone();
     let begun = begin(paths, passphrase.clone(), move |store, rng, now| {
         let (account, _) = AccountSecret::generate(rng);
-        let new = NewDevice { relay: relay_address, account: account_name, display_name: SafeText::name(&display_name) };
+        let new = NewDevice {
+            relay: relay_address,
+            account: account_name,
+            display_name: SafeText::name(&display_name),
+        };
         new.first_of(account, store, rng, now)
     })
     .await?;
@@ -131,12 +135,16 @@ pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn,
     let list = relay::log_in(&mut dialogue, &name, passphrase.clone()).await?;
     dialogue.finish().await;
     if list.account_key != account.public() {
-        return Err(ApiError::new(Kind::Identity, format!("these recovery words are of another account than {name}"))
-            .hint("check that words and name belong together"));
+        return Err(ApiError::new(
+            Kind::Identity,
+            format!("these recovery words are of another account than {name}"),
+        )
+        .hint("check that words and name belong together"));
     }
     let (account_name, relay_address) = (name.clone(), relay.clone());
     let begun = begin(paths, passphrase.clone(), move |store, rng, now| {
-        let new = NewDevice { relay: relay_address, account: account_name, display_name: SafeText::default() };
+        let new =
+            NewDevice { relay: relay_address, account: account_name, display_name: SafeText::default() };
         new.further_of(account, &list, store, rng, now)
     })
     .await?;

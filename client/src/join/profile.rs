@@ -38,10 +38,13 @@ pub(super) async fn begin(
             };
         }
         let mut store = locked.open(passphrase.as_bytes())?;
-        let progress = store.read(|tx| tx.identity()).map_err(ApiError::from)?.map(|identity| identity.progress);
+        let progress =
+            store.read(|tx| tx.identity()).map_err(ApiError::from)?.map(|identity| identity.progress);
         match progress {
-            Some(Progress::Ready) => Err(ApiError::new(Kind::Refused, "this profile belongs to an account already")
-                .hint("choose another one with --profile NAME")),
+            Some(Progress::Ready) => {
+                Err(ApiError::new(Kind::Refused, "this profile belongs to an account already")
+                    .hint("choose another one with --profile NAME"))
+            }
             Some(Progress::Joining(_)) => Ok(Begun { store, fresh: false }),
             // Nothing was asked of the relay yet, or the device is none any more: keys are made anew, messages stay.
             None | Some(Progress::LoggedOut | Progress::Quarantined) => {

@@ -15,8 +15,8 @@ use subrosa_crypto::{
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, BoundedVec, ErrorCode, InviteSecret, RelayAddress, Username,
     frames::{
-        Authenticate, DeviceAdd, LoginFinish, LoginStart, PreAuthRequest, Prekeys, RegisterFinish, RegisterStart, Response,
-        SignedList, StagePrekeys,
+        Authenticate, DeviceAdd, LoginFinish, LoginStart, PreAuthRequest, Prekeys, RegisterFinish,
+        RegisterStart, Response, SignedList, StagePrekeys,
     },
     limits::{ONE_TIME_PREKEYS, STAGED_EC_PER_FRAME, STAGED_KEM_PER_FRAME},
 };
@@ -53,12 +53,18 @@ impl Joining {
                 tx.unpublished_prekeys(PrekeyKind::OneTimeKem, ONE_TIME_PREKEYS)?,
             ))
         });
-        let (identity, signed, last_resort, one_time, kem) = read.map_err(|error: crate::store::StoreError| ApiError::from(error))?;
+        let (identity, signed, last_resort, one_time, kem) =
+            read.map_err(|error: crate::store::StoreError| ApiError::from(error))?;
         let identity = identity.ok_or_else(broken)?;
         if identity.account != *name || identity.relay != *relay {
             let (account, relay) = (&identity.account, &identity.relay);
-            return Err(ApiError::new(Kind::Refused, format!("this profile is in the middle of joining as {account}"))
-                .hint(format!("go on with that (rosa join {relay} --name {account}), or choose another --profile")));
+            return Err(ApiError::new(
+                Kind::Refused,
+                format!("this profile is in the middle of joining as {account}"),
+            )
+            .hint(format!(
+                "go on with that (rosa join {relay} --name {account}), or choose another --profile"
+            )));
         }
         let Progress::Joining(bytes) = &identity.progress else { return Err(broken()) };
         let list = signed_from_bytes(bytes).ok_or_else(broken)?;
@@ -100,7 +106,8 @@ impl Joining {
 
     /// Hands the one-time prekeys over, a frame's worth at a time.
     async fn stage(&self, dialogue: &mut Dialogue) -> Result<(), ApiError> {
-        let (mut one_time, mut kem) = (self.one_time.chunks(STAGED_EC_PER_FRAME), self.kem.chunks(STAGED_KEM_PER_FRAME));
+        let (mut one_time, mut kem) =
+            (self.one_time.chunks(STAGED_EC_PER_FRAME), self.kem.chunks(STAGED_KEM_PER_FRAME));
         loop {
             // X25519 prekeys fill a frame of their own; ML-KEM ones follow.
             let (ec, kyber) = match one_time.next() {
@@ -185,7 +192,8 @@ pub(super) async fn log_in(
     name: &Username,
     passphrase: Zeroizing<String>,
 ) -> Result<DeviceList, ApiError> {
-    let (flow, ke1) = LoginFlow::start(passphrase.as_bytes(), &mut UnwrapErr(SysRng)).map_err(opaque_error)?;
+    let (flow, ke1) =
+        LoginFlow::start(passphrase.as_bytes(), &mut UnwrapErr(SysRng)).map_err(opaque_error)?;
     let start = LoginStart { account: name.clone(), opaque: BoundedBytes::new(ke1).map_err(too_large)? };
     let challenge = match ask(dialogue, PreAuthRequest::LoginStart(start)).await? {
         Response::LoginChallenge(challenge) => challenge,
@@ -275,7 +283,9 @@ fn fixed<const N: usize>(prekey: &Prekey) -> Result<ByteArray<N>, ApiError> {
     Ok(ByteArray::new(bytes))
 }
 
-fn all<const N: usize, const MAX: usize>(prekeys: &[Prekey]) -> Result<BoundedVec<ByteArray<N>, MAX>, ApiError> {
+fn all<const N: usize, const MAX: usize>(
+    prekeys: &[Prekey],
+) -> Result<BoundedVec<ByteArray<N>, MAX>, ApiError> {
     let fixed: Result<Vec<_>, _> = prekeys.iter().map(fixed).collect();
     BoundedVec::new(fixed?).map_err(too_large)
 }
