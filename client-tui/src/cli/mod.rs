@@ -32,6 +32,7 @@ use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -44,6 +45,9 @@ use self::{
     failure::Failure,
     signals::Signals,
 };
+
+/// How long threads that do not end by themselves are waited for.
+const THREADS_END_WITHIN: Duration = Duration::from_millis(500);
 
 /// The whole program.
 #[must_use]
@@ -76,8 +80,9 @@ fn in_runtime(cli: Cli) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(Kind::Internal, format!("the program cannot start: {error}")))?;
     let outcome = runtime.block_on(run(cli));
-    // A thread that waits for standard input must not hold up the end.
-    runtime.shutdown_background();
+    // Threads that opened the store must be gone before the process cleans up beneath them; one that waits for standard
+    // input must not hold up the end.
+    runtime.shutdown_timeout(THREADS_END_WITHIN);
     outcome
 }
 

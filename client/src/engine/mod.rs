@@ -72,14 +72,21 @@ impl Engine {
         });
         let (end, ended) = watch::channel(false);
         let runner = Runner::new(core, command_queue, link, events, task, options.version);
-        std::thread::Builder::new()
+        let started = |error: std::io::Error| ApiError::internal(format!("no thread: {error}"));
+        let thread = std::thread::Builder::new()
             .name("rosa-engine".into())
+            .spawn(move || runtime.block_on(runner.run()))
+            .map_err(started)?;
+        // The engine has ended when its thread is gone, thread-local state of the store's libraries with it: a process that
+        // exits earlier would clean up beneath it.
+        std::thread::Builder::new()
+            .name("rosa-engine-end".into())
             .spawn(move || {
-                runtime.block_on(runner.run());
+                let _ = thread.join();
                 // Nobody may be listening any more.
                 let _ = end.send(true);
             })
-            .map_err(|error| ApiError::internal(format!("no thread: {error}")))?;
+            .map_err(started)?;
         Ok(Self { commands, ended, address })
     }
 

@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde_json::json;
 use subrosa_client::{
@@ -28,12 +28,12 @@ async fn main() {
     let paths = ProfilePaths::resolve(Some(&profile)).unwrap();
     let store = Locked::acquire(paths).unwrap().open(&passphrase).unwrap();
     let engine = Engine::start(store, subrosa_client::engine::EngineOptions::default()).unwrap();
-    let engine: Arc<dyn Handle> = Arc::new(engine);
     match args[0].as_str() {
-        "run" => run(&*engine, &args[3], Path::new(&args[4]), args[5].parse().unwrap()).await,
-        "dump" => dump(&*engine, &args[3]).await,
+        "run" => run(&engine, &args[3], Path::new(&args[4]), args[5].parse().unwrap()).await,
+        "dump" => dump(&engine, &args[3]).await,
         other => panic!("unknown mode {other}"),
     }
+    engine.shutdown().await;
 }
 
 async fn run(engine: &dyn Handle, peer: &str, ledger_path: &Path, limit: u64) {
