@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) fn no_such_contact(account: &Username) -> ApiError {
     ApiError::new(Kind::NotFound, format!("{account} is not a contact"))
-        .hint(format!("add them first: /add {account}"))
+        .hint("write to them first")
 }
 
 fn state(w: &Work<'_>, account: &Username) -> Result<Option<ContactState>, Fault> {

@@ -108,7 +108,18 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
     if let Some(key) = &draft.key
         && let Some(sent) = w.tx.message_by_key(account, key)?
     {
-        return Ok(sent);
+        return match &sent.kind {
+            MessageKind::Text { text } if *text != draft.text => Err(ApiError::new(
+                Kind::Usage,
+                format!(
+                    "the key {:?} was used for another text to {account}",
+                    SafeText::single_line(key).as_str()
+                ),
+            )
+            .hint("a key names one message for good: choose another one")
+            .into()),
+            _ => Ok(sent),
+        };
     }
     let passage = passage(w, account, draft)?;
     let (state, reason, waits_for) = match passage {

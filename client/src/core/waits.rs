@@ -207,7 +207,7 @@ impl Core {
             for send in &mut sends {
                 let late = send.deadline <= turn.now;
                 for slot in &mut send.slots {
-                    let stop = blocked.clone().or_else(|| late.then(too_late));
+                    let stop = blocked.clone().or_else(|| late.then(|| too_late(send.want)));
                     settle(tx, slot, send.want, stop, failed)?;
                 }
             }
@@ -254,9 +254,15 @@ fn settle(
     Ok(())
 }
 
-fn too_late() -> ApiError {
-    ApiError::new(Kind::Timeout, "not as far as asked for in time; it stays queued and goes out by itself")
-        .hint("do not send it again")
+fn too_late(want: WaitFor) -> ApiError {
+    let text = match want {
+        WaitFor::Queued | WaitFor::Accepted => {
+            "the relay has not accepted it in time; it stays queued and goes out by itself"
+        }
+        WaitFor::Delivered => "not delivered in time; it is on its way all the same",
+        WaitFor::Read => "not read in time; it is on its way all the same",
+    };
+    ApiError::new(Kind::Timeout, text).hint("do not send it again")
 }
 
 const fn came_as_far_as(state: MessageState, want: WaitFor) -> bool {

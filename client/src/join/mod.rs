@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use self::{
     material::NewDevice,
-    profile::{Begun, begin},
+    profile::{Begun, Made, begin},
     relay::Joining,
 };
 use crate::{
@@ -95,18 +95,17 @@ pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, Api
         new.first_of(account, store, rng, now)
     })
     .await?;
-    let Begun { mut store, fresh } = begun;
+    let Begun { mut store, made } = begun;
     let step = async {
         let joining = Joining::read(&store, &name, &link.relay)?;
         let words = joining.words();
         let address = address(&joining.identity);
-        let mut dialogue = relay::connect(&link.relay).await?;
         // An earlier try may have come through without its answer.
-        if fresh || !relay::authenticates(&mut dialogue, &joining.identity).await? {
-            dialogue = if fresh { dialogue } else { relay::connect(&link.relay).await? };
+        if made != Made::Resumed || !relay::knows(&joining.identity).await? {
+            let mut dialogue = relay::connect(&link.relay).await?;
             relay::register(&mut dialogue, &joining, link.invite.as_ref(), passphrase).await?;
+            dialogue.finish().await;
         }
-        dialogue.finish().await;
         Ok((joining, words, address))
     };
     match step.await {
@@ -114,7 +113,7 @@ pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, Api
             joining.finish(&mut store)?;
             Ok(Joined { store, words, address })
         }
-        Err(error) => Err(profile::give_up(store, fresh, error)),
+        Err(error) => Err(profile::give_up(store, made, error)),
     }
 }
 
@@ -130,10 +129,10 @@ pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn,
         ApiError::new(Kind::Usage, format!("these are not the recovery words: {error}"))
             .hint("there are 24 words, in the order they were shown at registration")
     })?;
-    // The relay decides before anything is made here: a wrong passphrase leaves nothing behind.
+    // The relay decides before anything is made here: a wrong passphrase leaves nothing behind. The same connection adds
+    // the device afterwards, so that one login is one attempt.
     let mut dialogue = relay::connect(&relay).await?;
     let list = relay::log_in(&mut dialogue, &name, passphrase.clone()).await?;
-    dialogue.finish().await;
     if list.account_key != account.public() {
         return Err(ApiError::new(
             Kind::Identity,
@@ -141,20 +140,17 @@ pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn,
         )
         .hint("check that words and name belong together"));
     }
-    let (account_name, relay_address) = (name.clone(), relay.clone());
-    let begun = begin(paths, passphrase.clone(), move |store, rng, now| {
+    let (account_name, relay_address, current) = (name.clone(), relay.clone(), list.clone());
+    let Begun { mut store, made } = begin(paths, passphrase, move |store, rng, now| {
         let new =
             NewDevice { relay: relay_address, account: account_name, display_name: SafeText::default() };
-        new.further_of(account, &list, store, rng, now)
+        new.further_of(account, &current, store, rng, now)
     })
     .await?;
-    let Begun { mut store, fresh } = begun;
     let step = async {
         let joining = Joining::read(&store, &name, &relay)?;
-        let mut dialogue = relay::connect(&relay).await?;
-        if fresh || !relay::authenticates(&mut dialogue, &joining.identity).await? {
-            dialogue = if fresh { dialogue } else { relay::connect(&relay).await? };
-            let list = relay::log_in(&mut dialogue, &name, passphrase).await?;
+        // An earlier try may have come through without its answer.
+        if made != Made::Resumed || !relay::knows(&joining.identity).await? {
             relay::add_device(&mut dialogue, &joining, &list).await?;
         }
         dialogue.finish().await;
@@ -166,7 +162,7 @@ pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn,
             let (address, device) = (address(&joining.identity), joining.identity.device.get());
             Ok(LoggedIn { store, address, device })
         }
-        Err(error) => Err(profile::give_up(store, fresh, error)),
+        Err(error) => Err(profile::give_up(store, made, error)),
     }
 }
 

@@ -15,8 +15,18 @@ use crate::{
 /// An open profile that says [`Progress::Joining`].
 pub(super) struct Begun {
     pub(super) store: Store,
-    /// Whether this call made it; otherwise an interrupted join is taken up.
-    pub(super) fresh: bool,
+    pub(super) made: Made,
+}
+
+/// How a profile came to be joining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It was made just now.
+    New,
+    /// It was no device any more and got new keys just now; its messages are kept.
+    Renewed,
+    /// A join that was interrupted earlier.
+    Resumed,
 }
 
 /// Makes a profile and lets `fill` put an identity into it, or opens one whose join was interrupted, or one that is no
@@ -33,8 +43,8 @@ pub(super) async fn begin(
         if !exists {
             let mut store = locked.create(passphrase.as_bytes(), &mut rng)?;
             return match fill(&mut store, &mut rng, now()) {
-                Ok(()) => Ok(Begun { store, fresh: true }),
-                Err(error) => Err(give_up(store, true, error)),
+                Ok(()) => Ok(Begun { store, made: Made::New }),
+                Err(error) => Err(give_up(store, Made::New, error)),
             };
         }
         let mut store = locked.open(passphrase.as_bytes())?;
@@ -45,11 +55,11 @@ pub(super) async fn begin(
                 Err(ApiError::new(Kind::Refused, "this profile belongs to an account already")
                     .hint("choose another one with --profile NAME"))
             }
-            Some(Progress::Joining(_)) => Ok(Begun { store, fresh: false }),
+            Some(Progress::Joining(_)) => Ok(Begun { store, made: Made::Resumed }),
             // Nothing was asked of the relay yet, or the device is none any more: keys are made anew, messages stay.
             None | Some(Progress::LoggedOut | Progress::Quarantined) => {
                 fill(&mut store, &mut rng, now())?;
-                Ok(Begun { store, fresh: false })
+                Ok(Begun { store, made: Made::Renewed })
             }
         }
     };
@@ -59,11 +69,15 @@ pub(super) async fn begin(
     }
 }
 
-/// A join that failed: removes the profile again if it was made for it and the relay said no; keeps it when the relay's
-/// answer is not known, because it may have said yes. Returns the error to tell.
-pub(super) fn give_up(store: Store, fresh: bool, error: ApiError) -> ApiError {
+/// A join that failed: undoes what was made for it if the relay said no; keeps it when the relay's answer is not known,
+/// because it may have said yes. Returns the error to tell.
+pub(super) fn give_up(mut store: Store, made: Made, error: ApiError) -> ApiError {
     let refused = !matches!(error.kind, Kind::Unreachable | Kind::Timeout | Kind::Internal);
-    let done = if fresh && refused { store.destroy() } else { store.close() };
+    let done = match made {
+        Made::New if refused => store.destroy(),
+        Made::Renewed if refused => store.transaction(|tx| tx.forget_keys()).and_then(|()| store.close()),
+        _ => store.close(),
+    };
     match done {
         Ok(()) => error,
         Err(failure) => {

@@ -129,8 +129,9 @@ pub(super) async fn connect(relay: &RelayAddress) -> Result<Dialogue, ApiError> 
 }
 
 /// Whether the relay knows the device already.
-pub(super) async fn authenticates(dialogue: &mut Dialogue, identity: &Identity) -> Result<bool, ApiError> {
+pub(super) async fn knows(identity: &Identity) -> Result<bool, ApiError> {
     let Some(keys) = &identity.keys else { return Ok(false) };
+    let mut dialogue = connect(&identity.relay).await?;
     let transcript = AuthTranscript {
         exporter: dialogue.exporter,
         nonce: dialogue.hello.nonce,
@@ -139,7 +140,9 @@ pub(super) async fn authenticates(dialogue: &mut Dialogue, identity: &Identity) 
     };
     let signature = ByteArray::new(keys.device.sign_auth(&transcript));
     let proof = Authenticate { account: identity.account.clone(), device: identity.device, signature };
-    match dialogue.ask(|id| PreAuthRequest::Authenticate(proof).to_raw(id)).await {
+    let answer = dialogue.ask(|id| PreAuthRequest::Authenticate(proof).to_raw(id)).await;
+    dialogue.finish().await;
+    match answer {
         Ok(Response::Authenticated(_)) => Ok(true),
         Ok(other) => Err(unexpected(&other)),
         Err(NetError::Refused(frame)) if frame.code == ErrorCode::AuthenticationFailed => Ok(false),

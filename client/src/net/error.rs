@@ -126,7 +126,11 @@ pub fn refused(frame: &ErrorFrame) -> ApiError {
         ErrorCode::Refused => ("the relay does not permit it", None),
         _ => ("the relay refused", None),
     };
-    let text = if detail.is_empty() { message.to_owned() } else { format!("{message} ({detail})") };
+    let text = if detail.is_empty() || *detail == *message {
+        message.to_owned()
+    } else {
+        format!("{message} ({detail})")
+    };
     let mut error = ApiError::new(kind_of(frame.code), text);
     error.retry_after_ms = frame.retry_after_ms;
     match hint {

@@ -19,7 +19,7 @@ use crate::{
 
 /// What a profile's directory may hold.
 pub(super) const FILES: &[&str] =
-    &["store.db", "store.db-wal", "store.db-shm", "vault", "vault.new", "lock", "rosa.sock"];
+    &["store.db", "store.db-wal", "store.db-shm", "vault", "vault.new", "lock", "rosa.sock", "socket", "socket.new"];
 
 /// How long a new owner tries, since somebody who only looks holds the lock for a moment.
 const PATIENCE: Duration = Duration::from_millis(400);

@@ -89,9 +89,9 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Limit(_) => Self { kind: Kind::Refused, ..told },
             StoreError::Missing(_) => Self { kind: Kind::NotFound, ..told },
-            StoreError::Setting { .. } | StoreError::Sqlite(_) | StoreError::Migration(_) => {
-                Self { kind: Kind::Internal, ..told }
-            }
+            StoreError::Sqlite(_) => Self { kind: Kind::Internal, ..told }
+                .hint("check that the disk has room and works; nothing that was stored is lost"),
+            StoreError::Setting { .. } | StoreError::Migration(_) => Self { kind: Kind::Internal, ..told },
         }
     }
 }

@@ -35,12 +35,10 @@ impl Tx<'_> {
 
     /// Stored events with a greater `seq` than `since` (without it: than the last acknowledged one), ascending, at most
     /// `max`, up to [`EVENTS_PAGE`]. `filter` holds names; `*` at the end of one matches any rest; empty means all. Events
-    /// of messages have `replay` set.
+    /// of messages that were acknowledged before have `replay` set.
     pub fn events(&self, since: Option<u64>, max: u32, filter: &[String]) -> Result<EventPage> {
-        let since = match since {
-            Some(since) => since,
-            None => self.events_acked()?,
-        };
+        let acked = self.events_acked()?;
+        let since = since.unwrap_or(acked);
         let mut found = Vec::new();
         let mut more = false;
         let max = usize::try_from(page(max, EVENTS_PAGE)).unwrap_or(0);
@@ -55,7 +53,8 @@ impl Tx<'_> {
             }
             Ok(!more)
         })?;
-        let events = found.into_iter().map(|(seq, place, json)| self.restore_event(seq, place, &json));
+        let events =
+            found.into_iter().map(|(seq, place, json)| self.restore_event(seq, place, &json, seq <= acked));
         let events = events.collect::<Result<Vec<_>>>()?;
         let (first, last) = self.event_range()?;
         let kept_from = if first == 0 { last.saturating_add(1) } else { first };
@@ -82,11 +81,11 @@ impl Tx<'_> {
         self.number_named(ACKED)
     }
 
-    fn restore_event(&self, seq: u64, place: Option<i64>, json: &str) -> Result<Event> {
+    fn restore_event(&self, seq: u64, place: Option<i64>, json: &str, again: bool) -> Result<Event> {
         let mut event: Event = serde_json::from_str(json).map_err(|_| StoreError::Corrupt("event"))?;
         event.seq = Some(seq);
         if let Some(told) = message_mut(&mut event.body) {
-            told.replay = true;
+            told.replay = again;
             if let Some(place) = place
                 && let Some(stored) = self.message_at(place)?
             {

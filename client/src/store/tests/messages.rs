@@ -259,6 +259,10 @@ fn deleting_a_message_takes_everything_with_it() {
             queued_at: 1,
         })
     });
+    // Told again is what was acknowledged before.
+    let told = look(&store, |tx| tx.events(None, 10, &[])).events.remove(0);
+    assert_eq!(told.body, EventBody::MessageQueued { message: event.clone() });
+    change(&mut store, |tx| tx.acknowledge_events(1));
     let told = look(&store, |tx| tx.events(Some(0), 10, &[])).events.remove(0);
     assert_eq!(told.body, EventBody::MessageQueued { message: MessageEvent { replay: true, ..event } });
 
