@@ -34,9 +34,12 @@ fn two_people_join_and_chat_in_two_terminals() {
         terminal.shows("gain");
         terminal.types(&person.passphrase);
         terminal.keys(&["Enter"]);
-        // 24 recovery words, once.
-        let words = terminal.shows("24");
-        assert!(words.contains("recovery"), "{words}");
+        // 24 recovery words, once, until somebody says that they are written down.
+        let words = terminal.shows("yes");
+        assert!(words.contains("recovery") && words.contains("24"), "{words}");
+        terminal.keys(&["Enter"]);
+        terminal.shows("24");
+        terminal.types("yes");
         terminal.keys(&["Enter"]);
         terminal.shows(&format!("{}@", person.name));
         terminals.push(terminal);

@@ -17,17 +17,23 @@ use subrosa_client::{ApiError, api::Kind};
 use zeroize::Zeroizing;
 
 use super::{failure::Failure, terminal};
+use crate::app::model::Size;
 
 /// Bytes of a file with recovery words, at most.
 const FILE_BYTES: u64 = 4096;
-const ROWS: usize = 6;
-/// Cells of a column: a number, a word of at most eight letters, and the space between.
+/// Columns of words, at most.
+const MOST_COLUMNS: usize = 4;
+/// Cells of a column where there is room: a number, a word of at most eight letters, and space.
 const COLUMN: usize = 15;
+const TITLE: &str = "Your 24 recovery words";
+const SAID: &str = "Write your 24 recovery words on paper. They are shown once. With them and the passphrase you log in on \
+                    another device; without them the account ends with this one. Whoever has them is you.";
+const CONFIRM: &str = "Written down? Type yes: ";
 
 /// Where new recovery words go.
 #[derive(Debug)]
 pub enum Sink {
-    /// Shown at the terminal until Enter is pressed.
+    /// Shown at the terminal until somebody says that they are written down.
     Terminal,
     /// Into this file.
     File(Box<Kept>),
@@ -124,15 +130,49 @@ impl Drop for Kept {
     }
 }
 
-/// The words in numbered columns, read downwards.
+/// The pages that show the words in numbered columns, read downwards, each at most a line less high than the terminal:
+/// below stands what to press. All that is to be said comes before the words, so that they are what is seen last.
 #[must_use]
-pub fn grid(words: &str) -> Zeroizing<String> {
+fn pages(words: &str, size: Size) -> Vec<Zeroizing<String>> {
     let words: Vec<&str> = words.split_whitespace().collect();
-    let mut text = Zeroizing::new(String::with_capacity(512));
-    for row in 0..ROWS.min(words.len()) {
-        for (index, word) in words.iter().enumerate().skip(row).step_by(ROWS) {
-            let cell = Zeroizing::new(format!("{:>2} {word}", index + 1));
-            text.push_str(&format!("  {:<COLUMN$}", cell.as_str()));
+    let rows = usize::from(size.height).saturating_sub(1).max(2);
+    let said = terminal::wrapped(SAID, size.width);
+    let whole = grid(&words, 1, words.len(), size.width);
+    // All of it at once, where there is room.
+    if said.lines().count() + 3 + whole.lines().count() <= rows {
+        return vec![Zeroizing::new(format!("{TITLE}\n\n{said}\n\n{}", whole.as_str()))];
+    }
+    let said: Vec<&str> = said.lines().collect();
+    let mut pages: Vec<Zeroizing<String>> =
+        said.chunks(rows).map(|lines| Zeroizing::new(format!("{}\n", lines.join("\n")))).collect();
+    let (columns, _, _) = columns(size.width);
+    // The line of the title may be needed for the prompt, where that takes two.
+    let at_once = columns * rows.saturating_sub(1).clamp(1, words.len().max(1));
+    for (page, chunk) in words.chunks(at_once).enumerate() {
+        let first = page * at_once + 1;
+        let title = format!("Words {first} to {} of {}", first + chunk.len() - 1, words.len());
+        let grid = grid(chunk, first, at_once, size.width);
+        pages.push(Zeroizing::new(format!("{title}\n{}", grid.as_str())));
+    }
+    pages
+}
+
+/// How many columns of words fit, the cells before each, and the cells of each.
+fn columns(width: u16) -> (usize, usize, usize) {
+    let (indent, column) =
+        if usize::from(width) > MOST_COLUMNS * (COLUMN + 2) { (2, COLUMN) } else { (1, 12) };
+    ((usize::from(width) / (indent + column)).clamp(1, MOST_COLUMNS), indent, column)
+}
+
+/// Words in numbered columns, the first with the number `first`; rows as if there were `full` of them.
+fn grid(words: &[&str], first: usize, full: usize, width: u16) -> Zeroizing<String> {
+    let (columns, indent, column) = columns(width);
+    let rows = full.div_ceil(columns).min(words.len());
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    for row in 0..rows {
+        for (index, word) in words.iter().enumerate().skip(row).step_by(rows) {
+            let cell = Zeroizing::new(format!("{:>2} {word}", first + index));
+            text.push_str(&format!("{:indent$}{:<column$}", "", cell.as_str()));
         }
         let end = text.trim_end().len();
         text.truncate(end);
@@ -141,19 +181,35 @@ pub fn grid(words: &str) -> Zeroizing<String> {
     text
 }
 
-/// Shows the words until Enter is pressed, on a screen of their own that leaves nothing to scroll back to.
+/// Shows the words, on a screen of their own that leaves nothing to scroll back to, until `yes` is typed. What was typed
+/// before they were shown is forgotten: it cannot have been about them.
 ///
 /// # Errors
 /// When the terminal ends first.
 pub async fn show(words: &str) -> Result<(), Failure> {
-    let _screen = Screen::enter();
-    terminal::say("Your 24 recovery words\n\n");
-    terminal::say(&grid(words));
-    terminal::say(
-        "\nWrite them down, on paper. They are shown this once. With them and the passphrase you log in on\n\
-         another device; without them the account ends with this one. Whoever has them can be you.\n\n",
-    );
-    terminal::ask("Press Enter when they are written down. ").await.map(drop)
+    let screen = Screen::enter();
+    loop {
+        let size = terminal::size();
+        let pages = pages(words, size);
+        let mut left = pages.len();
+        for page in &pages {
+            left -= 1;
+            terminal::forget_typed();
+            screen.clear();
+            terminal::say(page);
+            if left == 0 {
+                if terminal::ask(CONFIRM).await?.trim().eq_ignore_ascii_case("yes") {
+                    return Ok(());
+                }
+            } else {
+                terminal::ask("Enter for more ").await?;
+            }
+            // Pages of another size are other pages; what is no yes shows the words again.
+            if terminal::size() != size {
+                break;
+            }
+        }
+    }
 }
 
 struct Screen {
@@ -164,9 +220,17 @@ impl Screen {
     fn enter() -> Self {
         let alternate = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         if alternate {
-            let _ = execute!(io::stderr(), EnterAlternateScreen, Clear(ClearType::All), MoveTo(0, 0));
+            let _ = execute!(io::stderr(), EnterAlternateScreen);
         }
         Self { alternate }
+    }
+
+    fn clear(&self) {
+        if self.alternate {
+            let _ = execute!(io::stderr(), Clear(ClearType::All), MoveTo(0, 0));
+        } else {
+            terminal::say("\n");
+        }
     }
 }
 
@@ -229,19 +293,81 @@ mod tests {
     use super::*;
 
     fn words() -> String {
-        (1..=24).map(|number| format!("word{number}")).collect::<Vec<_>>().join(" ")
+        (1..=24).map(|number| format!("wordno{number:02}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn shown(width: u16, height: u16) -> Vec<Zeroizing<String>> {
+        pages(&words(), Size { width, height })
     }
 
     #[test]
-    fn the_grid_is_numbered_downwards() {
-        insta::assert_snapshot!(grid(&words()).as_str(), @r"
-        1 word1          7 word7         13 word13        19 word19
-        2 word2          8 word8         14 word14        20 word20
-        3 word3          9 word9         15 word15        21 word21
-        4 word4         10 word10        16 word16        22 word22
-        5 word5         11 word11        17 word17        23 word23
-        6 word6         12 word12        18 word18        24 word24
+    fn the_words_are_numbered_downwards_on_one_page_where_it_is_large_enough() {
+        let pages = shown(80, 24);
+        assert_eq!(pages.len(), 1);
+        insta::assert_snapshot!(pages[0].as_str(), @r"
+        Your 24 recovery words
+
+        Write your 24 recovery words on paper. They are shown once. With them and the
+        passphrase you log in on another device; without them the account ends with
+        this one. Whoever has them is you.
+
+           1 wordno01       7 wordno07      13 wordno13      19 wordno19
+           2 wordno02       8 wordno08      14 wordno14      20 wordno20
+           3 wordno03       9 wordno09      15 wordno15      21 wordno21
+           4 wordno04      10 wordno10      16 wordno16      22 wordno22
+           5 wordno05      11 wordno11      17 wordno17      23 wordno23
+           6 wordno06      12 wordno12      18 wordno18      24 wordno24
         ");
+    }
+
+    #[test]
+    fn the_smallest_terminal_shows_all_words_page_by_page() {
+        let pages: Vec<String> = shown(30, 8).iter().map(|page| page.to_string()).collect();
+        insta::assert_snapshot!(pages.join("--\n"), @r"
+        Write your 24 recovery words
+        on paper. They are shown
+        once. With them and the
+        passphrase you log in on
+        another device; without them
+        the account ends with this
+        one. Whoever has them is you.
+        --
+        Words 1 to 12 of 24
+          1 wordno01   7 wordno07
+          2 wordno02   8 wordno08
+          3 wordno03   9 wordno09
+          4 wordno04  10 wordno10
+          5 wordno05  11 wordno11
+          6 wordno06  12 wordno12
+        --
+        Words 13 to 24 of 24
+         13 wordno13  19 wordno19
+         14 wordno14  20 wordno20
+         15 wordno15  21 wordno21
+         16 wordno16  22 wordno22
+         17 wordno17  23 wordno23
+         18 wordno18  24 wordno24
+        ");
+    }
+
+    #[test]
+    fn every_size_shows_every_word_and_nothing_scrolls_away() {
+        for (width, height) in (30..120).flat_map(|width| (8..40).map(move |height| (width, height))) {
+            let pages = shown(width, height);
+            let mut seen = Vec::new();
+            for page in &pages {
+                // Below stands the prompt.
+                assert!(page.lines().count() < usize::from(height), "{width}x{height}: {}", page.as_str());
+                assert!(page.lines().all(|line| line.len() < usize::from(width)), "{width}x{height}");
+                seen.extend(
+                    page.split_whitespace().filter(|part| part.starts_with("word")).map(str::to_owned),
+                );
+            }
+            for word in words().split_whitespace() {
+                assert!(seen.iter().any(|seen| seen == word), "{width}x{height}: {word}");
+            }
+        }
+        assert!(CONFIRM.len() < 30);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr};
 use subrosa_client::api::Kind;
 use subrosa_protocol::SafeText;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::app::{model::Size, text::wrap::wrap};
 
 /// Whether there is somebody to ask.
 #[must_use]
@@ -55,7 +56,7 @@ pub async fn ask(prompt: &str) -> Result<String, Failure> {
 /// # Errors
 /// [`Kind::Usage`] when the terminal ends instead.
 pub async fn ask_secret(prompt: &str) -> Result<Zeroizing<String>, Failure> {
-    let prompt = prompt.to_owned();
+    let prompt = wrapped(prompt, size().width);
     match blocking(move || rpassword::prompt_password(prompt)).await? {
         Ok(secret) => Ok(Zeroizing::new(secret)),
         // The signal is on its way and ends the program.
@@ -73,11 +74,33 @@ pub async fn confirm(question: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Shows something without ending the line.
+/// Shows something without ending the line, broken between words where the terminal ends.
 pub fn say(text: &str) {
     let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(SafeText::multi_line(text).as_bytes());
+    let text = Zeroizing::new(wrapped(SafeText::multi_line(text).as_str(), size().width));
+    let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
+}
+
+/// The terminal's size; 80x24 where it does not tell.
+#[must_use]
+pub fn size() -> Size {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Size { width: size.ws_col, height: size.ws_row },
+        _ => Size { width: 80, height: 24 },
+    }
+}
+
+/// Forgets what was typed and not read yet: it was no answer to what is shown next.
+pub fn forget_typed() {
+    let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+}
+
+/// A text in lines of at most `width` cells, the last column left free.
+#[must_use]
+pub fn wrapped(text: &str, width: u16) -> String {
+    let room = usize::from(width.saturating_sub(1)).max(1);
+    wrap(text, room, room).join("\n")
 }
 
 /// Runs what blocks where it holds nobody up.
@@ -92,4 +115,24 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 
 fn ended() -> Failure {
     Failure::new(Kind::Usage, "the terminal ended before there was an answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_breaks_between_words_and_a_prompt_keeps_its_space() {
+        let text = "The passphrase opens this profile and, with the recovery words, further devices.\n";
+        for width in [30, 80] {
+            let lines = wrapped(text, width);
+            assert!(lines.lines().all(|line| line.len() < usize::from(width)), "{lines}");
+            assert!(lines.ends_with('\n'));
+            assert_eq!(
+                lines.split_whitespace().collect::<Vec<_>>(),
+                text.split_whitespace().collect::<Vec<_>>()
+            );
+        }
+        assert_eq!(wrapped("Name: ", 30), "Name: ");
+    }
 }
