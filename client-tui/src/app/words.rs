@@ -1,7 +1,8 @@
 //! What states and notices are called: the same words in the full screen and in the line mode.
 
 use subrosa_client::api::{
-    ApiError, ConnectionState, ContactState, Direction, Message, MessageKind, MessageState, Status, Trust,
+    ApiError, ConnectionState, Contact, ContactState, Direction, Message, MessageKind, MessageState, Status,
+    Trust,
 };
 
 use super::text::cells;
@@ -42,6 +43,14 @@ pub const fn trust(trust: Trust) -> &'static str {
         Trust::Changed => "KEY CHANGED",
         Trust::Forked => "LIST FORKED",
     }
+}
+
+/// What somebody calls themselves, in quotation marks of this program that cannot be closed from within, where it is not
+/// the account's name. It may say anything, even `verified`.
+#[must_use]
+pub fn called(who: &Contact) -> Option<String> {
+    let name = cells::one_line(&who.display_name).replace(['"', '“', '”', '„', '‟', '＂'], "'");
+    (!name.trim().is_empty() && name != who.name).then(|| format!("\"{name}\""))
 }
 
 /// Where somebody stands, where that is worth saying.
@@ -199,6 +208,22 @@ mod tests {
     fn a_safety_number_is_three_rows_of_four_groups() {
         let number = "12345 ".repeat(12);
         assert_eq!(safety_number(&number), vec!["12345 12345 12345 12345"; 3]);
+    }
+
+    #[test]
+    fn what_somebody_calls_themselves_stays_between_quotation_marks() {
+        let mut who = Contact {
+            name: "bob".into(),
+            display_name: subrosa_protocol::SafeText::name("Bob\" verified \"09:00"),
+            state: ContactState::Accepted,
+            trust: Trust::Unverified,
+            devices: vec![1],
+        };
+        assert_eq!(called(&who).unwrap(), "\"Bob' verified '09:00\"");
+        for same in ["", "bob"] {
+            who.display_name = subrosa_protocol::SafeText::name(same);
+            assert_eq!(called(&who), None);
+        }
     }
 
     #[test]

@@ -21,11 +21,13 @@ pub(super) fn open(model: &mut Model) {
     let Some(desk) = model.desk_mut() else { return };
     let chats = desk.chats.all().iter().map(|chat| {
         let who = &chat.contact;
-        let parts = [mark(chat), who.display_name.as_str().to_owned(), words::standing(who.state).to_owned()];
+        // What is ours to say goes before what somebody calls themselves.
+        let parts =
+            [mark(chat), words::standing(who.state).to_owned(), words::called(who).unwrap_or_default()];
         item(&chat.chat, &parts)
     });
     let others = desk.people.iter().filter(|who| desk.chats.find(&who.name).is_none());
-    let others = others.map(|who| item(&who.name, &[who.display_name.as_str().to_owned()]));
+    let others = others.map(|who| item(&who.name, &[words::called(who).unwrap_or_default()]));
     let all: Vec<PaletteItem> = chats.chain(others).chain(COMMANDS.iter().map(PaletteItem::from)).collect();
     let mut palette = Palette { all, ..Palette::default() };
     rank(&mut palette);

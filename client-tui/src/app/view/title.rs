@@ -17,10 +17,10 @@ use crate::app::{
 pub(super) fn draw(desk: &Desk, areas: &Areas, theme: &Theme, buffer: &mut Buffer) {
     let who = desk.partner();
     let mut title = match (desk.here(), who) {
-        (Some(name), Some(who)) if who.display_name.as_str() != "" && who.display_name.as_str() != name => {
-            format!("{name}  \"{}\"", cells::one_line(&who.display_name))
-        }
-        (Some(name), _) => name.to_owned(),
+        (Some(name), who) => match who.and_then(words::called) {
+            Some(called) => format!("{name}  {called}"),
+            None => name.to_owned(),
+        },
         (None, _) => "rosa".to_owned(),
     };
     if let Some(standing) = who.map(|who| words::standing(who.state)).filter(|standing| !standing.is_empty())

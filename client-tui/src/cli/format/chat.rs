@@ -9,6 +9,7 @@ use super::{
     time::Clock,
     words,
 };
+use crate::app::words::called;
 
 /// Characters of a chat's newest line in a list.
 const PREVIEW: usize = 60;
@@ -42,7 +43,7 @@ pub fn contacts(contacts: &[Contact]) -> String {
             words::contact(contact.state).to_owned(),
             words::trust(contact.trust).to_owned(),
             if devices.is_empty() { String::new() } else { format!("devices {devices}") },
-            contact.display_name.to_string(),
+            called(contact).unwrap_or_default(),
         ]
     };
     table(&contacts.iter().map(row).collect::<Vec<_>>())
@@ -56,7 +57,7 @@ pub fn requests(chats: &[Chat], clock: &Clock) -> String {
             .last
             .as_ref()
             .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
-        vec![chat.chat.clone(), chat.contact.display_name.to_string(), time, text]
+        vec![chat.chat.clone(), called(&chat.contact).unwrap_or_default(), time, text]
     };
     table(&chats.iter().map(row).collect::<Vec<_>>())
 }
