@@ -111,7 +111,10 @@ async fn the_help_is_the_same_commands() {
     let running = Running::start(World::peopled(), false);
     running.settle().await;
     let help = running.line("/help").await;
-    for command in rosa::app::commands::COMMANDS {
+    for key in ["Ctrl-", "PgUp", "Alt-", "F1", "/keys"] {
+        assert!(!help.contains(key), "{key} is not of the line mode: {help}");
+    }
+    for command in rosa::app::commands::COMMANDS.iter().filter(|command| command.name != "keys") {
         assert!(help.contains(&format!("{}: {}", command.usage(), command.help)), "{}", command.name);
     }
 }
@@ -175,4 +178,65 @@ async fn r49_locking_ends_the_line_mode_and_says_so_once() {
     let (reason, said) = running.end().await;
     assert_eq!(reason, ExitReason::Locked);
     assert_eq!(said, "* locked\n");
+}
+
+#[tokio::test]
+async fn a_question_mark_alone_is_help_and_no_message() {
+    let running = Running::start(World::peopled(), false);
+    running.settle().await;
+    let help = running.line("?").await;
+    assert!(help.contains("/msg NAME [TEXT]: "), "{help}");
+    let missing = running.line("/nonsense").await;
+    assert!(missing.contains("? helps") && !missing.contains("F1"), "{missing}");
+    assert_eq!(running.shared.world().asked_for(|request| matches!(request, Request::MessageSend(_))), 0);
+}
+
+#[tokio::test]
+async fn opening_a_chat_tells_its_newest_messages_and_own_ones_with_them() {
+    let mut world = World::peopled();
+    for order in 20..40 {
+        let from = if order % 3 == 0 { "carol" } else { "alice" };
+        world.put(message("carol", order, from, &format!("text {order}")));
+    }
+    let running = Running::start(world, false);
+    running.settle().await;
+    // First, and from another chat.
+    for chat in ["carol", "erin", "carol"] {
+        let told = running.line(&format!("/msg {chat}")).await;
+        if chat == "carol" {
+            let texts: Vec<&str> =
+                told.lines().filter_map(|line| Some(line.split_once(": text ")?.1)).collect();
+            assert_eq!(texts, (30..40).map(|order| order.to_string()).collect::<Vec<_>>(), "{told}");
+        } else {
+            assert!(told.contains("is it really you?"), "{told}");
+        }
+    }
+    // What is typed stands there already.
+    assert_eq!(running.line("typed").await, "");
+}
+
+#[tokio::test]
+async fn a_reader_that_had_enough_ends_the_line_mode_quietly() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let shared = Shared::new(World::peopled());
+    let session = Session {
+        profile: "default".to_owned(),
+        door: Arc::new(TestDoor { shared: shared.clone(), locked: Arc::default() }),
+        open: Some(Arc::new(shared)),
+        chat: None,
+        settings: Settings::default(),
+        scratch: None,
+        lock_ends: false,
+    };
+    let (_lines, from_lines) = mpsc::channel(1);
+    let ended = plain::run_on(session, from_lines, Closed, false, jiff::tz::TimeZone::UTC).await;
+    assert_eq!(ended.unwrap(), ExitReason::Quit);
 }

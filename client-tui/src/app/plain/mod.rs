@@ -96,13 +96,23 @@ pub async fn run_on(
     model.first_chat = session.chat;
     let mut plain =
         Plain { model, engine, printer: Printer::default(), out, exit: None, last_activity: Instant::now() };
-    if let Some(handle) = session.open {
-        plain.engine.adopt(handle).await?;
-        plain.take(Msg::Unlocked(Ok(())), &mut from_outside).await?;
-    }
-    let result = plain.turn(&mut lines, &mut from_outside, typed).await;
+    let begun = match session.open {
+        Some(handle) => {
+            plain.engine.adopt(handle).await?;
+            plain.take(Msg::Unlocked(Ok(())), &mut from_outside).await
+        }
+        None => Ok(()),
+    };
+    let result = match begun {
+        Ok(()) => plain.turn(&mut lines, &mut from_outside, typed).await,
+        Err(error) => Err(error),
+    };
     plain.engine.lock(&mut from_outside).await;
-    result
+    match result {
+        // Whoever read has had enough (`| head -1`).
+        Err(error) if is_closed(&error) => Ok(ExitReason::Quit),
+        other => other,
+    }
 }
 
 struct Plain<W: Write> {
@@ -196,6 +206,10 @@ impl<W: Write> Plain<W> {
         }
         Ok(())
     }
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A line that is followed by others at once was pasted, and nothing pasted runs as a command.

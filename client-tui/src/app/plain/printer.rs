@@ -44,7 +44,9 @@ impl Printer {
             self.over(model, desk, &mut lines);
         }
         if let Some(notice) = model.notice.take() {
-            lines.push(format!("* {}", cells::flat(&notice.text)));
+            // There are no such keys here.
+            let text = notice.text.replace(", Ctrl-P finds one", "").replace("F1 helps", "? helps");
+            lines.push(format!("* {}", cells::flat(&text)));
         }
         lines
     }
@@ -66,12 +68,14 @@ impl Printer {
     }
 
     fn conversation(&mut self, model: &Model, desk: &Desk, lines: &mut Vec<String>) {
-        let Some(open) = desk.open.as_ref().filter(|open| !open.timeline.loading || self.told.is_some())
-        else {
+        let Some(open) = desk.open.as_ref() else { return };
+        let opening = self.chat.as_ref() != Some(&open.chat);
+        // A chat is told when its messages are there, the newest of them, and own ones with them.
+        if opening && open.timeline.loading {
             return;
-        };
+        }
         let messages = open.timeline.messages();
-        if self.chat.as_ref() != Some(&open.chat) {
+        if opening {
             let seal = layout::seal_text(desk);
             lines.push(format!("* chat with {}{}{seal}", open.chat, if seal.is_empty() { "" } else { ": " }));
             self.chat = Some(open.chat.clone());
@@ -94,10 +98,8 @@ impl Printer {
             if message.order > told {
                 self.told = Some(message.order);
                 // What was typed here stands on the screen already.
-                let typed_here = told > i64::MIN
-                    && message.direction == Direction::Out
-                    && Some(message.device) == this_device
-                    && self.day.is_some();
+                let typed_here =
+                    !opening && message.direction == Direction::Out && Some(message.device) == this_device;
                 if !typed_here {
                     self.message(model, message, lines);
                 }

@@ -50,7 +50,8 @@ pub(super) fn line(model: &mut Model, line: &str, fx: &mut Vec<Effect>) {
     if let Screen::Open(desk) = &mut model.screen {
         desk.overlay = None;
     }
-    let _ = run(model, line, fx);
+    // Alone on a line, as in an empty composer.
+    let _ = run(model, if line.trim() == "?" { "/help" } else { line }, fx);
 }
 
 /// Several lines at once in the line mode: a paste, which never runs a command.

@@ -90,8 +90,13 @@ pub fn lines(model: &Model, desk: Option<&Desk>, page: &Page, width: u16) -> Vec
 /// A page's lines for the line mode: one an entry.
 #[must_use]
 pub fn plain(model: &Model, desk: &Desk, page: &Page) -> Vec<String> {
-    let entries = entries(model, Some(desk), page).into_iter();
+    let entries = match page {
+        Page::Help(Place::Write) => commands(true),
+        Page::Keys => vec![heading("The line mode has no keys; /help lists the commands")],
+        other => entries(model, Some(desk), other),
+    };
     entries
+        .into_iter()
         .map(|(key, text)| match (key.is_empty(), text.is_empty()) {
             (_, true) => format!("{key}:"),
             (true, false) => cells::flat(&text),
@@ -103,9 +108,7 @@ pub fn plain(model: &Model, desk: &Desk, page: &Page) -> Vec<String> {
 fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
     match page {
         Page::Help(Place::Write) => {
-            let mut entries = vec![heading("Commands")];
-            entries.extend(COMMANDS.iter().map(|command| (command.usage(), command.help.to_owned())));
-            entries.push(("//TEXT".to_owned(), "sends a text that begins with a slash".to_owned()));
+            let mut entries = commands(false);
             entries.push(heading("Keys"));
             let empty = desk.is_none_or(|desk| desk.composer.editor.is_empty());
             entries.extend(keys(Place::Write, empty));
@@ -145,6 +148,18 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
         },
         Page::Info(order) => info(model, desk, *order),
     }
+}
+
+/// The commands. The line mode has no keys to list.
+fn commands(plain: bool) -> Vec<Entry> {
+    let mut entries = vec![heading("Commands")];
+    let listed = COMMANDS.iter().filter(|command| !plain || command.verb != commands::Verb::Keys);
+    entries.extend(listed.map(|command| (command.usage(), command.help.to_owned())));
+    entries.push(("//TEXT".to_owned(), "sends a text that begins with a slash".to_owned()));
+    if plain {
+        entries.push(("?".to_owned(), "alone on a line: this help".to_owned()));
+    }
+    entries
 }
 
 fn heading(text: &str) -> Entry {
