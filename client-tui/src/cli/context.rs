@@ -1,6 +1,7 @@
 //! What a verb works with: its flags, its output, and the profile, opened here or by another process.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,11 +24,15 @@ use super::{
     failure::Failure,
     out::{Out, note},
     owner::{Owner, Role},
-    terminal,
+    socket_file, terminal,
 };
 
 /// How long an owner that is just starting may take until its socket answers (R24 allows a second in all).
 const STARTING: Duration = Duration::from_millis(400);
+/// How long a verb waits for an owner that starts or ends, at most: it can use either's profile as well.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(40);
 /// How long a call may take that has no time of its own.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// What a call with a time of its own may take longer.
@@ -58,21 +63,44 @@ impl Context {
         Ok(ProfilePaths::resolve(self.global.profile.as_deref())?)
     }
 
-    /// The profile: attached to its owner, or opened here.
+    /// The profile: attached to its owner, or opened here. An owner that starts or ends is waited for, so that verbs may run
+    /// beside each other: one of them owns the profile, the others attach, or take it when it has ended.
     ///
     /// # Errors
     /// [`Kind::NotReady`] when there is none, it is owned and not served, or the passphrase is wrong.
     pub async fn open(&self) -> Result<Arc<dyn Handle>, Failure> {
+        if let Some(owner) = self.owner.lock().await.as_ref() {
+            return Ok(owner.handle());
+        }
         let paths = self.existing()?;
-        if let Some(attached) = attach(&paths).await? {
-            return Ok(Arc::new(attached));
+        // Shorter than what ends the whole verb: who has the profile is the better answer.
+        let patience = self.global.timeout.map_or(PATIENCE, |time| (time * 9 / 10).min(PATIENCE));
+        let began = Instant::now();
+        let mut passphrase = None;
+        loop {
+            if let Some(attached) = attach(&paths).await? {
+                return Ok(Arc::new(attached));
+            }
+            let owner = Locked::owner(&paths);
+            if owner.is_none() {
+                let asked = match passphrase.take() {
+                    Some(passphrase) => passphrase,
+                    None => self.passphrase("Passphrase: ").await?,
+                };
+                if let Some(locked) = take(&paths).await? {
+                    // The key is derived by whoever holds the lock, and by nobody else.
+                    let store = terminal::blocking(move || locked.open(asked.as_bytes())).await??;
+                    return self.own(store, Role::Passing).await;
+                }
+                passphrase = Some(asked);
+            }
+            if began.elapsed() > patience {
+                return Err(
+                    already_running(owner.or_else(|| Locked::owner(&paths)).unwrap_or_default()).into()
+                );
+            }
+            sleep(LOOK_AGAIN).await;
         }
-        if let Some(attached) = starting(&paths).await? {
-            return Ok(Arc::new(attached));
-        }
-        let passphrase = self.passphrase("Passphrase: ").await?;
-        let store = open_store(&paths, passphrase).await?;
-        self.own(store, Role::Passing).await
     }
 
     /// The profile, opened here.
@@ -138,11 +166,28 @@ impl Context {
             .into())
     }
 
-    /// Carries out a request and does not wait for ever.
+    /// Carries out a request and does not wait for ever. Should the owner end before it answers, the next one is asked, or
+    /// this process is it; a message without an idempotency key is not sent again, since it may have gone out.
     ///
     /// # Errors
     /// Those of the request; [`Kind::Timeout`] when the owner does not answer.
     pub async fn call(&self, handle: &dyn Handle, request: Request) -> Result<Reply, ApiError> {
+        let again = match &request {
+            Request::MessageSend(send) if send.key.is_none() => None,
+            _ => Some(request.clone()),
+        };
+        let gone = match self.call_once(handle, request).await {
+            Err(error) if is_gone(&error) => error,
+            other => return other,
+        };
+        let Some(request) = again else { return Err(gone) };
+        match self.open().await {
+            Ok(handle) => self.call_once(&*handle, request).await,
+            Err(_) => Err(gone),
+        }
+    }
+
+    async fn call_once(&self, handle: &dyn Handle, request: Request) -> Result<Reply, ApiError> {
         let within = match &request {
             Request::MessageSend(send) => Duration::from_millis(send.timeout_ms.unwrap_or(30_000)) + GRACE,
             Request::SyncWait { timeout_ms } => Duration::from_millis(*timeout_ms) + GRACE,
@@ -176,19 +221,51 @@ impl Context {
     }
 }
 
-/// Attaches to the owner of this very profile. Two profiles of one name (in two data folders) may share a socket path: the
-/// process that serves it must be the one that holds our lock.
+/// Attaches to the owner of this very profile, at the socket's usual place or where the owner says that it is (its environment
+/// may be another one). Two profiles of one name (in two data folders) may share a socket path: the process that serves it
+/// must be the one that holds our lock.
 ///
 /// # Errors
 /// [`Kind::NotReady`] when the socket cannot be used.
 pub async fn attach(paths: &ProfilePaths) -> Result<Option<Attached>, ApiError> {
-    let Some(attached) = Attached::connect(&paths.socket).await? else { return Ok(None) };
+    let usual = attach_at(paths, &paths.socket).await;
+    if let Ok(Some(attached)) = usual {
+        return Ok(Some(attached));
+    }
+    match socket_file::read(paths) {
+        Some(path) if path != paths.socket => match attach_at(paths, &path).await? {
+            Some(attached) => Ok(Some(attached)),
+            None => usual,
+        },
+        _ => usual,
+    }
+}
+
+async fn attach_at(paths: &ProfilePaths, socket: &Path) -> Result<Option<Attached>, ApiError> {
+    let Some(attached) = Attached::connect(socket).await? else { return Ok(None) };
     let ours = match (Locked::owner(paths), attached.owner()) {
         (Some(owner), Some(serving)) => owner == serving,
         (Some(_), None) => true,
         (None, _) => false,
     };
     Ok(ours.then_some(attached))
+}
+
+/// Takes the profile for this process; `None` when somebody else was faster.
+async fn take(paths: &ProfilePaths) -> Result<Option<Locked>, Failure> {
+    let paths = paths.clone();
+    match terminal::blocking(move || Locked::acquire(paths)).await? {
+        Ok(locked) => Ok(Some(locked)),
+        Err(error) if error.kind == Kind::NotReady && error.message.starts_with("already running") => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the owner that was asked ended without an answer.
+fn is_gone(error: &ApiError) -> bool {
+    error.kind == Kind::NotReady && error.message.starts_with("the process that owns the profile has ended")
 }
 
 /// Gives an owner that holds the lock and does not serve yet a moment; then it is said who it is.
@@ -201,7 +278,7 @@ async fn starting(paths: &ProfilePaths) -> Result<Option<Attached>, ApiError> {
         if began.elapsed() > STARTING {
             return Err(already_running(pid));
         }
-        sleep(Duration::from_millis(40)).await;
+        sleep(LOOK_AGAIN).await;
     }
     Ok(None)
 }

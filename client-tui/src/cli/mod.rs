@@ -6,6 +6,7 @@
 //! | [`verbs`] | a file a verb |
 //! | [`context`] | flags, output, and the profile, attached to or opened here |
 //! | [`owner`] | this process owns the profile and serves its socket |
+//! | [`socket_file`] | where the owner's socket is, for whoever has another environment |
 //! | [`flush`] | what must go out before a verb ends |
 //! | [`door`] | how the application opens the profile |
 //! | [`recovery`] | the recovery words: shown, written, read |
@@ -25,6 +26,7 @@ pub mod out;
 pub mod owner;
 pub mod recovery;
 pub mod signals;
+pub mod socket_file;
 pub mod terminal;
 pub mod verbs;
 
@@ -114,13 +116,20 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 async fn until_signal(verb: Verb, context: &Arc<Context>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let limit = context.global.timeout.filter(|_| !verb.has_own_timeout());
+    let (late, hint) = match &verb {
+        Verb::Join(_) | Verb::Login(_) => (
+            "the relay did not answer within --timeout",
+            "check the address and the network; the same command takes up where it was",
+        ),
+        _ => {
+            ("it took longer than --timeout allows", "what was queued stays queued; try again with more time")
+        }
+    };
     let work = async {
         let Some(limit) = limit else { return verbs::run(verb, context).await };
-        timeout(limit, verbs::run(verb, context)).await.unwrap_or_else(|_| {
-            Err(ApiError::new(Kind::Timeout, "it took longer than --timeout allows")
-                .hint("what was queued stays queued; try again with more time")
-                .into())
-        })
+        timeout(limit, verbs::run(verb, context))
+            .await
+            .unwrap_or_else(|_| Err(ApiError::new(Kind::Timeout, late).hint(hint).into()))
     };
     tokio::select! {
         outcome = work => outcome,

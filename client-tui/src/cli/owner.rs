@@ -12,6 +12,8 @@ use subrosa_client::{
 };
 use tokio::sync::Notify;
 
+use super::socket_file;
+
 /// How long calls of attached programs may still take when their owner ends.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How long attached programs may take to read the last words.
@@ -21,6 +23,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub struct Owner {
     engine: Engine,
     role: Role,
+    paths: ProfilePaths,
     serving: Option<Serving>,
     ended: Arc<Notify>,
 }
@@ -44,7 +47,12 @@ impl Owner {
         let ended = Arc::new(Notify::new());
         let guarded = Guarded { engine: engine.clone(), ended: Arc::clone(&ended), role };
         let serving = match attach::bind(&paths.socket) {
-            Ok(listener) => Some(attach::serve(listener, Arc::new(guarded))),
+            Ok(listener) => {
+                if let Err(error) = socket_file::write(paths) {
+                    tracing::warn!("only who has the same XDG_RUNTIME_DIR can attach: {error}");
+                }
+                Some(attach::serve(listener, Arc::new(guarded)))
+            }
             Err(error) if role == Role::Daemon => {
                 engine.shutdown().await;
                 return Err(error);
@@ -54,7 +62,7 @@ impl Owner {
                 None
             }
         };
-        Ok(Self { engine, role, serving, ended })
+        Ok(Self { engine, role, paths: paths.clone(), serving, ended })
     }
 
     /// What this process itself calls.
@@ -72,6 +80,7 @@ impl Owner {
     /// Answers what is under way, flushes and closes the store, and lets attached programs see the end.
     pub async fn close(self) {
         if let Some(serving) = &self.serving {
+            socket_file::remove(&self.paths);
             serving.drain(DRAIN).await;
         }
         match self.role {

@@ -136,6 +136,9 @@ fn two_people_chat_by_flags_alone() {
     assert_eq!(alice.run(&["show", "bob"]).code(0).json()["messages"].as_array().unwrap().len(), 3);
     alice.run(&["check"]).code(0);
     alice.run(&["send", "nosuchone", "hi"]).code(7);
+    alice.run(&["show", "carol"]).code(7);
+    let nobody = alice.run(&["trust", "carol"]).code(7).error();
+    assert!(!nobody["hint"].as_str().unwrap().contains("/add"), "{nobody}");
 }
 
 #[test]
@@ -283,6 +286,58 @@ fn a_further_device_logs_in_and_logs_out() {
     login("wrong").code(2);
     assert_eq!(login("words").code(0).json()["device"], 2);
     devices_become(&alice, 2);
-    alice.run(&["logout", "--profile", "second"]).code(0);
+    alice.run(&["logout", "--profile", "second"]).code(2);
+    devices_become(&alice, 2);
+    alice.run(&["logout", "--yes", "--profile", "second"]).code(0);
     devices_become(&alice, 1);
+}
+
+#[test]
+fn verbs_run_beside_each_other_without_a_daemon() {
+    let world = World::new();
+    let (alice, bob) = (world.joined("alice"), world.joined("bob"));
+    alice.run(&["send", "bob", "hi"]).code(0);
+    bob.run(&["recv"]).code(0);
+    bob.run(&["accept", "alice"]).code(0);
+    alice.run(&["recv"]).code(0);
+    let began = Instant::now();
+    let sends: Vec<Child> =
+        (0..8).map(|n| alice.rosa(&["send", "bob", &format!("beside {n}")]).spawn().unwrap()).collect();
+    for send in sends {
+        finish(send, began).code(0);
+    }
+    let received = bob.run(&["recv", "--filter", "message.received"]).code(0).stdout;
+    for n in 0..8 {
+        assert_eq!(received.matches(&format!("\"beside {n}\"")).count(), 1, "{n}: {received}");
+    }
+}
+
+#[test]
+fn an_owner_with_another_environment_is_found() {
+    let world = World::new();
+    let alice = world.joined("alice");
+    let runtime_dir = alice.home.join("run");
+    std::fs::create_dir(&runtime_dir).unwrap();
+    let told = alice.home.join(".local/share/rosa/default/socket");
+    for owner_has_it in [true, false] {
+        let with = |command: &mut Command, has_it: bool| {
+            if has_it {
+                command.env("XDG_RUNTIME_DIR", &runtime_dir);
+            }
+        };
+        let mut daemon = alice.rosa(&["daemon"]);
+        with(&mut daemon, owner_has_it);
+        let mut daemon = daemon.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(std::fs::read_to_string(&told).unwrap(), ready["socket"].as_str().unwrap());
+        assert_eq!(std::fs::metadata(&told).unwrap().mode() & 0o777, 0o600);
+        let mut status = rosa(&alice.home, &["status", "--json"]);
+        with(&mut status, !owner_has_it);
+        assert_eq!(run(&mut status).code(0).json()["pid"], daemon.id());
+        signal(&daemon, Signal::TERM);
+        finish(daemon, Instant::now()).code(0);
+        assert!(!told.exists());
+    }
 }

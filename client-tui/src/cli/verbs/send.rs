@@ -70,10 +70,10 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     // The text is read before anything is opened, so that a slow writer holds no profile.
     let text = if text == "-" { from_stdin().await? } else { text.clone() };
     let request = SendMessage {
-        to: to.to_vec(),
+        to: each_once(to),
         text: check(text)?,
         reply_to: args.reply,
-        key: args.key,
+        key: Some(args.key.unwrap_or_else(own_key)),
         wait: args.wait.into(),
         timeout_ms: context.global.timeout.map(millis),
     };
@@ -82,6 +82,23 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let results = reply_of!(reply, Reply::Sent { results } => results)?;
     context.out.either(&json!({ "results": results }), || format::chat::sent(&results))?;
     Ok(verdict(&results)?)
+}
+
+/// Recipients, each in its first place.
+fn each_once(to: &[String]) -> Vec<String> {
+    let mut once: Vec<String> = Vec::with_capacity(to.len());
+    for name in to {
+        if !once.contains(name) {
+            once.push(name.clone());
+        }
+    }
+    once
+}
+
+/// A key of this run alone: should the owner of the profile end meanwhile, the next one is asked and nothing goes out twice.
+fn own_key() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("rosa-send {} {}", std::process::id(), now.as_nanos())
 }
 
 fn no_text() -> Failure {
@@ -178,6 +195,12 @@ mod tests {
         limited.error.as_mut().unwrap().retry_after_ms = Some(700);
         assert_eq!(verdict(&[limited.clone()]).unwrap_err().retry_after_ms, Some(700));
         assert_eq!(verdict(&[limited, result(None)]).unwrap_err().retry_after_ms, Some(700));
+    }
+
+    #[test]
+    fn recipients_are_written_to_once() {
+        let names = ["bob", "carol", "bob", "dave", "carol"].map(String::from);
+        assert_eq!(each_once(&names), ["bob", "carol", "dave"]);
     }
 
     #[test]
