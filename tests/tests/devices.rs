@@ -81,7 +81,7 @@ fn logout_removes_the_device_and_ends_its_access() {
     let world = World::open();
     let (alice, bob) = world.friends("alice", "bob");
     let phone = second_device(&world, &alice);
-    phone.run(&["logout"]).ok();
+    phone.run(&["logout", "--yes"]).ok();
     let after = phone.run(&["send", "bob", "still here?"]);
     assert_eq!(after.code, Some(3), "{after:?}");
     bob.run(&["send", "alice", "to the laptop only"]).ok();

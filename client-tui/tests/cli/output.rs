@@ -51,7 +51,7 @@ fn r48_r50_every_verb_prints_for_people_and_as_json() {
     insta::assert_snapshot!("verify", both(&owner, &["verify", "bob"]));
     insta::assert_snapshot!("send", both(&owner, &["send", "bob", "carol", "hi"]));
     insta::assert_snapshot!("version", both(&owner, &["version"]));
-    insta::assert_snapshot!("logout", both(&owner, &["logout"]));
+    insta::assert_snapshot!("logout", both(&owner, &["logout", "--yes"]));
 }
 
 #[test]

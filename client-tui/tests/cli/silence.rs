@@ -23,7 +23,8 @@ const VERBS: &[(&[&str], i32)] = &[
     (&["join", "no link"], 2),
     (&["login", LINK], 2),
     (&["login", LINK, "--name", "alice"], 2),
-    (&["logout"], 3),
+    (&["logout"], 2),
+    (&["logout", "--yes"], 3),
     (&["whoami"], 3),
     (&["send", "bob", "hi"], 3),
     (&["send", "bob"], 2),
@@ -117,7 +118,7 @@ fn attached_verbs_do_not_read_standard_input() {
         &["trust", "bob"],
         &["status"],
         &["check"],
-        &["logout"],
+        &["logout", "--yes"],
     ] {
         let mut all = args.to_vec();
         all.extend(["--profile", owner.profile()]);

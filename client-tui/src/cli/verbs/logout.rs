@@ -1,4 +1,4 @@
-//! `rosa logout`: this device leaves its account. At a terminal it asks first.
+//! `rosa logout`: this device leaves its account. At a terminal it asks first; elsewhere `--yes` says that it is meant.
 
 use std::time::Duration;
 
@@ -12,16 +12,24 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// Removes this device.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Do not ask
+    /// Do not ask; required without a terminal and with --json
     #[arg(long, short)]
     pub yes: bool,
 }
 
 /// # Errors
+/// [`subrosa_client::api::Kind::Usage`] when nobody can be asked and `--yes` is missing;
 /// [`subrosa_client::api::Kind::Unreachable`] when the relay cannot be told; nothing is removed then.
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let asks = terminal::is_there() && !context.out.json;
+    if !args.yes && !asks {
+        return Err(Failure::usage(
+            "this removes the device's keys for good, and there is no terminal to ask at",
+            "give --yes when that is meant",
+        ));
+    }
     let handle = context.open().await?;
-    if !args.yes && terminal::is_there() && !context.out.json {
+    if !args.yes {
         terminal::say("This device's keys are removed from this profile and from the account's list.\n");
         terminal::say("Messages stay here; nobody can write to this device any more.\n");
         if !terminal::confirm("Log out?").await? {
