@@ -1,6 +1,6 @@
 //! `rosa show ID` is one message; `rosa show NAME` is the end of a chat.
 
-use subrosa_client::{Reply, Request};
+use subrosa_client::{ApiError, Handle, Reply, Request, api::Kind};
 
 use crate::cli::{
     context::{Context, reply_of},
@@ -38,6 +38,9 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let request = Request::ChatHistory { chat: chat.clone(), before: None, after: None, limit: args.last };
     let reply = context.call(&*handle, request).await?;
     let page = reply_of!(reply, Reply::History(page) => page)?;
+    if page.messages.is_empty() {
+        known(context, &*handle, &chat).await?;
+    }
     context.out.either(&page, || {
         page.messages.iter().map(|one| format::chat::message(one, &clock)).collect::<Vec<_>>().join("\n")
     })?;
@@ -48,6 +51,18 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         crate::cli::flush::before_leaving(context, &*handle).await?;
     }
     Ok(())
+}
+
+/// Nothing was written: in a chat that is there, or with somebody nobody here knows?
+async fn known(context: &Context, handle: &dyn Handle, chat: &str) -> Result<(), Failure> {
+    let reply = context.call(handle, Request::ChatList {}).await?;
+    let chats = reply_of!(reply, Reply::Chats { chats } => chats)?;
+    let name = chat.split_once('@').map_or(chat, |(name, _)| name);
+    if chats.iter().any(|one| one.chat == chat || one.chat == name) {
+        return Ok(());
+    }
+    let error = ApiError::new(Kind::NotFound, format!("there is no chat with {chat}"));
+    Err(error.hint("`rosa ls` lists the chats; `rosa send NAME TEXT` begins one").into())
 }
 
 /// Ids are written in capitals, names in small letters; an id that is none is for the engine to refuse.
