@@ -32,9 +32,9 @@ const REOPEN_WITHIN: Duration = Duration::from_secs(5);
 /// Who acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Ack {
-    /// What was printed is acknowledged
+    /// What was printed is acknowledged, and with it everything before, also what --filter left out
     Auto,
-    /// Nothing is; read on with --since
+    /// Nothing is; read on with --since: a cursor of one's own for each purpose
     Manual,
 }
 
@@ -55,10 +55,12 @@ pub struct Args {
     /// Go on
     #[arg(long)]
     pub follow: bool,
-    /// Who acknowledges
+    /// Who acknowledges. An acknowledgement covers everything before it, whoever reads with which --filter: to read for several
+    /// purposes give each its own cursor with --ack manual and --since
     #[arg(long, value_enum, default_value = "auto")]
     pub ack: Ack,
-    /// Only these events: message.received, message.*; may be given several times
+    /// Only these events: message.received, message.*; may be given several times. With --ack auto what it leaves out is
+    /// acknowledged too, and does not come again
     #[arg(long, value_name = "EVENT")]
     pub filter: Vec<String>,
 }
