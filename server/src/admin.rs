@@ -3,7 +3,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `{"op":"invite","uses":1,"ttl_s":86400}` | `{"ok":true,"link":"rosa://…","uses":1,"expires_at":…}` |
+//! | `{"op":"invite","uses":1,"ttl_s":86400}` | `{"ok":true,"link":"rosa://…","uses":1,"expires_at":"2026-…Z"}` |
 //! | `{"op":"status"}` | `{"ok":true,"address":"rosa://…","accepts_writes":true,"accounts":…,…}` |
 //! | `{"op":"check"}` | `{"ok":true}` when the whole store is sound |
 //!
@@ -31,10 +31,13 @@ use crate::{
     data_dir::ADMIN_SOCKET,
     limits::{ADMIN_CONNECTIONS, ADMIN_LINE},
     relay::Inner,
+    store::Timestamp,
 };
 
 /// Time for a request to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for the relay to answer: one that is stopped (SIGSTOP) or has no place left accepts, and says nothing.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Paths of sockets are at most 107 bytes long; a longer one is reached through its directory's descriptor.
 const PATH_MAX: usize = 100;
 
@@ -73,8 +76,18 @@ pub(crate) fn bind(dir: &Path) -> io::Result<UnixListener> {
 /// Asks the relay that runs on `dir`.
 ///
 /// # Errors
-/// What the system says; `ConnectionRefused` or `NotFound` when none runs.
+/// What the system says; `ConnectionRefused` or `NotFound` when none runs, `TimedOut` when it does not answer in five seconds.
 pub async fn ask(dir: &Path, request: &AdminRequest) -> io::Result<Value> {
+    timeout(ANSWER_WITHIN, converse_with(dir, request)).await.unwrap_or_else(|_| {
+        let what = format!(
+            "it does not answer within {} s: it is stopped, overloaded, or its admin socket is full",
+            ANSWER_WITHIN.as_secs()
+        );
+        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+    })
+}
+
+async fn converse_with(dir: &Path, request: &AdminRequest) -> io::Result<Value> {
     let (path, _dir) = short_path(dir)?;
     let mut stream = UnixStream::connect(path).await?;
     let mut line = serde_json::to_vec(request)?;
@@ -145,7 +158,8 @@ async fn answer(request: AdminRequest, relay: &Inner) -> Value {
     match request {
         AdminRequest::Invite { uses, ttl_s } => match relay.make_invite(uses, ttl_s, false).await {
             Ok(made) => json!({
-                "ok": true, "link": made.link.to_string(), "uses": made.uses, "expires_at": made.expires_at,
+                "ok": true, "link": made.link.to_string(), "uses": made.uses,
+                "expires_at": rfc3339(made.expires_at),
             }),
             Err(error) => failure(&error.to_string()),
         },
@@ -169,6 +183,12 @@ async fn answer(request: AdminRequest, relay: &Inner) -> Value {
             Err(error) => failure(&error.to_string()),
         },
     }
+}
+
+/// Milliseconds since 1970 as RFC 3339 in UTC, with milliseconds.
+pub(crate) fn rfc3339(ms: Timestamp) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", time.unwrap_or(jiff::Timestamp::MAX))
 }
 
 fn failure(error: &str) -> Value {
@@ -206,6 +226,20 @@ mod tests {
             drop(listener);
             bind(&dir).unwrap();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_says_nothing_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let _listener = bind(dir.path()).unwrap();
+        let error = ask(dir.path(), &AdminRequest::Status {}).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn times_are_rfc_3339_with_milliseconds() {
+        assert_eq!(rfc3339(1_763_701_588_100), "2025-11-21T05:06:28.100Z");
+        assert!(rfc3339(u64::MAX).starts_with("9999-"));
     }
 
     #[test]

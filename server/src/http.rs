@@ -25,7 +25,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::{core::Core, limits::HTTP_CONNECTIONS};
+use crate::{admin::rfc3339, core::Core, limits::HTTP_CONNECTIONS};
 
 /// Serves until the relay stops.
 pub(crate) async fn serve(listener: TcpListener, core: Arc<Core>) {
@@ -44,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, core: Arc<Core>) {
 }
 
 async fn health(State(core): State<Arc<Core>>) -> Response {
-    Json(json!({ "status": "ok", "timestamp": core.now() })).into_response()
+    Json(json!({ "status": "ok", "timestamp": rfc3339(core.now()) })).into_response()
 }
 
 async fn ready(State(core): State<Arc<Core>>) -> Response {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{NOT_READY, Place, USAGE, fail};
+use super::{NOT_READY, Place, UNREACHABLE, USAGE, fail};
 use crate::{
     admin::{AdminRequest, ask},
     config::Config,
@@ -88,13 +88,22 @@ impl Check {
         findings.push(certificate(&config));
         findings.push(passphrase_keys(data));
         findings.push(database(data));
+        let good = |findings: &[Finding]| findings.iter().all(|finding| finding.status != Status::Fail);
+        let mut code = if good(&findings) { 0 } else { NOT_READY };
         if running.is_some() {
-            findings.push(answers(data).await);
+            let (service, silent) = answers(data).await;
+            if silent && code == 0 {
+                code = UNREACHABLE;
+            } else if service.status == Status::Fail {
+                code = NOT_READY;
+            }
+            findings.push(service);
         }
-        self.report(running.is_some(), &findings)
+        self.report(running.is_some(), &findings);
+        code
     }
 
-    fn report(&self, running: bool, findings: &[Finding]) -> u8 {
+    fn report(&self, running: bool, findings: &[Finding]) {
         let good = findings.iter().all(|finding| finding.status != Status::Fail);
         if self.json {
             let checks: Vec<_> = findings
@@ -107,7 +116,6 @@ impl Check {
                 println!("  {:<4}  {name:<16} {text}", status.name());
             }
         }
-        if good { 0 } else { NOT_READY }
     }
 }
 
@@ -280,27 +288,31 @@ fn database(data: &Path) -> Finding {
     }
 }
 
-async fn answers(data: &Path) -> Finding {
+/// How the running relay is, and whether it says nothing at all.
+async fn answers(data: &Path) -> (Finding, bool) {
     match ask(data, &AdminRequest::Status {}).await {
-        Ok(status) if status.get("ok") == Some(&json!(true)) => {
-            let number = |name: &str| status.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
-            let text = format!(
-                "{} connections, {} accounts, {} envelopes waiting",
-                number("connections"),
-                number("accounts"),
-                number("envelopes"),
-            );
-            if status.get("accepts_writes") == Some(&json!(true)) {
-                finding("service", Status::Ok, text)
-            } else {
-                finding(
-                    "service",
-                    Status::Fail,
-                    format!("{text}; accepts nothing new for want of disk space"),
-                )
-            }
+        Ok(status) => (service(&status), false),
+        Err(error) => {
+            let silent = error.kind() == io::ErrorKind::TimedOut;
+            (finding("service", Status::Fail, format!("the running relay does not serve: {error}")), silent)
         }
-        Ok(status) => finding("service", Status::Fail, status.to_string()),
-        Err(error) => finding("service", Status::Fail, format!("the admin socket does not answer: {error}")),
+    }
+}
+
+fn service(status: &serde_json::Value) -> Finding {
+    if status.get("ok") != Some(&json!(true)) {
+        return finding("service", Status::Fail, status.to_string());
+    }
+    let number = |name: &str| status.get(name).and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let text = format!(
+        "{} connections, {} accounts, {} envelopes waiting",
+        number("connections"),
+        number("accounts"),
+        number("envelopes"),
+    );
+    if status.get("accepts_writes") == Some(&json!(true)) {
+        finding("service", Status::Ok, text)
+    } else {
+        finding("service", Status::Fail, format!("{text}; accepts nothing new for want of disk space"))
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{INTERNAL, NOT_READY, Place, UNREACHABLE, USAGE, fail, lifetime};
 use crate::{
     admin::{AdminRequest, ask},
-    limits::INVITE_USES,
+    limits::{INVITE_TTL_MAX_S, INVITE_USES},
 };
 
 #[derive(Debug, Args)]
@@ -18,11 +18,20 @@ pub(super) struct Invite {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(INVITE_USES)))]
     uses: u32,
     /// How long it lives: 90s, 30m, 24h, 7d [default: invite_ttl_s of the configuration, 7d]
-    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    #[arg(long, value_name = "TIME", value_parser = invite_lifetime)]
     ttl: Option<Duration>,
     /// One JSON object on standard output
     #[arg(long)]
     json: bool,
+}
+
+fn invite_lifetime(text: &str) -> Result<Duration, String> {
+    let ttl = lifetime(text)?;
+    if (1..=INVITE_TTL_MAX_S).contains(&ttl.as_secs()) {
+        Ok(ttl)
+    } else {
+        Err(format!("an invite lives for 1 second to {} days", INVITE_TTL_MAX_S / (24 * 3600)))
+    }
 }
 
 impl Invite {
@@ -42,6 +51,8 @@ impl Invite {
                         "no relay runs on {data}: start one with `rosad up --data {data}`, or name the right directory with --data"
                     );
                     fail(self.json, UNREACHABLE, &message)
+                } else if error.kind() == io::ErrorKind::TimedOut {
+                    fail(self.json, UNREACHABLE, &format!("the relay on {data}: {error}"))
                 } else if error.kind() == io::ErrorKind::PermissionDenied {
                     let message =
                         format!("{data} belongs to another user: run this as the user who runs rosad");

@@ -1,6 +1,6 @@
 //! `rosad up`, `rosad invite`, `rosad check`: what an operator types, and the exit codes.
 //!
-//! 0 ok, 1 internal, 2 usage or configuration, 3 not ready, 4 unreachable (no relay runs).
+//! 0 ok, 1 internal, 2 usage or configuration, 3 not ready, 4 unreachable (no relay runs, or it does not answer).
 
 mod check;
 mod invite;
@@ -21,7 +21,7 @@ const INTERNAL: u8 = 1;
 const USAGE: u8 = 2;
 /// The machine is not ready for it.
 const NOT_READY: u8 = 3;
-/// No relay runs.
+/// No relay runs, or the one that does says nothing.
 const UNREACHABLE: u8 = 4;
 
 /// rosad, the Subrosa relay: it stores and forwards what it cannot read.
