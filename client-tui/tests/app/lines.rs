@@ -7,10 +7,13 @@ use std::{
 };
 
 use rosa::app::{ExitReason, Session, Settings, plain};
-use subrosa_client::{Request, api::ContactState};
+use subrosa_client::{
+    Request,
+    api::{ContactState, EventBody},
+};
 use tokio::sync::mpsc;
 
-use crate::world::{Shared, TestDoor, World, message, received};
+use crate::world::{Shared, TestDoor, World, event, message, received, told};
 
 #[derive(Clone, Default)]
 struct Out(Arc<Mutex<Vec<u8>>>);
@@ -202,17 +205,22 @@ async fn opening_a_chat_tells_its_newest_messages_and_own_ones_with_them() {
     running.settle().await;
     // First, and from another chat.
     for chat in ["carol", "erin", "carol"] {
-        let told = running.line(&format!("/msg {chat}")).await;
+        let shown = running.line(&format!("/msg {chat}")).await;
         if chat == "carol" {
             let texts: Vec<&str> =
-                told.lines().filter_map(|line| Some(line.split_once(": text ")?.1)).collect();
-            assert_eq!(texts, (30..40).map(|order| order.to_string()).collect::<Vec<_>>(), "{told}");
+                shown.lines().filter_map(|line| Some(line.split_once(": text ")?.1)).collect();
+            assert_eq!(texts, (30..40).map(|order| order.to_string()).collect::<Vec<_>>(), "{shown}");
         } else {
-            assert!(told.contains("is it really you?"), "{told}");
+            assert!(shown.contains("is it really you?"), "{shown}");
         }
     }
-    // What is typed stands there already.
+    // What is typed stands there already; what was written elsewhere on this device does not.
     assert_eq!(running.line("typed").await, "");
+    let elsewhere = message("carol", 70, "alice", "from a script");
+    running.shared.world().put(elsewhere.clone());
+    running.shared.world().emit(event(EventBody::MessageQueued { message: told(&elsewhere) }));
+    let said = running.settle().await;
+    assert!(said.contains("you: from a script"), "{said}");
 }
 
 #[tokio::test]

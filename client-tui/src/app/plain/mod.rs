@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use subrosa_client::{ApiError, api::Kind};
+use subrosa_client::{ApiError, Request, api::Kind};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until, timeout},
@@ -178,7 +178,12 @@ impl<W: Write> Plain<W> {
     async fn take(&mut self, msg: Msg, from_outside: &mut mpsc::Receiver<Incoming>) -> anyhow::Result<()> {
         for effect in update(&mut self.model, now(), msg) {
             match effect {
-                Effect::Call(purpose, request) => self.engine.call(purpose, request),
+                Effect::Call(purpose, request) => {
+                    if let Request::MessageSend(send) = &request {
+                        send.to.iter().for_each(|chat| self.printer.typed(chat, &send.text));
+                    }
+                    self.engine.call(purpose, request);
+                }
                 Effect::Quit(reason) => self.exit = Some(reason),
                 Effect::Lock => {
                     self.engine.lock(from_outside).await;

@@ -1,8 +1,9 @@
 //! What is new in the model, as lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use subrosa_client::api::{Chat, ConnectionState, Direction, Message, MessageState};
+use subrosa_protocol::SafeText;
 
 use crate::app::{
     layout,
@@ -15,6 +16,8 @@ use crate::app::{
 const OPENING: usize = 10;
 /// What continues a message.
 const INDENT: &str = "    ";
+/// Texts typed here that are remembered until they come back as messages.
+const TYPED: usize = 100;
 /// Hits of a search that are told.
 const HITS: usize = 20;
 
@@ -30,6 +33,8 @@ pub struct Printer {
     unread: HashMap<String, u64>,
     over: Option<String>,
     connection: Option<&'static str>,
+    /// Chats and texts of what was typed here and has not come back as a message yet.
+    typed: VecDeque<(String, String)>,
     banner: String,
 }
 
@@ -49,6 +54,20 @@ impl Printer {
             lines.push(format!("* {}", cells::flat(&text)));
         }
         lines
+    }
+
+    /// A text was typed here and goes out: it stands on the screen already.
+    pub fn typed(&mut self, chat: &str, text: &str) {
+        if self.typed.len() == TYPED {
+            self.typed.pop_front();
+        }
+        self.typed.push_back((chat.to_owned(), SafeText::multi_line(text).as_str().to_owned()));
+    }
+
+    fn was_typed(&mut self, message: &Message) -> bool {
+        let body = words::body(message);
+        let found = self.typed.iter().position(|(chat, text)| *chat == message.chat && *text == body);
+        found.and_then(|at| self.typed.remove(at)).is_some()
     }
 
     fn connection(&mut self, desk: &Desk, lines: &mut Vec<String>) {
@@ -97,12 +116,18 @@ impl Printer {
         for message in messages {
             if message.order > told {
                 self.told = Some(message.order);
-                // What was typed here stands on the screen already.
-                let typed_here =
-                    !opening && message.direction == Direction::Out && Some(message.device) == this_device;
-                if !typed_here {
+                // What was typed here stands on the screen already; what `rosa send` wrote does not.
+                let typed_here = message.direction == Direction::Out
+                    && Some(message.device) == this_device
+                    && self.was_typed(message);
+                if opening || !typed_here {
                     self.message(model, message, lines);
                 }
+            }
+            if opening && message.order <= told {
+                // Older than what is told: only a change from now on is news.
+                self.states.insert(message.id.clone(), message.state);
+                continue;
             }
             self.state(message, lines);
         }
