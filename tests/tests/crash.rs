@@ -147,10 +147,10 @@ fn r21_r56_kills_at_random_moments_lose_nothing_and_double_nothing() {
         }
         assert!(
             began.elapsed() < Duration::from_secs(180),
-            "seed {seed}: not quiet after three minutes: {:?}",
+            "seed {seed}: not quiet after three minutes: {:#?}",
             sides.each_ref().map(|side| {
                 let entries = Ledger::read(&side.ledger);
-                (entries.asked.len(), entries.accepted.len())
+                (entries.asked.len(), entries.accepted.len(), side.said())
             })
         );
         thread::sleep(Duration::from_millis(50));

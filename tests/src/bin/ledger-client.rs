@@ -20,6 +20,9 @@ use subrosa_tests::ledger::Ledger;
 /// Messages that were asked and are not accepted yet, at most.
 const OUTSTANDING: usize = 40;
 
+/// How long nothing may happen before that is told.
+const QUIET: Duration = Duration::from_secs(20);
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -52,9 +55,17 @@ async fn run(engine: &dyn Handle, peer: &str, ledger_path: &Path, limit: u64) {
             ask(engine, peer, next, &mut ledger, &mut outstanding).await;
             next += 1;
         }
-        match events.next().await {
+        let Ok(item) = tokio::time::timeout(QUIET, events.next()).await else {
+            tell_what_waits(engine, &outstanding).await;
+            continue;
+        };
+        match item {
             StreamItem::Event(event) => {
-                if let EventBody::MessageAccepted { message } = event.body
+                // A receipt may come before the answer to a send that was repeated after a kill: then *delivered* is the
+                // first that is told.
+                if let EventBody::MessageAccepted { message }
+                | EventBody::MessageDelivered { message }
+                | EventBody::MessageRead { message } = event.body
                     && let Some(number) = outstanding.remove(&message.id)
                 {
                     ledger.note("accepted", number);
@@ -68,6 +79,17 @@ async fn run(engine: &dyn Handle, peer: &str, ledger_path: &Path, limit: u64) {
             }
             StreamItem::End => panic!("the engine ended"),
         }
+    }
+}
+
+/// Says on standard error why nothing happens, for whoever reads a failed test.
+async fn tell_what_waits(engine: &dyn Handle, outstanding: &BTreeMap<String, u64>) {
+    if outstanding.is_empty() {
+        return;
+    }
+    eprintln!("nothing happened for {QUIET:?}: {:?}", engine.call(Request::StatusShow {}).await);
+    for id in outstanding.keys().take(3) {
+        eprintln!("waiting: {:?}", show(engine, id).await);
     }
 }
 
