@@ -228,7 +228,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_relay_that_says_nothing_is_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let _listener = bind(dir.path()).unwrap();

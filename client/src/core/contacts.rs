@@ -12,8 +12,7 @@ use crate::{
 };
 
 pub(super) fn no_such_contact(account: &Username) -> ApiError {
-    ApiError::new(Kind::NotFound, format!("{account} is not a contact"))
-        .hint("write to them first")
+    ApiError::new(Kind::NotFound, format!("{account} is not a contact")).hint("write to them first")
 }
 
 fn state(w: &Work<'_>, account: &Username) -> Result<Option<ContactState>, Fault> {

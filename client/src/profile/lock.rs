@@ -18,8 +18,17 @@ use crate::{
 };
 
 /// What a profile's directory may hold.
-pub(super) const FILES: &[&str] =
-    &["store.db", "store.db-wal", "store.db-shm", "vault", "vault.new", "lock", "rosa.sock", "socket", "socket.new"];
+pub(super) const FILES: &[&str] = &[
+    "store.db",
+    "store.db-wal",
+    "store.db-shm",
+    "vault",
+    "vault.new",
+    "lock",
+    "rosa.sock",
+    "socket",
+    "socket.new",
+];
 
 /// How long a new owner tries, since somebody who only looks holds the lock for a moment.
 const PATIENCE: Duration = Duration::from_millis(400);
