@@ -2,7 +2,7 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::*;
-use crate::test_rng::TestRng;
+use crate::{ratchet::testing::low_order_points, test_rng::TestRng};
 
 fn device(seed: u64) -> (DeviceSecrets, [u8; 32]) {
     let device = DeviceSecrets::generate(&mut TestRng::new(seed));
@@ -83,22 +83,7 @@ fn every_changed_bit_and_every_cut_is_refused() {
 fn r11_low_order_keys_are_refused_both_ways() {
     let (bob, key) = device(5);
     let sealed = seal(&key, "bob", 7, "alice", 1, b"hi", &mut TestRng::new(6)).unwrap();
-    let points = [
-        "0000000000000000000000000000000000000000000000000000000000000000",
-        "0100000000000000000000000000000000000000000000000000000000000000",
-        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "cdeb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b880",
-        "4c9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f11d7",
-        "d9ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-        "daffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-        "dbffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-    ];
-    for point in points {
-        let point: [u8; 32] = hex(point).try_into().unwrap();
+    for point in low_order_points() {
         let refused = seal(&point, "bob", 7, "alice", 1, b"hi", &mut TestRng::new(6));
         assert_eq!(refused, Err(SealError::WeakKey));
         let mut bad = sealed.clone();
