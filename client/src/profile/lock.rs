@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a profile's directory may hold.
-pub(super) const FILES: &[&str] = &[
+const FILES: &[&str] = &[
     "store.db",
     "store.db-wal",
     "store.db-shm",

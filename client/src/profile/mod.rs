@@ -8,14 +8,12 @@
 //! | `paths` | which directory and which socket belong to a profile's name |
 //! | `lock` | one owner a profile; creating and opening its store |
 //! | `private_file` | files and directories that nobody else may read |
-//! | `socket` | the directory of the profile's socket |
 //! | `harden` | what keeps secrets out of core dumps |
 
 mod harden;
 mod lock;
 mod paths;
 pub(crate) mod private_file;
-pub mod socket;
 
 pub use harden::harden_process;
 pub use lock::Locked;
