@@ -1,7 +1,6 @@
 //! The loop with a terminal that counts: bytes a key press, nothing while idle, and what is left behind.
 
 use std::{
-    io::{self, Write},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -19,25 +18,10 @@ use rosa::app::{
 use subrosa_client::Request;
 use tokio::sync::mpsc;
 
-use crate::world::{NOW, PASSPHRASE, Shared, TestDoor, World, message, received};
-
-/// A terminal that keeps what was written.
-#[derive(Clone, Default)]
-struct Tty(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Tty {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::world::{NOW, PASSPHRASE, Shared, TestDoor, World, Written, message, received};
 
 struct Running {
-    tty: Tty,
+    tty: Written,
     shared: Shared,
     locked: Arc<Mutex<usize>>,
     keys: mpsc::Sender<Msg>,
@@ -50,7 +34,7 @@ impl Running {
     /// Runs the application; `open` skips the lock screen.
     fn start(open: bool, lock_ends: bool) -> Self {
         let shared = Shared::new(World::peopled());
-        let (tty, locked) = (Tty::default(), Arc::new(Mutex::new(0)));
+        let (tty, locked) = (Written::default(), Arc::new(Mutex::new(0)));
         let door = Arc::new(TestDoor { shared: shared.clone(), locked: Arc::clone(&locked) });
         let session = Session {
             profile: "default".to_owned(),

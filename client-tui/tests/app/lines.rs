@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,24 +13,10 @@ use subrosa_client::{
 };
 use tokio::sync::mpsc;
 
-use crate::world::{Shared, TestDoor, World, event, message, received, told};
-
-#[derive(Clone, Default)]
-struct Out(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::world::{Shared, TestDoor, World, Written, event, message, received, told};
 
 struct Running {
-    out: Out,
+    out: Written,
     shared: Shared,
     lines: Option<mpsc::Sender<String>>,
     ended: tokio::task::JoinHandle<anyhow::Result<ExitReason>>,
@@ -39,7 +25,7 @@ struct Running {
 impl Running {
     fn start(world: World, typed: bool) -> Self {
         let shared = Shared::new(world);
-        let out = Out::default();
+        let out = Written::default();
         let door = Arc::new(TestDoor { shared: shared.clone(), locked: Arc::default() });
         let session = Session {
             profile: "default".to_owned(),

@@ -1,6 +1,9 @@
 //! An engine in memory: it answers requests from what it holds, and remembers what it was asked.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use rosa::app::{Door, Locking, Unlocking};
 use subrosa_client::{
@@ -19,6 +22,21 @@ use zeroize::Zeroizing;
 pub(crate) const NOW: u64 = 1_763_701_588_113;
 /// The passphrase of the profile.
 pub(crate) const PASSPHRASE: &str = "correct horse";
+
+/// An output that keeps what was written.
+#[derive(Clone, Default)]
+pub(crate) struct Written(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// An engine in memory.
 pub(crate) struct World {
