@@ -8,13 +8,21 @@
 //! | [`person`] | one profile, and `rosa` run on it |
 //! | [`terminal`] | a program in a real terminal |
 //! | [`scan`] | searching files for what must not be in them |
+//! | [`chaos`] | a seeded proxy that loses, delays, reorders and doubles UDP datagrams |
+//! | [`lying_relay`] | a relay that speaks the protocol and lies |
+//! | [`raw_client`] | a client without manners |
+//! | [`faults`] | failing system calls, full disks, lost power |
 //! | [`ledger`] | what was asked, accepted and displayed, outside all stores |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod chaos;
+pub mod faults;
 pub mod ledger;
+pub mod lying_relay;
 pub mod person;
 pub mod programs;
+pub mod raw_client;
 pub mod relay;
 pub mod scan;
 pub mod terminal;

@@ -1,0 +1,1 @@
+//! Faults of the machine: failing system calls, full disks, lost power.

@@ -1,0 +1,1 @@
+//! A relay that speaks the protocol as docs/PROTOCOL.md has it, and lies.
