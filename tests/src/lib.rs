@@ -12,6 +12,7 @@
 //! | [`lying_relay`] | a relay that speaks the protocol and lies |
 //! | [`raw_client`] | a client without manners |
 //! | [`faults`] | failing system calls, full disks, lost power |
+//! | [`report`] | what was done, in numbers, and what was left out |
 //! | [`ledger`] | what was asked, accepted and displayed, outside all stores |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -24,6 +25,7 @@ pub mod person;
 pub mod programs;
 pub mod raw_client;
 pub mod relay;
+pub mod report;
 pub mod scan;
 pub mod terminal;
 pub mod world;
