@@ -41,11 +41,22 @@ pub struct RelayOptions {
     pub config: String,
     /// More arguments.
     pub args: Vec<String>,
+    /// A program to start it under, with its arguments: a tracer that leaves it our own child.
+    pub under: Vec<String>,
+    /// Which of this workspace's programs it is.
+    pub program: &'static str,
 }
 
 impl Default for RelayOptions {
     fn default() -> Self {
-        Self { registration: "open", listen: "127.0.0.1:0".into(), config: String::new(), args: Vec::new() }
+        Self {
+            registration: "open",
+            listen: "127.0.0.1:0".into(),
+            config: String::new(),
+            args: Vec::new(),
+            under: Vec::new(),
+            program: "rosad",
+        }
     }
 }
 
@@ -58,8 +69,17 @@ impl RelayProcess {
 
     /// Starts a relay; tells how it ended when it does not become ready.
     pub fn try_start(data: &Path, options: &RelayOptions) -> Result<Self, (ExitStatus, String)> {
-        let mut command = Command::new(program("rosad"));
-        command.args(["up", "--json", "--registration", options.registration, "--listen", &options.listen]);
+        let mut words: Vec<PathBuf> = options.under.iter().map(PathBuf::from).collect();
+        words.push(program(options.program));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args([
+            "up",
+            "--json",
+            "--registration",
+            options.registration,
+            "--listen",
+            &options.listen,
+        ]);
         command.arg("--data").arg(data).args(&options.args);
         if !options.config.is_empty() {
             let config = data.with_extension("toml");
@@ -124,6 +144,11 @@ impl RelayProcess {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// How it ended, if it did by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// What it logged.

@@ -38,7 +38,12 @@ impl World {
 
     /// Starts the relay again on its old port, after it was ended.
     pub fn restart_relay(&mut self) {
-        let options = RelayOptions { listen: self.relay.quic.clone(), ..self.options.clone() };
+        self.restart_relay_as(self.options.clone());
+    }
+
+    /// The same with other options; the port is the old one.
+    pub fn restart_relay_as(&mut self, options: RelayOptions) {
+        let options = RelayOptions { listen: self.relay.quic.clone(), ..options };
         let data: PathBuf = self.relay.data.clone();
         self.relay = RelayProcess::start(&data, &options);
     }

@@ -208,7 +208,8 @@ fn configure(path: &Path, conn: &Connection, options: &SqliteOptions) -> Result<
     // Before the first write, for it cannot be changed later; sealed bodies are laid out for it.
     expect(path, conn, "page_size", &PAGE.to_string(), &PAGE.to_string())?;
     expect(path, conn, "journal_mode", "WAL", "wal")?;
-    expect(path, conn, "synchronous", "FULL", "2")?;
+    let (synchronous, level) = if options.sync_at_checkpoints_only { ("NORMAL", "1") } else { ("FULL", "2") };
+    expect(path, conn, "synchronous", synchronous, level)?;
     // Deleted bytes are zeroed (R44), and nothing is ever written to temporary files.
     expect(path, conn, "secure_delete", "ON", "1")?;
     expect(path, conn, "temp_store", "MEMORY", "2")?;

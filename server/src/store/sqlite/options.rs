@@ -30,6 +30,10 @@ pub struct SqliteOptions {
     pub scrub_after: Duration,
     /// Largest database in bytes, beyond which a write is answered with `Full`. `None`: as large as the disk.
     pub max_database_bytes: Option<u64>,
+    /// Acknowledges what a power cut takes away (`synchronous=NORMAL`). Only for the control run of the power-cut test,
+    /// which must see that data is lost; no configuration leads here.
+    #[doc(hidden)]
+    pub sync_at_checkpoints_only: bool,
 }
 
 impl Default for SqliteOptions {
@@ -47,6 +51,7 @@ impl Default for SqliteOptions {
             batch_bytes: 8 * 1024 * 1024,
             scrub_after: Duration::from_secs(15),
             max_database_bytes: None,
+            sync_at_checkpoints_only: false,
         }
     }
 }
