@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, SeqAccess, Visitor},
+    de::{Error, SeqAccess, Visitor},
 };
 
 /// A value is longer than its bound.
@@ -124,8 +124,18 @@ impl<const MAX: usize> Serialize for BoundedBytes<MAX> {
 
 impl<'de, const MAX: usize> Deserialize<'de> for BoundedBytes<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-        Self::new(bytes.into_vec()).map_err(D::Error::custom)
+        struct Bytes<const MAX: usize>;
+        impl<const MAX: usize> Visitor<'_> for Bytes<MAX> {
+            type Value = BoundedBytes<MAX>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX} bytes")
+            }
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                check(bytes.len(), MAX).map_err(E::custom)?;
+                Ok(BoundedBytes(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 
@@ -174,7 +184,18 @@ impl<const MAX: usize> fmt::Debug for BoundedStr<MAX> {
 
 impl<'de, const MAX: usize> Deserialize<'de> for BoundedStr<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+        struct Text<const MAX: usize>;
+        impl<const MAX: usize> Visitor<'_> for Text<MAX> {
+            type Value = BoundedStr<MAX>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "text of at most {MAX} bytes")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                check(text.len(), MAX).map_err(E::custom)?;
+                Ok(BoundedStr(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -59,8 +59,10 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecE
     if bytes.len() > FRAME_MAX {
         return Err(CodecError::TooLarge);
     }
+    // Borrowing: a text or byte string is looked at where it stands and copied only when its bytes are there, so that a
+    // claimed length makes no room.
     let (value, used): (T, usize) =
-        bincode::serde::decode_from_slice(bytes, config()).map_err(|_| CodecError::Malformed)?;
+        bincode::serde::borrow_decode_from_slice(bytes, config()).map_err(|_| CodecError::Malformed)?;
     if used != bytes.len() {
         return Err(CodecError::TrailingBytes(bytes.len().saturating_sub(used)));
     }

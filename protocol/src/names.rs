@@ -5,7 +5,10 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 use data_encoding::{Encoding, Specification};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::limits::{USERNAME_MAX, USERNAME_MIN};
+use crate::{
+    BoundedStr,
+    limits::{USERNAME_MAX, USERNAME_MIN},
+};
 
 /// Why a name or id was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +67,8 @@ impl FromStr for Username {
 
 impl<'de> Deserialize<'de> for Username {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+        Self::new(BoundedStr::<USERNAME_MAX>::deserialize(deserializer)?.into_inner())
+            .map_err(D::Error::custom)
     }
 }
 
