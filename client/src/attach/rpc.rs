@@ -27,7 +27,7 @@ pub enum Incoming {
 /// One call, understood or not.
 #[derive(Debug, PartialEq)]
 pub struct Call {
-    /// A string, a number or null; `None` for a notification, which gets no answer.
+    /// A string, a whole number or null; `None` for a notification, which gets no answer.
     pub id: Option<Value>,
     /// What is asked for, or why that is not clear.
     pub what: Result<What, ApiError>,
@@ -77,8 +77,11 @@ fn any_call(value: Value) -> Call {
 
 fn call(mut object: Map<String, Value>) -> Call {
     let id = object.remove("id");
-    if !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
-        return Call { id: Some(Value::Null), what: Err(usage("the id is neither a string nor a number")) };
+    // A fraction would come back rounded, and as another id.
+    let fraction = matches!(&id, Some(Value::Number(number)) if number.is_f64());
+    if fraction || !matches!(id, None | Some(Value::Null | Value::String(_) | Value::Number(_))) {
+        let error = usage("the id is neither a string nor a whole number of 64 bits");
+        return Call { id: Some(Value::Null), what: Err(error) };
     }
     if object.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Call { id: id.or(Some(Value::Null)), what: Err(usage("\"jsonrpc\" is not \"2.0\"")) };
@@ -267,7 +270,8 @@ mod tests {
             ("7", "neither an object nor an array"),
             ("[]", "empty batch"),
             (r#"{"id":1,"method":"x"}"#, "jsonrpc"),
-            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "neither a string nor a number"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "neither a string nor a whole number"),
+            (r#"{"jsonrpc":"2.0","id":-1.5e300,"method":"x"}"#, "neither a string nor a whole number"),
             (r#"{"jsonrpc":"2.0","id":1}"#, "method"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, "no.such"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"message.show","params":[1]}"#, "not an object"),
