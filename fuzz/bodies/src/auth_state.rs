@@ -216,7 +216,7 @@ impl Connection {
             if matches!(self.state, State::Ended | State::Unknown) {
                 break;
             }
-            let Some(step) = script.next() else { break };
+            let Some(step) = script.next_byte() else { break };
             match step % 16 {
                 0 | 1 => self.hello(script).await,
                 2 | 3 => {

@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut world = World::new(script.u64());
     for _ in 0..MAX_EVENTS {
-        let Some(event) = script.next() else { break };
+        let Some(event) = script.next_byte() else { break };
         world.event(event, &mut script);
     }
     world.quiesce();

@@ -13,7 +13,7 @@ impl<'a> Script<'a> {
     }
 
     /// The next byte; `None` at the end.
-    pub fn next(&mut self) -> Option<u8> {
+    pub fn next_byte(&mut self) -> Option<u8> {
         let (first, rest) = self.bytes.split_first()?;
         self.bytes = rest;
         Some(*first)
@@ -21,7 +21,7 @@ impl<'a> Script<'a> {
 
     /// The next byte, or 0.
     pub fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
+        self.next_byte().unwrap_or(0)
     }
 
     /// Two bytes, little-endian.
