@@ -53,6 +53,16 @@ impl Store {
         Ok(Self { connection, path: None, lock: None })
     }
 
+    /// Gives up durability (`synchronous=NORMAL`): a power cut then takes away what was committed. Only for the control run
+    /// of the power-cut test, which must see that data is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the setting cannot be made.
+    #[doc(hidden)]
+    pub fn sync_at_checkpoints_only(&self) -> Result<()> {
+        Ok(self.connection.pragma_update(None, "synchronous", "NORMAL")?)
+    }
+
     /// The profile that this store belongs to; `None` in memory.
     #[must_use]
     pub fn profile(&self) -> Option<&crate::profile::ProfilePaths> {
