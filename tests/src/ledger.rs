@@ -8,6 +8,7 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// One client's ledger file: a line an entry, appended before or after the fact as its kind says.
@@ -22,6 +23,18 @@ pub struct Entries {
     pub asked: BTreeSet<u64>,
     /// Numbers whose acceptance the client was told.
     pub accepted: BTreeSet<u64>,
+    /// Numbers of which the client was told that they are stored, to be sent.
+    pub queued: BTreeSet<u64>,
+    /// The peer's numbers that the client was told of.
+    pub displayed: BTreeSet<u64>,
+    /// When each of the four was noted first, in microseconds since 1970: (kind, number) and time.
+    pub times: BTreeMap<(String, u64), u64>,
+}
+
+/// The clock of the ledger, in microseconds since 1970.
+pub fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_micros()).unwrap()
 }
 
 impl Ledger {
@@ -32,20 +45,24 @@ impl Ledger {
 
     /// Appends an entry in one write, so that a kill leaves it whole or absent.
     pub fn note(&mut self, kind: &str, number: u64) {
-        self.file.write_all(format!("{kind} {number}\n").as_bytes()).unwrap();
+        self.file.write_all(format!("{kind} {number} {}\n", micros()).as_bytes()).unwrap();
     }
 
     /// Reads a ledger.
     pub fn read(path: &Path) -> Entries {
         let mut entries = Entries::default();
         for line in std::fs::read_to_string(path).unwrap_or_default().lines() {
-            let (kind, number) = line.split_once(' ').unwrap();
+            let words: Vec<&str> = line.split(' ').collect();
+            let [kind, number, time] = words[..] else { panic!("not an entry: {line}") };
             let number = number.parse().unwrap();
             match kind {
                 "asked" => entries.asked.insert(number),
                 "accepted" => entries.accepted.insert(number),
+                "queued" => entries.queued.insert(number),
+                "displayed" => entries.displayed.insert(number),
                 other => panic!("unknown entry {other}"),
             };
+            entries.times.entry((kind.to_owned(), number)).or_insert(time.parse().unwrap());
         }
         entries
     }
@@ -80,7 +97,8 @@ mod tests {
     use super::*;
 
     fn entries(asked: &[u64], accepted: &[u64]) -> Entries {
-        Entries { asked: asked.iter().copied().collect(), accepted: accepted.iter().copied().collect() }
+        let set = |numbers: &[u64]| numbers.iter().copied().collect();
+        Entries { asked: set(asked), accepted: set(accepted), ..Entries::default() }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! A client for crash tests: the real engine on a real profile, which sends numbered messages to a peer and notes in a
 //! ledger what it was about to ask and what it was told to be accepted. It is made to be killed at any moment.
 //!
-//! `ledger-client run PROFILE PASSPHRASE-FILE PEER LEDGER LIMIT` sends until the ledger has LIMIT numbers, then goes on
-//! receiving until it is killed. `ledger-client dump PROFILE PASSPHRASE-FILE PEER` waits for the mailbox to be empty and
-//! prints what is displayed.
+//! `ledger-client run STORE KEY PEER LEDGER LIMIT` sends until the ledger has LIMIT numbers, then goes on receiving until
+//! it is killed. `ledger-client dump STORE KEY PEER` waits for the mailbox to be empty and prints what is displayed. KEY is
+//! the store's own, in hexadecimal; whoever starts it sees to it that nobody else has the store open.
+//!
+//! With `SUBROSA_WEAK_STORE=1` the store syncs at checkpoints only: the control run of the power-cut test, which must lose
+//! data.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -13,7 +16,7 @@ use serde_json::json;
 use subrosa_client::{
     Engine, Handle, Reply, Request,
     api::{ApiError, EventBody, Message, MessageKind, MessageState, SendMessage, StreamItem, WaitFor},
-    profile::{Locked, ProfilePaths},
+    store::Store,
 };
 use subrosa_tests::ledger::Ledger;
 
@@ -26,10 +29,11 @@ const QUIET: Duration = Duration::from_secs(20);
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let profile = format!("{}/", args[1].trim_end_matches('/'));
-    let passphrase = std::fs::read(&args[2]).unwrap();
-    let paths = ProfilePaths::resolve(Some(&profile)).unwrap();
-    let store = Locked::acquire(paths).unwrap().open(&passphrase).unwrap();
+    let key = data_encoding::HEXLOWER.decode(args[2].as_bytes()).unwrap().try_into().unwrap();
+    let store = Store::open_at(Path::new(&args[1]), &key).unwrap();
+    if std::env::var_os("SUBROSA_WEAK_STORE").is_some_and(|set| set == "1") {
+        store.sync_at_checkpoints_only().unwrap();
+    }
     let engine = Engine::start(store, subrosa_client::engine::EngineOptions::default()).unwrap();
     match args[0].as_str() {
         "run" => run(&engine, &args[3], Path::new(&args[4]), args[5].parse().unwrap()).await,
@@ -65,10 +69,14 @@ async fn run(engine: &dyn Handle, peer: &str, ledger_path: &Path, limit: u64) {
                 // first that is told.
                 if let EventBody::MessageAccepted { message }
                 | EventBody::MessageDelivered { message }
-                | EventBody::MessageRead { message } = event.body
+                | EventBody::MessageRead { message } = &event.body
                     && let Some(number) = outstanding.remove(&message.id)
                 {
                     ledger.note("accepted", number);
+                } else if let EventBody::MessageReceived { message } = event.body
+                    && let Ok(number) = message.text.parse()
+                {
+                    ledger.note("displayed", number);
                 }
             }
             // Events were left out: ask for the state of what is outstanding.
@@ -112,6 +120,7 @@ async fn ask(
         panic!("no results")
     };
     let id = results[0].id.clone().unwrap_or_else(|| panic!("not queued: {:?}", results[0].error));
+    ledger.note("queued", number);
     outstanding.insert(id.clone(), number);
     // It may have been accepted in an earlier life, or before the answer came.
     let message = show(engine, &id).await.unwrap();

@@ -1,0 +1,185 @@
+//! Kills exactly between two steps: when a ratchet step is committed and nothing was sent; when a message was decrypted and
+//! not acknowledged; when the relay committed and did not answer. The program dies on entering the sync of a commit: all
+//! of the transaction is in the file then, and nothing was told. The stores prove that the point was hit.
+//!
+//! Long version: `SUBROSA_KILLS` at each point (12), `SUBROSA_KILLS_SEED`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use subrosa_tests::{
+    World,
+    faults::{
+        Dice, Side, setting,
+        side::{judge_both, quiesce},
+        stores,
+        strace::{SENDS, SYNCS, inject, works_for},
+    },
+    ledger::Ledger,
+    programs::program,
+    relay::RelayOptions,
+    report::did,
+    world::FAST,
+};
+
+/// How long a program may take to reach its last system call.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Of a hundred kills at least so many must hit their point.
+const MUST_HIT: u64 = 50;
+
+/// Two people who write to each other, and how far they may go.
+struct Pair {
+    world: World,
+    sides: [Side; 2],
+    limits: [u64; 2],
+    dice: Dice,
+}
+
+impl Pair {
+    /// The fault that ends a program at one of its next `commits`, or at one of the sends that follow them.
+    fn kill(&mut self, commits: u64) -> Vec<String> {
+        let (calls, when) = match self.dice.below(4) {
+            0 => (SENDS, 4 + self.dice.below(6)),
+            _ => (SYNCS, 4 + self.dice.below(commits)),
+        };
+        inject(calls, &format!("signal=KILL:when={when}"))
+    }
+
+    /// More to do for one of them, who is not running.
+    fn more(&mut self, who: usize, numbers: u64) -> u64 {
+        self.limits[who] = Ledger::read(&self.sides[who].ledger).asked.len() as u64 + numbers;
+        self.limits[who]
+    }
+
+    /// Runs one of them until it dies by the fault.
+    fn dies(&mut self, who: usize, numbers: u64, under: &[String]) {
+        let limit = self.more(who, numbers);
+        self.sides[who].start_under(limit, under);
+        let ended = self.sides[who].wait(PATIENCE);
+        let side = &self.sides[who];
+        let status = ended.unwrap_or_else(|| {
+            let entries = Ledger::read(&side.ledger);
+            let (asked, accepted) = (entries.asked.len(), entries.accepted.len());
+            let name = &side.person.name;
+            panic!("{name} was not killed by {under:?}: {asked} asked, {accepted} accepted, {}", side.said())
+        });
+        assert_eq!(status.code(), None, "{} ended by itself: {}", side.person.name, side.said());
+    }
+
+    fn client(&self, who: usize) -> stores::ClientView {
+        let side = &self.sides[who];
+        let view = stores::client(&side.folder(), &side.key, &side.peer).unwrap();
+        assert!(view.wrong.is_empty(), "{}: {:?}", side.person.name, view.wrong);
+        view
+    }
+
+    fn mailbox(&self, who: usize) -> stores::MailboxView {
+        let view = stores::relay(&self.world.relay.data, &self.sides[who].person.name).unwrap();
+        assert!(view.wrong.is_empty(), "{:?}", view.wrong);
+        view
+    }
+
+    /// Alice dies with an envelope in her outbox that the relay has not got.
+    fn committed_and_not_sent(&mut self) -> bool {
+        let under = self.kill(20);
+        self.dies(0, 60, &under);
+        let outbox = self.client(0).outbox;
+        let accepted = self.mailbox(1).accepted;
+        outbox.iter().any(|envelope| !accepted.contains(envelope))
+    }
+
+    /// Bob dies having read what the relay still holds for him.
+    fn decrypted_and_not_acknowledged(&mut self) -> bool {
+        let under = self.kill(5);
+        self.dies(1, 0, &under);
+        let cursor = self.client(1).cursor;
+        self.mailbox(1).waiting.keys().any(|place| *place <= cursor)
+    }
+
+    /// The relay dies having stored what its sender was not told of.
+    fn stored_and_not_answered(&mut self) -> bool {
+        let under = self.kill(8);
+        self.world.restart_relay_as(RelayOptions { under, config: FAST.into(), ..RelayOptions::default() });
+        let began = Instant::now();
+        while self.world.relay.ended().is_none() {
+            assert!(began.elapsed() < PATIENCE, "the relay was not killed: {}", self.world.relay.log());
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.sides[0].freeze(true);
+        let side = &self.sides[0];
+        let outbox =
+            stores::client(&side.folder(), &side.key, "bob").map(|view| view.outbox).unwrap_or_default();
+        let accepted = self.mailbox(1).accepted;
+        self.sides[0].freeze(false);
+        outbox.iter().any(|envelope| accepted.contains(envelope))
+    }
+
+    /// `rosad check` is content with the data of a relay that was killed.
+    fn relay_checks_out(&self) {
+        let config = self.world.path().join("check.toml");
+        std::fs::write(&config, format!("listen = \"{}\"", self.world.relay.quic)).unwrap();
+        let mut check = Command::new(program("rosad"));
+        check
+            .args(["check", "--backed-up", "--data"])
+            .arg(&self.world.relay.data)
+            .arg("--config")
+            .arg(config);
+        let output = check.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn hit(what: &str, hits: u64, kills: u64) {
+    did(&format!("kills, {what}: {kills}, of which {hits} hit the point"));
+    assert!(hits * 100 >= kills * MUST_HIT, "{what}: only {hits} of {kills} kills hit the point");
+}
+
+#[test]
+fn r21_r56_kills_between_commit_and_what_follows_lose_nothing_and_double_nothing() {
+    if !works_for("kills at exact points") {
+        return;
+    }
+    let kills = setting("SUBROSA_KILLS", 12);
+    let seed = setting("SUBROSA_KILLS_SEED", std::process::id().into());
+    println!("kill points: {kills} each, seed {seed}");
+    let world = World::with(RelayOptions { config: FAST.into(), ..RelayOptions::default() });
+    let (alice, bob) = world.friends("alice", "bob");
+    let sides = [Side::new(world.path(), alice, "bob"), Side::new(world.path(), bob, "alice")];
+    let mut pair = Pair { world, sides, limits: [0; 2], dice: Dice::new(seed) };
+
+    pair.sides[1].start(100);
+    pair.limits[1] = 100;
+    let hits = (0..kills).filter(|_| pair.committed_and_not_sent()).count() as u64;
+    hit("ratchet committed and not sent", hits, kills);
+
+    pair.sides[1].kill();
+    let limit = pair.more(0, kills * 60);
+    pair.sides[0].start(limit);
+    let hits = (0..kills).filter(|_| pair.decrypted_and_not_acknowledged()).count() as u64;
+    hit("decrypted and not acknowledged", hits, kills);
+
+    let (alices, bobs) = (pair.limits[0] + kills * 60, pair.more(1, kills * 20));
+    pair.limits[0] = alices;
+    pair.sides[0].kill();
+    pair.sides[0].start(alices);
+    pair.sides[1].start(bobs);
+    pair.world.relay.kill();
+    let hits = (0..kills).filter(|_| pair.stored_and_not_answered()).count() as u64;
+    hit("relay committed and not acknowledged", hits, kills);
+    pair.relay_checks_out();
+
+    pair.world.restart_relay();
+    let limits = pair.limits;
+    quiesce(&mut pair.sides, limits, &format!("seed {seed}"));
+    thread::sleep(Duration::from_secs(2));
+    for side in &mut pair.sides {
+        side.kill();
+    }
+    did(&format!("kills at three points, seed {seed}{}", judge_both(&pair.sides)));
+}
