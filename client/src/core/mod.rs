@@ -188,6 +188,12 @@ impl Core {
         !receipts && !outbox && self.mailbox.is_acknowledged()
     }
 
+    /// The store, to look at.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Ends the machine and gives the store back.
     #[must_use]
     pub fn into_store(self) -> Store {

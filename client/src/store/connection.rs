@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, backup::Backup};
 use subrosa_protocol::SafeText;
 
 use super::{
-    Tx,
+    Disk, Tx,
     error::{Result, StoreError},
     schema, sqlcipher,
 };
@@ -23,6 +23,8 @@ pub struct Store {
     path: Option<PathBuf>,
     /// Held until the connection is closed.
     lock: Option<Locked>,
+    /// What a simulation makes fail; a store with a file has none.
+    disk: Option<Disk>,
 }
 
 impl Store {
@@ -40,7 +42,7 @@ impl Store {
         private_file::ensure(path).map_err(|error| StoreError::File { path: path.to_owned(), error })?;
         let mut connection = sqlcipher::open(path, key)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, path: Some(path.to_owned()), lock })
+        Ok(Self { connection, path: Some(path.to_owned()), lock, disk: None })
     }
 
     /// A store that nothing is ever written of, for tests and simulations.
@@ -50,7 +52,23 @@ impl Store {
     pub fn in_memory() -> Result<Self> {
         let mut connection = sqlcipher::in_memory()?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, path: None, lock: None })
+        Ok(Self { connection, path: None, lock: None, disk: None })
+    }
+
+    /// A store in memory whose commits fail as `disk` is told: a copy of `original` as it is now, or a new one. For
+    /// simulations, which clone worlds and restore old copies.
+    ///
+    /// # Errors
+    /// [`StoreError`] when memory is short; [`StoreError::ReadOnly`] when `original` has a file, of which no copy that is
+    /// not encrypted is ever made.
+    pub fn in_memory_on(disk: Disk, original: Option<&Self>) -> Result<Self> {
+        let Some(original) = original else { return Ok(Self { disk: Some(disk), ..Self::in_memory()? }) };
+        if original.path.is_some() {
+            return Err(StoreError::ReadOnly);
+        }
+        let mut connection = sqlcipher::in_memory()?;
+        Backup::new(&original.connection, &mut connection)?.step(-1)?;
+        Ok(Self { connection, path: None, lock: None, disk: Some(disk) })
     }
 
     /// Gives up durability (`synchronous=NORMAL`): a power cut then takes away what was committed. Only for the control run
@@ -81,7 +99,10 @@ impl Store {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let tx = Tx::new(begun.map_err(StoreError::from)?);
         let value = work(&tx)?;
-        tx.commit()?;
+        match &self.disk {
+            None => tx.commit()?,
+            Some(disk) => disk.commit(tx)?,
+        }
         Ok(value)
     }
 
@@ -90,6 +111,9 @@ impl Store {
     /// # Errors
     /// What `work` returned, or [`StoreError`] when beginning failed.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        if let Some(disk) = &self.disk {
+            disk.read()?;
+        }
         let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?);
         work(&tx)
     }
@@ -139,7 +163,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::File`] when a file cannot be removed.
     pub fn destroy(self) -> Result<()> {
-        let Self { connection, path, lock } = self;
+        let Self { connection, path, lock, .. } = self;
         drop(connection);
         let Some(store) = path else { return Ok(()) };
         // The vault first: without it there is no profile any more, whatever happens next.

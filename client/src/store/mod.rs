@@ -21,12 +21,14 @@
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |
+//! | `disk` | the disk of a simulation |
 
 pub mod chains;
 pub mod chats;
 mod codes;
 mod connection;
 pub mod device_lists;
+mod disk;
 mod error;
 pub mod events;
 pub mod identity;
@@ -52,6 +54,7 @@ pub mod upkeep;
 pub use chains::{Acknowledgeable, Incoming, IncomingChain, OutgoingChain, Placed, Sent};
 pub use connection::Store;
 pub use device_lists::{Claim, Evidence, KnownList};
+pub use disk::{Disk, DiskFault};
 pub use error::{Result, StoreError};
 pub use identity::{Identity, IdentityKeys, Progress};
 pub use inbox::{DeferredEnvelope, NewDeferred};

@@ -32,9 +32,11 @@ pub struct Device {
     pub last_seq: u64,
     pub generation: u64,
     pub accepted: BTreeSet<EnvelopeId>,
+    /// Per kind, the highest id that was ever uploaded: a prekey is taken once, also when it was handed out meanwhile.
+    uploaded: BTreeMap<u8, u32>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Relay {
     pub lists: BTreeMap<String, Vec<SignedDeviceList>>,
     pub devices: BTreeMap<Place, Device>,
@@ -43,6 +45,8 @@ pub struct Relay {
     pub pushes: usize,
     /// No pushes at all, and no hints.
     pub silent: bool,
+    /// So many one-time prekeys of each kind are said to be left beyond those that are: no refill is due then.
+    pub pretended: u32,
     /// Sends are answered with this.
     pub refuse_sends: Option<ErrorFrame>,
     /// Lookups are answered with this.
@@ -91,7 +95,7 @@ impl Relay {
             generation: device.generation,
             list_version: version,
             next_seq: device.last_seq + 1,
-            prekeys: counts(device),
+            prekeys: counts(device, self.pretended),
             proof_lifetime_s: 900,
             relay_time: self.now,
         })
@@ -119,12 +123,17 @@ impl Relay {
                 let device = self.devices.entry(from.clone()).or_default();
                 device.signed = upload.signed.or(device.signed.take());
                 device.last_resort = upload.last_resort.or(device.last_resort.take());
-                device.one_time.extend(upload.one_time.into_inner());
-                device.kem.extend(upload.kem.into_inner());
-                Response::PrekeyCounts(counts(device))
+                let one_time = upload.one_time.into_inner().into_iter();
+                let one_time = one_time.filter(|prekey| is_new(&mut device.uploaded, &prekey[..]));
+                device.one_time.extend(one_time.collect::<Vec<_>>());
+                let kem = upload.kem.into_inner().into_iter();
+                let kem = kem.filter(|prekey| is_new(&mut device.uploaded, &prekey[..]));
+                device.kem.extend(kem.collect::<Vec<_>>());
+                Response::PrekeyCounts(counts(device, self.pretended))
             }
             Request::PrekeyStatus(_) => {
-                Response::PrekeyCounts(counts(self.devices.entry(from.clone()).or_default()))
+                let device = self.devices.entry(from.clone()).or_default();
+                Response::PrekeyCounts(counts(device, self.pretended))
             }
             Request::DeviceListPublish(publish) => {
                 let signed = SignedDeviceList {
@@ -236,8 +245,20 @@ impl Relay {
     }
 }
 
-fn counts(device: &Device) -> PrekeyCounts {
-    PrekeyCounts { one_time: device.one_time.len() as u32, kem: device.kem.len() as u32 }
+fn counts(device: &Device, pretended: u32) -> PrekeyCounts {
+    PrekeyCounts {
+        one_time: device.one_time.len() as u32 + pretended,
+        kem: device.kem.len() as u32 + pretended,
+    }
+}
+
+/// Whether a one-time prekey has a higher id than every one of its kind before; then it is the highest.
+fn is_new(uploaded: &mut BTreeMap<u8, u32>, prekey: &[u8]) -> bool {
+    let id = u32::from_le_bytes(prekey[1..5].try_into().unwrap());
+    let highest = uploaded.entry(prekey[0]).or_default();
+    let new = id > *highest;
+    *highest = id.max(*highest);
+    new
 }
 
 fn lists_after(lists: &[SignedDeviceList], since: u64) -> Response {

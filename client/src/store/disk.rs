@@ -1,0 +1,105 @@
+//! The disk of a simulation: makes the commits of a store in memory fail, as a full or broken disk and the end of the
+//! process do. Only [`Store::in_memory_on`](super::Store::in_memory_on) has one; a store with a file never does.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use rusqlite::ffi;
+
+use super::{Tx, error::Result, error::StoreError};
+
+/// What goes wrong with a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// No room is left (ENOSPC); the transaction leaves no trace.
+    Full,
+    /// It cannot be written (EIO); the transaction leaves no trace.
+    Broken,
+    /// The process ends here: nothing works any more until [`Disk::heal`]. The transaction left no trace.
+    Gone,
+    /// The same, but the transaction became durable before; only nobody was told.
+    GoneAfterCommit,
+}
+
+/// A handle on the disk under one or more stores in memory.
+#[derive(Debug, Clone, Default)]
+pub struct Disk(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Mutex<Plan>,
+    struck: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Plan {
+    #[default]
+    Works,
+    /// So many commits succeed before one fails.
+    After(u32, DiskFault),
+    Dead,
+}
+
+impl Disk {
+    /// After `commits` further commits the next one fails, once; what is gone stays gone.
+    pub fn fail_after(&self, commits: u32, fault: DiskFault) {
+        self.set(Plan::After(commits, fault));
+    }
+
+    /// Everything works again.
+    pub fn heal(&self) {
+        self.set(Plan::Works);
+    }
+
+    /// How many faults struck so far.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        self.0.struck.load(Ordering::Relaxed)
+    }
+
+    /// Whether the process ended here.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.plan(), Plan::Dead)
+    }
+
+    pub(super) fn read(&self) -> Result<()> {
+        if self.is_gone() { Err(io_error()) } else { Ok(()) }
+    }
+
+    pub(super) fn commit(&self, tx: Tx<'_>) -> Result<()> {
+        let fault = match self.plan() {
+            Plan::Works => return tx.commit(),
+            Plan::Dead => return Err(io_error()),
+            Plan::After(0, fault) => fault,
+            Plan::After(left, fault) => {
+                self.set(Plan::After(left - 1, fault));
+                return tx.commit();
+            }
+        };
+        self.0.struck.fetch_add(1, Ordering::Relaxed);
+        self.set(Plan::Works);
+        match fault {
+            DiskFault::Full => return Err(StoreError::DiskFull),
+            DiskFault::Broken => return Err(io_error()),
+            DiskFault::Gone => {}
+            DiskFault::GoneAfterCommit => tx.commit()?,
+        }
+        self.set(Plan::Dead);
+        Err(io_error())
+    }
+
+    fn plan(&self) -> Plan {
+        *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, plan: Plan) {
+        *self.0.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+}
+
+fn io_error() -> StoreError {
+    StoreError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), None))
+}
