@@ -4,6 +4,7 @@ mod convergence;
 mod hostile;
 mod limits;
 mod schedules;
+mod secrecy;
 mod stored;
 
 use std::collections::{HashMap, HashSet};
