@@ -22,6 +22,8 @@ pub const STABLE_AFTER: Duration = Duration::from_secs(5);
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one answer of a relay is waited for while joining or logging in.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a frame may take from its first byte to its last (R6).
+pub const HALF_FRAME: Duration = Duration::from_secs(10);
 /// How often an idle connection is kept alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a silent connection counts as alive.
@@ -114,6 +116,9 @@ pub const RECEIPTS_AT_ONCE: u32 = 500;
 pub const ROTATE_AFTER_MS: u64 = 7 * DAY;
 /// One-time ML-KEM prekeys in one upload: with 100 X25519 ones and the two long-lived ones they fit a frame of 72 KiB.
 pub const KEM_PREKEYS_PER_UPLOAD: usize = 45;
+/// Secrets of one-time prekeys of a kind that are kept at most: as many as ten refills of which none was used. A relay
+/// that says again and again that it has none gets no more.
+pub const ONE_TIME_SECRETS: u64 = 1_000;
 /// Milliseconds between two refills of one-time prekeys.
 pub const REFILL_EVERY_MS: u64 = MINUTE;
 /// Milliseconds between two rounds of clearing away what is too old.

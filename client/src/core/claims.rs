@@ -9,7 +9,7 @@ use subrosa_protocol::{
 };
 
 use super::{Asked, Core, Fault, Turn, retry_after, seal::Target, work::Work};
-use crate::store::HeldFor;
+use crate::{api::MessageState, store::HeldFor};
 
 /// Claims wanted and under way.
 #[derive(Default)]
@@ -83,7 +83,9 @@ impl Core {
             Response::PrekeyBundles(PrekeyBundles { bundles }) => {
                 let left = self.transact(turn, |w| {
                     open_sessions(w, account, &bundles)?;
-                    devices_without_session(w, account)
+                    let left = devices_without_session(w, account)?;
+                    say_why(w, account, &left)?;
+                    Ok(left)
                 })?;
                 if left.is_empty() {
                     self.claims.put_off.remove(account);
@@ -101,7 +103,7 @@ impl Core {
                 }
                 Ok(())
             }
-            _ => Err(Fault::Internal("answer to a claim")),
+            _ => Err(Fault::Relay("another answer to a claim of prekeys than there is")),
         }
     }
 }
@@ -146,6 +148,24 @@ fn open_sessions(w: &mut Work<'_>, account: &Username, bundles: &[DeviceBundle])
         }
     }
     w.done.drains.insert(account.clone());
+    Ok(())
+}
+
+/// The lines that wait for a session with one of these devices say so; those that do not any more say nothing.
+fn say_why(w: &mut Work<'_>, account: &Username, left: &[DeviceId]) -> Result<(), Fault> {
+    if w.is_me(account) {
+        return Ok(());
+    }
+    let mut lines = BTreeMap::<_, bool>::new();
+    for row in w.tx.pending_for(account, usize::MAX)? {
+        if row.reason == HeldFor::Session {
+            *lines.entry(row.message).or_default() |= row.device.is_some_and(|device| left.contains(&device));
+        }
+    }
+    let why = format!("the relay has no valid keys of {account}'s device; it is asked again");
+    for (message, waits) in lines {
+        w.hold_line(message, MessageState::Queued, waits.then_some(why.as_str()))?;
+    }
     Ok(())
 }
 

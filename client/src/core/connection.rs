@@ -14,7 +14,7 @@ use subrosa_protocol::{
 
 use super::{Core, Effect, Fault, Turn};
 use crate::{
-    api::{ApiError, ConnectionState, EventBody, Kind},
+    api::{ApiError, ConnectionState, EventBody, Kind, Trust},
     limits::REQUEST_TIMEOUT_MS,
     net::refused,
     store::Progress,
@@ -83,6 +83,11 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.phase == Phase::Up
+    }
+
+    /// Whether a challenge was answered and the relay has not said yes yet.
+    fn is_proving(&self) -> bool {
+        self.asked.values().any(|(asked, _)| matches!(asked, Asked::Reauthenticate))
     }
 
     /// How the connection is, for people.
@@ -180,7 +185,7 @@ impl Core {
                     self.on_not_authenticated(turn, &frame);
                     Ok(())
                 }
-                _ => Err(Fault::Internal("answer to a proof")),
+                _ => Err(Fault::Relay("another answer to a proof than there is")),
             },
             Asked::Reauthenticate => match response {
                 Response::Done(_) => Ok(()),
@@ -213,6 +218,10 @@ impl Core {
                 self.link.prekeys = Some(counts);
                 self.upkeep.prekeys_at = self.upkeep.refill_after;
                 Ok(())
+            }
+            // Proofs are not given faster than the relay takes them.
+            Push::ReauthChallenge(_) if self.link.is_proving() => {
+                Err(Fault::Relay("a challenge while the one before is not answered"))
             }
             Push::ReauthChallenge(challenge) => {
                 let transcript = AuthTranscript {
@@ -248,7 +257,16 @@ impl Core {
         self.link.prekeys = Some(state.prekeys);
         self.link.shown = ConnectionState::Up { transport: "quic".into(), rtt_ms: self.link.round_trip_ms };
         self.tell(turn, EventBody::ConnectionUp { connection: self.link.state() });
-        self.transact(turn, |w| Ok(w.tx.retry_outbox_now()?))?;
+        self.transact(turn, |w| {
+            for peer in w.tx.peers()? {
+                // The relay may show the trusted key again.
+                if peer.trust == Trust::Changed {
+                    w.done.want_chains.insert(peer.account);
+                }
+            }
+            Ok(w.tx.retry_outbox_now()?)
+        })?;
+        self.mailbox_went_back(turn, state.next_seq)?;
         if state.list_version > own_version {
             self.lookups.want([self.me.account.clone()].into(), [].into());
         }
@@ -282,7 +300,7 @@ impl Core {
     fn on_closing(&mut self, turn: &mut Turn<'_>, reason: CloseReason) {
         match reason {
             CloseReason::Revoked if self.waits.logging_out.is_some() => self.finish_logout(turn),
-            CloseReason::Revoked => self.block(turn, removed()),
+            CloseReason::Revoked => self.block(turn, said_to_be_removed()),
             CloseReason::Replaced => {
                 let error = ApiError::new(Kind::NotReady, "this device is connected from somewhere else")
                     .hint("a copy of this profile may be in use; /reconnect takes over");
@@ -354,7 +372,13 @@ impl Core {
     }
 }
 
-/// Another device of the account removed this one.
+/// The relay says so, and a relay may lie: the list that would prove it was not seen.
+fn said_to_be_removed() -> ApiError {
+    ApiError::new(Kind::NotReady, "the relay says that this device was removed from its account")
+        .hint("ask your other devices; /reconnect tries again; otherwise log in as a new device: rosa login --profile NAME")
+}
+
+/// The account's own list, signed, does not have this device any more.
 pub(super) fn removed() -> ApiError {
     ApiError::new(Kind::NotReady, "this device was removed from its account")
         .hint("log in as a new device: rosa login --profile NAME; the messages stored here stay readable")

@@ -108,7 +108,13 @@ impl Core {
                 turn.out.push(Effect::Reply { token, result: Err(error) });
                 Ok(())
             }
-            _ => Err(Fault::Internal("answer to a list")),
+            _ => {
+                self.waits.logging_out = None;
+                let fault = Fault::Relay("another answer to a device list than there is");
+                turn.out.push(Effect::Reply { token, result: Err(fault.into()) });
+                self.drop_connection(turn);
+                Ok(())
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! What stops a step of the machine. The step's transaction has left no trace then.
 
-use crate::{api::ApiError, store::StoreError};
+use crate::{
+    api::{ApiError, Kind},
+    store::StoreError,
+};
 
 /// Why a step was not made.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,9 @@ pub(super) enum Fault {
     /// What was asked is refused.
     #[error(transparent)]
     Refused(#[from] ApiError),
+    /// The relay did what no relay does; `0` names it. The connection is given up.
+    #[error("the relay does not keep to the protocol: {0}")]
+    Relay(&'static str),
     /// Something that cannot be, names the part. A fault of this program.
     #[error("{0}")]
     Internal(&'static str),
@@ -21,6 +27,7 @@ impl From<Fault> for ApiError {
         match fault {
             Fault::Store(error) => error.into(),
             Fault::Refused(error) => error,
+            Fault::Relay(_) => Self::new(Kind::Unreachable, fault.to_string()),
             Fault::Internal(what) => Self::internal(what),
         }
     }

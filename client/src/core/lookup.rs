@@ -8,7 +8,7 @@ use subrosa_protocol::{
     frames::{DeviceListFetch, DeviceLists, ErrorFrame, Request, Response},
 };
 
-use super::{Asked, Core, Fault, Turn, lists, lists::Followed, receive, retry_after};
+use super::{Asked, Core, Fault, Turn, gossip, gossip::Heard, lists, lists::Followed, receive, retry_after};
 use crate::{
     api::{ApiError, Kind, Trust},
     limits::{
@@ -16,7 +16,7 @@ use crate::{
         STRANGER_LOOKUPS,
     },
     net::refused,
-    store::HeldFor,
+    store::{Claim, HeldFor},
 };
 
 /// Lookups wanted and under way.
@@ -36,6 +36,12 @@ pub(super) struct Lookups {
     strangers: (u32, u64),
     /// When deferred envelopes are to be looked at again.
     deferred_at: Option<u64>,
+    /// Lists that somebody vouches for and this device has not seen: what the next lookup of their account must bring.
+    claims: BTreeMap<Username, Claim>,
+    /// Those that the lookups under way must bring.
+    claims_under_way: BTreeMap<Username, Claim>,
+    /// An own device is shown other lists of this account than this one.
+    own_contradiction: bool,
     /// Lookups for the sake of envelopes: when the last one was, and how many in a row brought nothing new.
     fruitless: BTreeMap<Username, (u64, u32)>,
 }
@@ -59,6 +65,25 @@ impl Lookups {
     pub(super) fn on_down(&mut self) {
         for account in std::mem::take(&mut self.under_way).into_keys() {
             self.wanted.entry(account).or_default();
+        }
+        for (account, claim) in std::mem::take(&mut self.claims_under_way) {
+            self.claims.entry(account).or_insert(claim);
+        }
+    }
+
+    pub(super) fn heard(&mut self, heard: Heard) {
+        self.own_contradiction |= heard.own_contradiction;
+        for (account, claim) in heard.claims {
+            if self.claims.len() < LOOKUPS_WAITING {
+                self.claims.insert(account, claim);
+            }
+        }
+    }
+
+    /// A lookup of this account ended without saying anything: what it was to bring, the next one must.
+    fn keep_claim(&mut self, account: &Username) {
+        if let Some(claim) = self.claims_under_way.remove(account) {
+            self.claims.entry(account.clone()).or_insert(claim);
         }
     }
 
@@ -112,6 +137,13 @@ impl Lookups {
 }
 
 impl Core {
+    /// Own devices that are shown different lists stop.
+    pub(super) fn heed_contradiction(&mut self, turn: &mut Turn<'_>) {
+        if std::mem::take(&mut self.lookups.own_contradiction) {
+            self.block(turn, own_contradiction());
+        }
+    }
+
     /// Looks at what waits for lists and sessions.
     pub(super) fn pump_pending(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         if std::mem::take(&mut self.dirty.pending) {
@@ -193,6 +225,10 @@ impl Core {
         let since = known.filter(|_| !whole).unwrap_or(0);
         let for_envelopes = self.lookups.for_envelopes.remove(&account);
         self.lookups.under_way.insert(account.clone(), for_envelopes);
+        // Only what was vouched for before the relay is asked can be held against its answer.
+        if let Some(claim) = self.lookups.claims.remove(&account) {
+            self.lookups.claims_under_way.insert(account.clone(), claim);
+        }
         let fetch = DeviceListFetch { account: account.clone(), since };
         let asked = Asked::Lists { account, chain: Vec::new(), whole };
         self.ask(turn, asked, &Request::DeviceListFetch(fetch))
@@ -209,7 +245,7 @@ impl Core {
         match response {
             Response::DeviceLists(page) => self.on_list_page(turn, account, chain, whole, page),
             Response::Error(frame) => self.on_lookup_refused(turn, &account, whole, &frame),
-            _ => Err(Fault::Internal("answer to a lookup")),
+            _ => Err(Fault::Relay("another answer to a lookup than there is")),
         }
     }
 
@@ -223,21 +259,27 @@ impl Core {
     ) -> Result<(), Fault> {
         let DeviceLists { lists: page_lists, more, display_name } = page;
         let page_lists = page_lists.into_inner().into_iter();
+        let before = newest_of(&chain);
         chain.extend(page_lists.map(|list| SignedDeviceList {
             bytes: list.bytes.into_inner(),
             signature: list.signature.into_array(),
         }));
-        let newest = chain.last().and_then(|signed| DeviceList::parse(&signed.bytes).ok());
-        if let (true, Some(newest), true) = (more, newest, chain.len() < CHAIN_MAX) {
-            let fetch = DeviceListFetch { account: account.clone(), since: newest.version };
+        let newest = newest_of(&chain);
+        // A page that brings nothing newer is the last one, whatever it says.
+        if more && newest > before && chain.len() < CHAIN_MAX {
+            let fetch = DeviceListFetch { account: account.clone(), since: newest };
             return self.ask(turn, Asked::Lists { account, chain, whole }, &Request::DeviceListFetch(fetch));
         }
         let for_envelopes = self.lookups.under_way.remove(&account).unwrap_or(false);
+        let claim = self.lookups.claims_under_way.get(&account).cloned();
         let (followed, news) = self.transact(turn, |w| {
             let before = w.list(&account)?.map(|known| known.list.version);
             let followed = lists::follow(w, &account, &chain, whole, &display_name)?;
             let news = w.list(&account)?.map(|known| known.list.version) != before;
             if followed == Followed::Done {
+                if let Some(claim) = claim {
+                    gossip::looked_up(w, &account, claim)?;
+                }
                 receive::take_deferred(w, &account)?;
             }
             Ok((followed, news))
@@ -247,12 +289,14 @@ impl Core {
         }
         match followed {
             Followed::Done => {
+                self.lookups.claims_under_way.remove(&account);
                 self.lookups.put_off.remove(&account);
                 self.dirty.outbox = true;
                 self.watch_for_devices(turn, &account)?;
                 self.looked_up(turn, &account)
             }
             Followed::Contradiction => {
+                self.lookups.keep_claim(&account);
                 self.lookups.want([].into(), [account].into());
                 Ok(())
             }
@@ -265,12 +309,7 @@ impl Core {
                 self.put_off(turn, &account, whole, None, &error)
             }
             Followed::OwnContradiction => {
-                let error = ApiError::new(
-                    Kind::Identity,
-                    "the relay shows other devices of this account than this device signed or knows",
-                )
-                .hint("the relay, or somebody with your recovery words, interferes; nothing is sent");
-                self.block(turn, error);
+                self.block(turn, own_contradiction());
                 Ok(())
             }
         }
@@ -324,6 +363,7 @@ impl Core {
         let error = refused(frame);
         match frame.code {
             ErrorCode::NotFound => {
+                self.lookups.keep_claim(account);
                 let error =
                     ApiError::new(Kind::NotFound, format!("there is no account {account} on this relay"))
                         .hint("check the name");
@@ -348,6 +388,7 @@ impl Core {
         said: Option<u64>,
         error: &ApiError,
     ) -> Result<(), Fault> {
+        self.lookups.keep_claim(account);
         let attempts = self.lookups.put_off.get(account).map_or(0, |(_, attempts)| *attempts);
         let at = turn.now.saturating_add(retry_after(said, attempts));
         self.lookups.put_off.insert(account.clone(), (at, attempts.saturating_add(1)));
@@ -359,4 +400,18 @@ impl Core {
         self.waits.looked_up(account, Err(error.clone()));
         Ok(())
     }
+}
+
+/// Somebody shows this account's devices different lists, or lists under another key.
+fn own_contradiction() -> ApiError {
+    ApiError::new(
+        Kind::Identity,
+        "the relay shows other devices of this account than this device signed or knows",
+    )
+    .hint("the relay, or somebody with your recovery words, interferes; nothing is sent")
+}
+
+/// The version of the last list, as it says itself; 0 of none.
+fn newest_of(chain: &[SignedDeviceList]) -> u64 {
+    chain.last().and_then(|signed| DeviceList::parse(&signed.bytes).ok()).map_or(0, |list| list.version)
 }

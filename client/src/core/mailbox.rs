@@ -1,6 +1,9 @@
 //! The own mailbox: in the order of `seq`, pushes where they fit, pages otherwise; acknowledged after the commit (R21).
 
-use subrosa_protocol::frames::{MailboxAck, MailboxEnvelope, MailboxFetch, Request, Response};
+use subrosa_protocol::{
+    SafeText,
+    frames::{MailboxAck, MailboxEnvelope, MailboxFetch, Request, Response},
+};
 
 use super::{Asked, Core, Fault, Turn, receipts, receive};
 use crate::{
@@ -76,8 +79,25 @@ impl Core {
             self.drop_connection(turn);
             return Ok(());
         };
-        self.mailbox.behind |= page.more && !page.envelopes.is_empty();
+        // A page that brings nothing new is the last one, whatever it says.
+        let cursor = self.mailbox.cursor;
+        self.mailbox.behind |= page.more && page.envelopes.iter().any(|envelope| envelope.seq > cursor);
         self.take(turn, &page.envelopes)
+    }
+
+    /// The relay counts from a lower number than it did: it was restored from an older copy, or lies. All that it has is
+    /// fetched once more, since new envelopes may have numbers that were used before; what was dealt with is known by its
+    /// id and by its session.
+    pub(super) fn mailbox_went_back(&mut self, turn: &mut Turn<'_>, next_seq: u64) -> Result<(), Fault> {
+        if next_seq.saturating_sub(1) >= self.mailbox.cursor {
+            return Ok(());
+        }
+        self.transact(turn, |w| Ok(w.tx.forget_mailbox_cursor()?))?;
+        self.mailbox = Mailbox::new(0);
+        let text = "the relay counts this device's envelopes from a lower number than before: it was restored from an \
+                    older copy, or it lies; everything that it has is read again, and nothing is shown twice";
+        self.tell(turn, EventBody::ServerNotice { text: SafeText::single_line(text) });
+        Ok(())
     }
 
     /// One transaction for all of them: read, stored, and the cursor with them.

@@ -231,6 +231,7 @@ impl Core {
     /// What follows from whatever happened: everything that can be sent is sent, everything that waited is answered.
     fn pump(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.wake_at = None;
+        self.heed_contradiction(turn);
         self.expire_requests(turn);
         self.pump_upkeep(turn)?;
         self.pump_receipts(turn)?;
@@ -270,6 +271,7 @@ impl Core {
         self.dirty.lines |= done.moved;
         self.waits.failed.extend(done.failed);
         self.lookups.want(done.want_lists, done.want_chains);
+        self.lookups.heard(done.heard);
         turn.out.extend(done.events.into_iter().map(Effect::Event));
         Ok(value)
     }

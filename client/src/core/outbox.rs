@@ -92,7 +92,7 @@ impl Core {
             Response::EnvelopeAccepted(_) => self.transact(turn, |w| accepted(w, rows)),
             Response::StaleDeviceList(stale) => self.on_stale(turn, &account, rows, &stale),
             Response::Error(frame) => self.on_send_refused(turn, &account, rows, &frame),
-            _ => Err(Fault::Internal("answer to a send")),
+            _ => Err(Fault::Relay("another answer to a send than there is")),
         }
     }
 
@@ -104,11 +104,24 @@ impl Core {
         rows: &[i64],
         stale: &StaleDeviceList,
     ) -> Result<(), Fault> {
-        let wait = turn.now.saturating_add(crate::limits::RETRY_MIN_MS);
         self.transact(turn, |w| {
             let known = w.tx.device_list(account)?.map_or(0, |known| known.list.version);
-            // While the newer list is on its way the same envelopes are not sent again.
-            w.tx.retry_outbox(rows, wait)?;
+            let first = match rows.first() {
+                Some(id) => w.tx.outbox_row(*id)?,
+                None => None,
+            };
+            let attempts = first.map_or(0, |row| row.attempts);
+            // While the newer list is on its way the same envelopes are not sent again; a relay that calls every list old
+            // is asked less and less often, and the person told.
+            w.tx.retry_outbox(rows, w.now.saturating_add(retry_after(None, attempts)))?;
+            if attempts > 0 && !w.is_me(account) {
+                let why = format!("the relay says again and again that {account}'s devices changed");
+                for id in rows {
+                    if let Some(row) = w.tx.outbox_row(*id)? {
+                        w.hold_line(row.message, MessageState::Queued, Some(&why))?;
+                    }
+                }
+            }
             if stale.version > known {
                 w.done.want_lists.insert(account.clone());
             } else {

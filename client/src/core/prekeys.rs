@@ -12,7 +12,7 @@ use subrosa_protocol::{
 };
 
 use super::{Asked, Core, Fault, Turn, work::Work};
-use crate::limits::{KEM_PREKEYS_PER_UPLOAD, REFILL_EVERY_MS, ROTATE_AFTER_MS, UPKEEP_EVERY_MS};
+use crate::limits::{KEM_PREKEYS_PER_UPLOAD, ONE_TIME_SECRETS, REFILL_EVERY_MS, ROTATE_AFTER_MS, UPKEEP_EVERY_MS};
 
 /// What the next upload holds.
 struct Upload {
@@ -65,7 +65,8 @@ impl Core {
             }
             _ => {
                 tracing::warn!("the relay did not take prekeys");
-                self.upkeep.prekeys_at = turn.now.saturating_add(REFILL_EVERY_MS);
+                self.upkeep.refill_after = turn.now.saturating_add(REFILL_EVERY_MS);
+                self.upkeep.prekeys_at = self.upkeep.refill_after;
                 Ok(())
             }
         }
@@ -82,7 +83,9 @@ fn refill(w: &mut Work<'_>, counts: PrekeyCounts) -> Result<(), Fault> {
     }
     for (kind, left) in [(PrekeyKind::OneTimeEc, counts.one_time), (PrekeyKind::OneTimeKem, counts.kem)] {
         let full = u32::try_from(ONE_TIME_PREKEYS).unwrap_or(0);
-        if left < PREKEYS_LOW && w.tx.prekey_counts(kind)?.unpublished == 0 {
+        let here = w.tx.prekey_counts(kind)?;
+        // A relay that never has any gets no more than this: the last-resort prekey serves meanwhile.
+        if left < PREKEYS_LOW && here.unpublished == 0 && here.kept < ONE_TIME_SECRETS {
             make(w, kind, full.saturating_sub(left))?;
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rand_core::CryptoRng;
 use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, SafeText, Username};
 
-use super::{Fault, me::Me};
+use super::{Fault, gossip::Heard, me::Me};
 use crate::{
     api::{
         ApiError, Contact, Direction, Event, EventBody, FailureReason, Message, MessageEvent, MessageKind,
@@ -30,6 +30,8 @@ pub(super) struct Done {
     pub(super) want_lists: BTreeSet<Username>,
     /// Accounts whose whole chain must be compared with what is known.
     pub(super) want_chains: BTreeSet<Username>,
+    /// What others say about device lists.
+    pub(super) heard: Heard,
     /// Accounts for which more may be encrypted now; done at the end of the transaction.
     pub(super) drains: BTreeSet<Username>,
     /// Devices with which a session was opened and nothing was sent in it yet.

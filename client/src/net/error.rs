@@ -47,6 +47,9 @@ pub enum NetError {
     /// The relay says what no relay says at this place.
     #[error("the relay does not keep to the protocol: {0}")]
     Protocol(String),
+    /// The relay began a frame and did not end it within [`crate::limits::HALF_FRAME`].
+    #[error("the relay began a frame and did not end it in time")]
+    Half,
     /// The stream ended.
     #[error("the relay closed the connection")]
     Closed,
@@ -86,7 +89,7 @@ impl From<NetError> for ApiError {
             NetError::Resolve { .. } => {
                 Self::new(Kind::Unreachable, text).hint("check the address, and whether this machine is online")
             }
-            NetError::Unreachable { .. } | NetError::Closed | NetError::Timeout => Self::new(Kind::Unreachable, text)
+            NetError::Unreachable { .. } | NetError::Half | NetError::Closed | NetError::Timeout => Self::new(Kind::Unreachable, text)
                 .hint("check that the relay runs and that UDP reaches it; trying again helps"),
             NetError::Protocol(_) | NetError::Local(_) => Self::new(Kind::Unreachable, text),
         }

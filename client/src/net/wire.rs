@@ -6,10 +6,13 @@ use subrosa_protocol::{
     frames::{ClientFirst, ClientHello, RelayFirst, RelayHello},
     version::{FEATURES, MAX_VERSION, MIN_VERSION, negotiate},
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout_at},
+};
 
 use super::NetError;
-use crate::limits::WRITE_BATCH_BYTES;
+use crate::limits::{HALF_FRAME, WRITE_BATCH_BYTES};
 
 /// A connection on which hellos have been exchanged.
 pub struct Wire<R, W> {
@@ -60,12 +63,14 @@ pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
     decoder: FrameDecoder,
+    /// Since when a frame is there in part.
+    begun: Option<Instant>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Of a byte stream.
     pub fn new(stream: R) -> Self {
-        Self { stream, buffer: BytesMut::new(), decoder: FrameDecoder::authenticated() }
+        Self { stream, buffer: BytesMut::new(), decoder: FrameDecoder::authenticated(), begun: None }
     }
 
     /// The same, over a stream whose type does not matter any more.
@@ -73,19 +78,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     where
         R: Send + 'static,
     {
-        FrameReader { stream: Box::new(self.stream), buffer: self.buffer, decoder: self.decoder }
+        FrameReader {
+            stream: Box::new(self.stream),
+            buffer: self.buffer,
+            decoder: self.decoder,
+            begun: self.begun,
+        }
     }
 
     /// The next frame. Cancel safe.
     ///
     /// # Errors
-    /// [`NetError::Closed`] at the end of the stream, [`NetError::Protocol`] when it is not one of frames.
+    /// [`NetError::Closed`] at the end of the stream, [`NetError::Protocol`] when it is not one of frames,
+    /// [`NetError::Half`] when a frame was begun and is not there within [`HALF_FRAME`] (R6).
     pub async fn next(&mut self) -> Result<RawFrame, NetError> {
         loop {
             if let Some(frame) = self.decoder.next_frame(&mut self.buffer)? {
+                self.begun = None;
                 return Ok(frame);
             }
-            match self.stream.read_buf(&mut self.buffer).await {
+            let read = if self.buffer.is_empty() {
+                self.stream.read_buf(&mut self.buffer).await
+            } else {
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                let read = timeout_at(begun + HALF_FRAME, self.stream.read_buf(&mut self.buffer));
+                read.await.map_err(|_| NetError::Half)?
+            };
+            match read {
                 Ok(0) | Err(_) => return Err(NetError::Closed),
                 Ok(_) => {}
             }

@@ -98,8 +98,8 @@ impl Tx<'_> {
         self.raise_named(CURSOR, seq)
     }
 
-    /// The mailbox of a new device begins at 1 again.
-    pub(super) fn forget_mailbox_cursor(&self) -> Result<()> {
+    /// The mailbox begins at 1 again: of a new device, or because the relay counts anew.
+    pub fn forget_mailbox_cursor(&self) -> Result<()> {
         self.run("DELETE FROM counters WHERE name = ?1", [CURSOR])?;
         Ok(())
     }

@@ -91,9 +91,10 @@ impl Tx<'_> {
         self.number_named(what.name())
     }
 
-    /// How many envelopes were discarded, for whatever reason.
+    /// How many envelopes could not be used, for whatever reason.
     pub fn discarded(&self) -> Result<u64> {
-        let sql = "SELECT coalesce(sum(value), 0) FROM counters WHERE name GLOB 'discarded_*'";
+        let sql = "SELECT coalesce(sum(value), 0) FROM counters
+                   WHERE name GLOB 'discarded_*' OR name = 'undecryptable'";
         self.row(sql, [], |row| row.number(0))
     }
 
