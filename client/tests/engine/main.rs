@@ -6,6 +6,7 @@ mod binding;
 mod crashing;
 mod devices;
 mod hostile;
+mod lying;
 mod relay;
 mod rng;
 mod simulation;
