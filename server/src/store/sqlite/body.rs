@@ -34,7 +34,7 @@ pub(super) fn lay_out(sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
     let len =
         u32::try_from(sealed.len()).map_err(|_| StoreError::Failed("an envelope is too long".into()))?;
     let filled = LOCAL + sealed.len();
-    let total = (filled..).find(|n| overflows_evenly(*n)).unwrap_or(filled);
+    let total = even_length(filled);
     let mut body = Vec::with_capacity(total);
     body.extend_from_slice(&len.to_le_bytes());
     body.resize(LOCAL, 0);
@@ -50,6 +50,14 @@ pub(super) fn lay_out(sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
 pub(super) fn sealed(body: &[u8]) -> Result<&[u8], StoreError> {
     let len = body.first_chunk::<LENGTH>().map(|bytes| u32::from_le_bytes(*bytes) as usize);
     len.and_then(|len| body.get(LOCAL..)?.get(..len)).ok_or_else(|| damaged("an envelope's body"))
+}
+
+/// The smallest length from `filled` on of a body that leaves only [`LOCAL`] bytes in the tree.
+fn even_length(filled: usize) -> usize {
+    // A row of `k` overflow pages has `LOCAL + k * OVERFLOW` bytes, of which its header takes 3 to 7.
+    let rows = (filled.saturating_sub(LOCAL) / OVERFLOW..).map(|pages| LOCAL + pages * OVERFLOW);
+    let mut lengths = rows.flat_map(|row| (3..=7).rev().map(move |header| row.saturating_sub(header)));
+    lengths.find(|n| *n >= filled && overflows_evenly(*n)).unwrap_or(filled)
 }
 
 /// Whether a row of table `bodies` with a body of `n` bytes leaves only [`LOCAL`] bytes in the tree.
@@ -80,7 +88,8 @@ mod tests {
             let bytes = vec![7; len];
             let body = lay_out(&bytes).unwrap();
             assert_eq!(sealed(&body).unwrap(), bytes);
-            assert!(overflows_evenly(body.len()), "{len}");
+            let smallest = (LOCAL + len..).find(|n| overflows_evenly(*n));
+            assert_eq!(Some(body.len()), smallest, "{len}");
             assert!(body.len() < len + LOCAL + OVERFLOW + 3);
         }
     }

@@ -1,7 +1,7 @@
 //! The embedded store: SQLite in WAL mode with `synchronous=FULL`.
 //!
-//! One thread owns the connection that writes. It takes all writes that wait, carries them out in one transaction, each
-//! in a savepoint of its own, commits, and only then answers them: one sync of the disk makes many messages durable.
+//! One thread owns the connection that writes. It takes all writes that wait, carries them out in one transaction,
+//! commits, and only then answers them: one sync of the disk makes many messages durable.
 //! Reads run on a few further connections, in blocking threads.
 //!
 //! | module | what it holds |
@@ -9,12 +9,14 @@
 //! | [`options`] | sizes and intervals |
 //! | [`open`] | opening, schema versions, backup before a migration, looking without writing |
 //! | `writer` | the writing thread and its group commit |
+//! | `mailboxes` | the rows of devices that the writing thread has at hand |
 //! | `readers` | the connections that read |
 //! | `body` | how sealed bytes lie in the file so that deleting leaves nothing behind (R44) |
 //! | `rows` | between Rust values and columns |
 //! | `ops` | the statements, a file a concern |
 
 mod body;
+mod mailboxes;
 pub mod open;
 mod ops;
 pub mod options;
@@ -36,7 +38,7 @@ use subrosa_protocol::{DeviceId, Username, frames::PrekeyCounts};
 pub use open::{Inspection, OpenError, inspect};
 pub use options::SqliteOptions;
 
-use self::{ops::Txn, readers::Readers, writer::Writer};
+use self::{ops::Txn, readers::Readers, writer::{Touches, Writer}};
 use super::{
     Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage,
     DeviceState, Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered,
@@ -71,9 +73,18 @@ impl SqliteStore {
     fn write<T: Send + 'static>(
         &self,
         bytes: usize,
-        work: impl FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnMut(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
-        self.writer.submit(bytes, work)
+        self.writer.submit(Touches::Anything, bytes, work)
+    }
+
+    /// A write that changes `devices` through the rows at hand, and no other row that they come from.
+    fn write_mailbox<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnMut(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        self.writer.submit(Touches::Mailboxes, bytes, work)
     }
 
     fn read<T: Send + 'static>(
@@ -154,7 +165,7 @@ impl Store for SqliteStore {
     fn append_envelopes(&self, delivery: Delivery) -> Answer<Appended> {
         let bytes = delivery.envelopes.iter().map(|e| e.sealed.len() + 64).sum();
         let options = Arc::clone(&self.options);
-        self.write(bytes, move |txn| ops::mailbox::append(txn, delivery, &options))
+        self.write_mailbox(bytes, move |txn| ops::mailbox::append(txn, &delivery, &options))
     }
 
     fn fetch_mailbox(
@@ -177,7 +188,7 @@ impl Store for SqliteStore {
         generation: u64,
     ) -> Answer<Option<Acknowledged>> {
         let account = account.clone();
-        self.write(64, move |txn| ops::mailbox::acknowledge(txn, &account, device, up_to, generation))
+        self.write_mailbox(64, move |txn| ops::mailbox::acknowledge(txn, &account, device, up_to, generation))
     }
 
     fn create_invite(&self, invite: Invite) -> Answer<bool> {

@@ -17,8 +17,9 @@ mod embedded {
 
 /// `PRAGMA application_id` of a relay's database: "Rosa".
 const APPLICATION_ID: i64 = 0x526f_7361;
-/// The log is copied into the database when it has this many pages (8 MiB).
-const CHECKPOINT_PAGES: u32 = 4096;
+/// The log is copied into the database when it has this many pages (32 MiB): a page that is written again and again in
+/// that time, as those of a busy mailbox are, is copied once.
+const CHECKPOINT_PAGES: u32 = 16384;
 /// The log's file is cut to this many bytes after it had to grow beyond.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -1,12 +1,15 @@
 //! The writing thread and its group commit.
 //!
 //! Writes wait in one bounded queue, in the order they were called. The thread takes what waits, up to a bound, and
-//! carries it out in one transaction; while that is being synced the next ones gather. A write that fails is rolled back
-//! to its savepoint and does not disturb the others. An answer is given only after the commit; when the commit fails,
-//! every write of the transaction fails.
+//! carries it out in one transaction; while that is being synced the next ones gather. An answer is given only after the
+//! commit; when the commit fails, every write of the transaction fails.
+//!
+//! A write that fails does not disturb the others. That is rare (refusals are no failures) and savepoints are dear, for
+//! SQLite copies every page that changes after one: so the writes of a transaction go without. When one fails, everything
+//! is rolled back and carried out again from the beginning, this time each in a savepoint of its own.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -20,7 +23,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::{SqliteOptions, ops::Txn, rows::cached};
+use super::{SqliteOptions, mailboxes::Mailboxes, ops::Txn, rows::cached};
 use crate::store::{Answer, StoreError};
 
 /// How long a write waits for another process that locks the database.
@@ -55,6 +58,7 @@ impl Writer {
             queue: waiting,
             shared: Arc::clone(&shared),
             options: Arc::clone(options),
+            mailboxes: RefCell::default(),
             // The log of a relay that was killed may hold what was deleted: look at once.
             scrub_due: Some(Instant::now()),
         };
@@ -67,14 +71,16 @@ impl Writer {
         })
     }
 
-    /// Takes a place in the queue now; the answer comes after the commit. `bytes` is about what the write holds.
+    /// Takes a place in the queue now; the answer comes after the commit. `bytes` is about what the write holds. `work` is
+    /// called again when its transaction has to be carried out again.
     pub(super) fn submit<T: Send + 'static>(
         &self,
+        touches: Touches,
         bytes: usize,
-        work: impl FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnMut(&Txn<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
         let (answer, answered) = oneshot::channel();
-        let job = Typed { bytes, work: Some(work), result: None, answer };
+        let job = Typed { touches, bytes, work, result: None, answer };
         match self.enqueue(Box::new(job)) {
             Ok(()) => Box::pin(async { answered.await.unwrap_or(Err(StoreError::Closed)) }),
             Err(refused) => Box::pin(std::future::ready(Err(refused))),
@@ -133,35 +139,56 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a write reads and changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Touches {
+    /// Mailboxes, through the rows at hand.
+    Mailboxes,
+    /// Whatever it likes: it finds no rows at hand.
+    Anything,
+}
+
 /// One write that waits.
 trait Job: Send {
     /// About the bytes it holds.
     fn bytes(&self) -> usize;
-    /// Carries it out within a savepoint. On `Err` the savepoint is rolled back.
+    /// What it reads and changes.
+    fn touches(&self) -> Touches;
+    /// Carries it out, perhaps not for the first time. On `Err` what it did is rolled back.
     fn run(&mut self, txn: &Txn<'_>) -> Result<(), StoreError>;
+    /// What it did was rolled back after all.
+    fn fail(&mut self, error: StoreError);
     /// Answers it, knowing what became of the transaction.
     fn settle(self: Box<Self>, committed: &Result<(), StoreError>);
 }
 
 struct Typed<T, F> {
+    touches: Touches,
     bytes: usize,
-    work: Option<F>,
+    work: F,
     result: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&Txn<'_>) -> Result<T, StoreError> + Send> Job for Typed<T, F> {
+impl<T: Send, F: FnMut(&Txn<'_>) -> Result<T, StoreError> + Send> Job for Typed<T, F> {
     fn bytes(&self) -> usize {
         self.bytes
     }
 
+    fn touches(&self) -> Touches {
+        self.touches
+    }
+
     fn run(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
-        let Some(work) = self.work.take() else { return Ok(()) };
-        let result = catch_unwind(AssertUnwindSafe(|| work(txn)))
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(txn)))
             .unwrap_or_else(|_| Err(StoreError::Failed("a write panicked".into())));
         let carried_out = result.as_ref().map(|_| ()).map_err(Clone::clone);
         self.result = Some(result);
         carried_out
+    }
+
+    fn fail(&mut self, error: StoreError) {
+        self.result = Some(Err(error));
     }
 
     fn settle(self: Box<Self>, committed: &Result<(), StoreError>) {
@@ -181,6 +208,7 @@ struct Thread {
     queue: Receiver<Box<dyn Job>>,
     shared: Arc<Shared>,
     options: Arc<SqliteOptions>,
+    mailboxes: RefCell<Mailboxes>,
     /// When deleted bytes are to be made unrecoverable; `None` while there are none.
     scrub_due: Option<Instant>,
 }
@@ -230,24 +258,55 @@ impl Thread {
         if let Some(why) = self.shared.broken.get() {
             return Err(StoreError::Broken(why.clone()));
         }
+        let committed = self.attempt(|| match self.together(batch, deleted) {
+            Ok(true) => self.commit().map(|()| true),
+            other => other,
+        })?;
+        if !committed {
+            self.attempt(|| self.one_by_one(batch, deleted).and_then(|()| self.commit()).map(|()| true))?;
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction and rolls back what `work` does not commit; `work` tells whether it did.
+    fn attempt(&self, work: impl FnOnce() -> Result<bool, StoreError>) -> Result<bool, StoreError> {
         self.step("BEGIN IMMEDIATE")?;
-        let result = self.jobs(batch, deleted).and_then(|()| self.commit());
+        let result = work();
+        if result != Ok(true) {
+            // What stands in the rows at hand has not happened.
+            self.mailboxes.borrow_mut().forget();
+        }
         if !self.conn.is_autocommit() {
             self.step("ROLLBACK")?;
         }
         result
     }
 
-    fn jobs(&self, batch: &mut [Box<dyn Job>], deleted: &Cell<bool>) -> Result<(), StoreError> {
-        let txn = Txn::new(&self.conn, deleted);
+    /// All of them without savepoints; `false` when one failed.
+    fn together(&self, batch: &mut [Box<dyn Job>], deleted: &Cell<bool>) -> Result<bool, StoreError> {
+        let txn = Txn::new(&self.conn, deleted, &self.mailboxes);
         for job in batch {
+            if self.clear_for(job.touches()).is_err() || job.run(&txn).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(self.mailboxes.borrow_mut().write_back(&self.conn).is_ok())
+    }
+
+    /// Each in a savepoint of its own.
+    fn one_by_one(&self, batch: &mut [Box<dyn Job>], deleted: &Cell<bool>) -> Result<(), StoreError> {
+        let txn = Txn::new(&self.conn, deleted, &self.mailboxes);
+        for job in batch {
+            self.clear_for(job.touches())?;
             self.step("SAVEPOINT job")?;
-            let carried_out = job.run(&txn);
+            let carried_out = job.run(&txn).and_then(|()| self.mailboxes.borrow_mut().write_back(&self.conn));
             if self.conn.is_autocommit() {
                 // A failure so grave that SQLite has rolled the whole transaction back.
                 return Err(carried_out.err().unwrap_or_else(|| StoreError::Failed("rolled back".into())));
             }
-            if carried_out.is_err() {
+            if let Err(error) = carried_out {
+                job.fail(error);
+                self.mailboxes.borrow_mut().forget();
                 self.step("ROLLBACK TO job")?;
             }
             self.step("RELEASE job")?;
@@ -255,8 +314,20 @@ impl Thread {
         Ok(())
     }
 
+    /// Whoever does not go through the rows at hand finds them written, and changes what they were read from.
+    fn clear_for(&self, touches: Touches) -> Result<(), StoreError> {
+        if touches == Touches::Anything {
+            let mut mailboxes = self.mailboxes.borrow_mut();
+            mailboxes.write_back(&self.conn)?;
+            mailboxes.forget();
+        }
+        Ok(())
+    }
+
     fn commit(&self) -> Result<(), StoreError> {
-        let Err(error) = self.conn.execute_batch("COMMIT") else { return Ok(()) };
+        let Err(error) = self.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) else {
+            return Ok(());
+        };
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
             // After a failed sync the kernel may forget the pages and call the next sync a success: what is on the
             // disk is known again only when the log is read anew.

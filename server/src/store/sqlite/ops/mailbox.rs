@@ -13,38 +13,43 @@ use crate::store::{
     Acknowledged, Appended, Delivery, Page, StoreError, Timestamp,
     sqlite::{
         SqliteOptions, body,
+        mailboxes::Mailbox,
         rows::{cached, damaged, fixed, int, nat, optional},
     },
 };
 
 pub(in crate::store::sqlite) fn append(
     txn: &Txn<'_>,
-    delivery: Delivery,
+    delivery: &Delivery,
     options: &SqliteOptions,
 ) -> Result<Appended, StoreError> {
-    let Some(sender) = devices::id(txn, &delivery.sender.account, delivery.sender.device)? else {
+    let mut rows = txn.mailboxes()?;
+    let Some(sender) = rows.find(txn, &delivery.sender.account, delivery.sender.device)? else {
         return Ok(Appended::SenderGone);
     };
-    let mut mailbox = match Mailbox::find(txn, &delivery)? {
-        Found::Mailbox(mailbox) => mailbox,
-        Found::No(refusal) => return Ok(refusal),
-    };
-    let (fresh, first_accepted) = mailbox.sort_out(txn, delivery.envelopes)?;
-    let bytes: u64 = fresh.iter().map(|envelope| envelope.sealed.len() as u64).sum();
-    if mailbox.pending + fresh.len() as u64 > options.mailbox_envelopes
-        || mailbox.pending_bytes + bytes > options.mailbox_bytes
-    {
+    let Some(place) = rows.find(txn, &delivery.to, delivery.device)? else { return missing(txn, delivery) };
+    let mut mailbox = rows.at(place)?;
+    if mailbox.list_version != delivery.list_version {
+        return missing(txn, delivery);
+    }
+    if !fits(txn, &mailbox, &delivery.envelopes, options)? {
         return Ok(Appended::Full);
     }
-    let accepted_at = if fresh.is_empty() { first_accepted.unwrap_or(delivery.now) } else { delivery.now };
-    let fresh = fresh
-        .into_iter()
-        .map(|envelope| mailbox.push(txn, envelope, delivery.now))
-        .collect::<Result<Vec<_>, _>>()?;
-    if !fresh.is_empty() {
-        mailbox.save(txn, options)?;
+    let mut fresh = Vec::with_capacity(delivery.envelopes.len());
+    let mut first_accepted = None;
+    for envelope in &delivery.envelopes {
+        if remember(txn, &mailbox, envelope, delivery.now)? {
+            fresh.push(push(txn, &mut mailbox, envelope, delivery.now)?);
+        } else if first_accepted.is_none() {
+            first_accepted = accepted_at(txn, &mailbox, envelope)?;
+        }
     }
-    devices::raise(txn, sender, delivery.sender.generation)?;
+    if !fresh.is_empty() {
+        forget_old_ids(txn, &mailbox, options)?;
+        rows.put(place, mailbox)?;
+    }
+    rows.raise(sender, delivery.sender.generation)?;
+    let accepted_at = if fresh.is_empty() { first_accepted.unwrap_or(delivery.now) } else { delivery.now };
     Ok(Appended::Accepted { accepted_at, fresh })
 }
 
@@ -87,125 +92,136 @@ pub(in crate::store::sqlite) fn acknowledge(
     up_to: u64,
     generation: u64,
 ) -> Result<Option<Acknowledged>, StoreError> {
-    let Some(device) = devices::id(txn, account, device)? else { return Ok(None) };
-    let deleted = delete_up_to(txn, device, up_to)?;
-    Ok(Some(Acknowledged { deleted, generation: devices::raise(txn, device, generation)? }))
+    let mut rows = txn.mailboxes()?;
+    let Some(place) = rows.find(txn, account, device)? else { return Ok(None) };
+    let mut mailbox = rows.at(place)?;
+    let (deleted, bytes) = delete(txn, mailbox.device, up_to)?;
+    mailbox.pending = mailbox.pending.checked_sub(deleted).ok_or_else(|| damaged("a mailbox's counters"))?;
+    mailbox.pending_bytes =
+        mailbox.pending_bytes.checked_sub(bytes).ok_or_else(|| damaged("a mailbox's counters"))?;
+    rows.put(place, mailbox)?;
+    Ok(Some(Acknowledged { deleted, generation: rows.raise(place, generation)? }))
 }
 
-/// Deletes the envelopes of a device row up to and including `up_to`; answers how many.
+/// Deletes the envelopes of a device row up to and including `up_to`; answers how many. For writes that have no rows at
+/// hand.
 pub(super) fn delete_up_to(txn: &Txn<'_>, device: i64, up_to: u64) -> Result<u64, StoreError> {
+    let (count, bytes) = delete(txn, device, up_to)?;
+    if count > 0 {
+        let sql =
+            "UPDATE devices SET pending = pending - ?2, pending_bytes = pending_bytes - ?3 WHERE id = ?1";
+        cached(txn, sql)?.execute(params![device, int(count), int(bytes)])?;
+    }
+    Ok(count)
+}
+
+/// Deletes envelopes and their bodies, not from the counters; answers how many, and their sealed bytes.
+fn delete(txn: &Txn<'_>, device: i64, up_to: u64) -> Result<(u64, u64), StoreError> {
     let up_to = int(up_to);
     let sql = "SELECT count(*), coalesce(sum(size), 0) FROM envelopes WHERE device = ?1 AND seq <= ?2";
-    let (count, bytes) = optional(&mut *cached(txn, sql)?, params![device, up_to], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-    })?
-    .unwrap_or_default();
-    if count == 0 {
-        return Ok(0);
+    let (count, bytes) =
+        optional(&mut *cached(txn, sql)?, params![device, up_to], |row| Ok((nat(row, 0)?, nat(row, 1)?)))?
+            .unwrap_or_default();
+    if count > 0 {
+        let sql =
+            "DELETE FROM bodies WHERE id IN (SELECT body FROM envelopes WHERE device = ?1 AND seq <= ?2)";
+        cached(txn, sql)?.execute(params![device, up_to])?;
+        cached(txn, "DELETE FROM envelopes WHERE device = ?1 AND seq <= ?2")?
+            .execute(params![device, up_to])?;
+        txn.note_deletion();
     }
-    let sql = "DELETE FROM bodies WHERE id IN (SELECT body FROM envelopes WHERE device = ?1 AND seq <= ?2)";
-    cached(txn, sql)?.execute(params![device, up_to])?;
-    cached(txn, "DELETE FROM envelopes WHERE device = ?1 AND seq <= ?2")?.execute(params![device, up_to])?;
-    cached(
-        txn,
-        "UPDATE devices SET pending = pending - ?2, pending_bytes = pending_bytes - ?3 WHERE id = ?1",
-    )?
-    .execute(params![device, count, bytes])?;
-    txn.note_deletion();
-    u64::try_from(count).map_err(|_| damaged("a negative count"))
+    Ok((count, bytes))
 }
 
-/// The mailbox of a device row, as it is within a transaction.
-struct Mailbox {
-    device: i64,
-    next_seq: u64,
-    pending: u64,
-    pending_bytes: u64,
-}
-
-enum Found {
-    Mailbox(Mailbox),
-    No(Appended),
-}
-
-impl Mailbox {
-    fn find(txn: &Txn<'_>, delivery: &Delivery) -> Result<Found, StoreError> {
-        let sql = "SELECT a.id, a.list_version, d.id, d.next_seq, d.pending, d.pending_bytes
-                   FROM accounts a LEFT JOIN devices d ON d.account = a.id AND d.device = ?2 WHERE a.name = ?1";
-        let found =
-            optional(&mut *cached(txn, sql)?, params![delivery.to.as_str(), delivery.device.get()], |row| {
-                let (account, version): (i64, u64) = (row.get(0)?, nat(row, 1)?);
-                if version != delivery.list_version {
-                    return stale(txn, account, version, delivery.list_version).map(Found::No);
-                }
-                let Some(device) = row.get::<_, Option<i64>>(2)? else {
-                    return Ok(Found::No(Appended::NotFound));
-                };
-                let (next_seq, pending, pending_bytes) = (nat(row, 3)?, nat(row, 4)?, nat(row, 5)?);
-                Ok(Found::Mailbox(Self { device, next_seq, pending, pending_bytes }))
-            })?;
-        Ok(found.unwrap_or(Found::No(Appended::NotFound)))
+/// Whether the envelopes have room in the mailbox (R44); those that were accepted before need none.
+fn fits(
+    txn: &Txn<'_>,
+    mailbox: &Mailbox,
+    envelopes: &[OutgoingEnvelope],
+    options: &SqliteOptions,
+) -> Result<bool, StoreError> {
+    let fit = |count: u64, bytes: u64| {
+        mailbox.pending.saturating_add(count) <= options.mailbox_envelopes
+            && mailbox.pending_bytes.saturating_add(bytes) <= options.mailbox_bytes
+    };
+    let bytes = |envelope: &OutgoingEnvelope| envelope.sealed.len() as u64;
+    if fit(envelopes.len() as u64, envelopes.iter().map(bytes).sum()) {
+        return Ok(true);
     }
-
-    /// Keeps those that were not accepted before, in their order; and when the first of the others was.
-    fn sort_out(
-        &self,
-        txn: &Txn<'_>,
-        envelopes: Vec<OutgoingEnvelope>,
-    ) -> Result<(Vec<OutgoingEnvelope>, Option<Timestamp>), StoreError> {
-        let mut statement =
-            cached(txn, "SELECT accepted_at FROM accepted_ids WHERE device = ?1 AND id = ?2")?;
-        let mut fresh = Vec::with_capacity(envelopes.len());
-        let mut seen = HashSet::new();
-        let mut first = None;
-        for envelope in envelopes {
-            let before =
-                optional(&mut statement, params![self.device, envelope.id.as_bytes()], |row| nat(row, 0))?;
-            if before.is_some() {
-                first = first.or(before);
-            } else if seen.insert(envelope.id) {
-                fresh.push(envelope);
-            }
+    let (mut seen, mut count, mut sum) = (HashSet::new(), 0, 0);
+    for envelope in envelopes {
+        if seen.insert(envelope.id) && accepted_at(txn, mailbox, envelope)?.is_none() {
+            count += 1;
+            sum += bytes(envelope);
         }
-        Ok((fresh, first))
     }
+    Ok(count == 0 || fit(count, sum))
+}
 
-    fn push(
-        &mut self,
-        txn: &Txn<'_>,
-        envelope: OutgoingEnvelope,
-        now: Timestamp,
-    ) -> Result<MailboxEnvelope, StoreError> {
-        let OutgoingEnvelope { id, sealed } = envelope;
-        let (seq, size) = (self.next_seq, sealed.len() as u64);
-        cached(txn, "INSERT INTO bodies (body) VALUES (?1)")?.execute([body::lay_out(&sealed)?])?;
-        let body = txn.last_insert_rowid();
-        let sql = "INSERT INTO envelopes (device, seq, id, accepted_at, size, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        cached(txn, sql)?.execute(params![
-            self.device,
-            int(seq),
-            id.as_bytes(),
-            int(now),
-            int(size),
-            body
-        ])?;
-        cached(txn, "INSERT INTO accepted_ids (device, id, seq, accepted_at) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![self.device, id.as_bytes(), int(seq), int(now)])?;
-        self.next_seq += 1;
-        self.pending += 1;
-        self.pending_bytes += size;
-        Ok(MailboxEnvelope { seq, id, accepted_at: now, sealed })
+/// When an envelope was accepted before.
+fn accepted_at(
+    txn: &Txn<'_>,
+    mailbox: &Mailbox,
+    envelope: &OutgoingEnvelope,
+) -> Result<Option<Timestamp>, StoreError> {
+    let mut statement = cached(txn, "SELECT accepted_at FROM accepted_ids WHERE device = ?1 AND id = ?2")?;
+    optional(&mut statement, params![mailbox.device, envelope.id.as_bytes()], |row| nat(row, 0))
+}
+
+/// Remembers the id of an envelope at the mailbox's next place. `false`: it was accepted before.
+fn remember(
+    txn: &Txn<'_>,
+    mailbox: &Mailbox,
+    envelope: &OutgoingEnvelope,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO accepted_ids (device, id, seq, accepted_at) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (device, id) DO NOTHING";
+    let row = params![mailbox.device, envelope.id.as_bytes(), int(mailbox.next_seq), int(now)];
+    Ok(cached(txn, sql)?.execute(row)? == 1)
+}
+
+/// Puts an envelope at the mailbox's next place.
+fn push(
+    txn: &Txn<'_>,
+    mailbox: &mut Mailbox,
+    envelope: &OutgoingEnvelope,
+    now: Timestamp,
+) -> Result<MailboxEnvelope, StoreError> {
+    let OutgoingEnvelope { id, sealed } = envelope;
+    let (seq, size) = (mailbox.next_seq, sealed.len() as u64);
+    cached(txn, "INSERT INTO bodies (body) VALUES (?1)")?.execute([body::lay_out(sealed)?])?;
+    let body = txn.last_insert_rowid();
+    let sql =
+        "INSERT INTO envelopes (device, seq, id, accepted_at, size, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    cached(txn, sql)?.execute(params![mailbox.device, int(seq), id.as_bytes(), int(now), int(size), body])?;
+    mailbox.next_seq += 1;
+    mailbox.pending += 1;
+    mailbox.pending_bytes += size;
+    Ok(MailboxEnvelope { seq, id: *id, accepted_at: now, sealed: sealed.clone() })
+}
+
+/// Only so many ids of a mailbox are remembered.
+fn forget_old_ids(txn: &Txn<'_>, mailbox: &Mailbox, options: &SqliteOptions) -> Result<(), StoreError> {
+    let forgotten = (mailbox.next_seq - 1).saturating_sub(options.id_memory_count);
+    if forgotten > 0 {
+        cached(txn, "DELETE FROM accepted_ids WHERE device = ?1 AND seq <= ?2")?
+            .execute(params![mailbox.device, int(forgotten)])?;
     }
+    Ok(())
+}
 
-    fn save(&self, txn: &Txn<'_>, options: &SqliteOptions) -> Result<(), StoreError> {
-        cached(txn, "UPDATE devices SET next_seq = ?2, pending = ?3, pending_bytes = ?4 WHERE id = ?1")?
-            .execute(params![self.device, int(self.next_seq), int(self.pending), int(self.pending_bytes)])?;
-        let forgotten = (self.next_seq - 1).saturating_sub(options.id_memory_count);
-        if forgotten > 0 {
-            cached(txn, "DELETE FROM accepted_ids WHERE device = ?1 AND seq <= ?2")?
-                .execute(params![self.device, int(forgotten)])?;
+/// Why a delivery has no mailbox to go to: the sender's list is not the current one, or names no such device.
+fn missing(txn: &Txn<'_>, delivery: &Delivery) -> Result<Appended, StoreError> {
+    let sql = "SELECT id, list_version FROM accounts WHERE name = ?1";
+    let account = optional(&mut *cached(txn, sql)?, [delivery.to.as_str()], |row| {
+        Ok((row.get::<_, i64>(0)?, nat(row, 1)?))
+    })?;
+    match account {
+        Some((account, version)) if version != delivery.list_version => {
+            stale(txn, account, version, delivery.list_version)
         }
-        Ok(())
+        _ => Ok(Appended::NotFound),
     }
 }
 

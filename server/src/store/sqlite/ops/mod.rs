@@ -8,19 +8,37 @@ pub(super) mod mailbox;
 pub(super) mod prekeys;
 pub(super) mod upkeep;
 
-use std::{cell::Cell, ops::Deref};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    ops::Deref,
+};
 
 use rusqlite::Connection;
+
+use super::mailboxes::Mailboxes;
+use crate::store::StoreError;
 
 /// The writing connection within a transaction.
 pub(super) struct Txn<'a> {
     conn: &'a Connection,
     deleted: &'a Cell<bool>,
+    mailboxes: &'a RefCell<Mailboxes>,
 }
 
 impl<'a> Txn<'a> {
-    pub(super) const fn new(conn: &'a Connection, deleted: &'a Cell<bool>) -> Self {
-        Self { conn, deleted }
+    pub(super) const fn new(
+        conn: &'a Connection,
+        deleted: &'a Cell<bool>,
+        mailboxes: &'a RefCell<Mailboxes>,
+    ) -> Self {
+        Self { conn, deleted, mailboxes }
+    }
+
+    /// The rows at hand, for a write that was submitted as one of mailboxes.
+    fn mailboxes(&self) -> Result<RefMut<'_, Mailboxes>, StoreError> {
+        let mut mailboxes = self.mailboxes.borrow_mut();
+        mailboxes.make_room(self.conn)?;
+        Ok(mailboxes)
     }
 
     /// Sealed bytes were deleted: they must soon be unrecoverable (R44).
