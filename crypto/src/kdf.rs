@@ -36,8 +36,9 @@ pub(crate) fn hkdf_key_and<const N: usize>(
     const { assert!(N <= 32) };
     let block = hkdf::<64>(salt, input, label);
     let (mut key, mut rest) = (Key32::zero(), Zeroizing::new([0; N]));
-    let targets = key.0.iter_mut().chain(rest.iter_mut());
-    for (to, from) in targets.zip(block.iter()) {
+    let (first, second) = block.split_at(32);
+    key.0.copy_from_slice(first);
+    for (to, from) in rest.iter_mut().zip(second) {
         *to = *from;
     }
     (key, rest)
@@ -56,16 +57,18 @@ fn hkdf<const L: usize>(salt: &[u8], input: &[u8], label: Label) -> Zeroizing<[u
     out
 }
 
-/// HMAC-SHA-256 of `label` under `key`.
-pub(crate) fn hmac(key: &Key32, label: Label) -> Key32 {
+/// HMAC-SHA-256 of each label under `key`, whose schedule is made once for both.
+pub(crate) fn hmac_pair(key: &Key32, labels: [Label; 2]) -> [Key32; 2] {
     // A key shorter than the hash's block is filled up with zeros (RFC 2104, section 2); done here, it cannot fail.
     let mut block = Zeroizing::new([0; 64]);
     for (to, from) in block.iter_mut().zip(key.as_bytes()) {
         *to = *from;
     }
-    let mut mac = Hmac::<Sha256>::new((&*block).into());
-    mac.update(label.as_bytes());
-    Key32::new(&Zeroizing::new(mac.finalize().into_bytes().into()))
+    let keyed = Hmac::<Sha256>::new((&*block).into());
+    labels.map(|label| {
+        let mac = keyed.clone().chain_update(label.as_bytes());
+        Key32::new(&Zeroizing::new(mac.finalize().into_bytes().into()))
+    })
 }
 
 /// SHA-256 of `label || 0x00 || message`. Labels hold no zero byte, so no two labels make the same input.
@@ -95,6 +98,19 @@ mod tests {
         let (key, rest) = hkdf_key_and::<12>(b"salt", b"input", label);
         assert_eq!((key.as_bytes().as_slice(), rest.as_slice()), (&first[..], &second[..12]));
         assert_eq!(hkdf_key(b"salt", b"input", label).as_bytes().as_slice(), &first[..]);
+    }
+
+    /// RFC 2104 with each label for itself: sharing the key's schedule changes nothing.
+    #[test]
+    fn hmac_pair_is_two_macs() {
+        let key = Key32::new(&[0x4b; 32]);
+        let labels = [labels::KDF_CHAIN_KEY, labels::KDF_MESSAGE_KEY];
+        let expected = labels.map(|label| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+            mac.update(label.as_bytes());
+            <[u8; 32]>::from(mac.finalize().into_bytes())
+        });
+        assert_eq!(hmac_pair(&key, labels).map(|key| *key.as_bytes()), expected);
     }
 
     #[test]

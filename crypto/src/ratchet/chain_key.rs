@@ -20,12 +20,16 @@ impl ChainKey {
     pub(super) fn step(&self) -> (Self, MessageKey) {
         #[cfg(any(test, feature = "ledger"))]
         super::ledger::record_step();
-        let next = Self(kdf::hmac(&self.0, labels::KDF_CHAIN_KEY));
-        (next, MessageKey(kdf::hmac(&self.0, labels::KDF_MESSAGE_KEY)))
+        let [next, message] = kdf::hmac_pair(&self.0, [labels::KDF_CHAIN_KEY, labels::KDF_MESSAGE_KEY]);
+        (Self(next), MessageKey(message))
     }
 
     /// Steps over `count` messages, keeping their keys, and on to the next one. The caller bounds `count`.
     pub(super) fn walk(&self, count: u32) -> Walk {
+        if count == 0 {
+            let (next, message) = self.step();
+            return Walk { next, message, skipped: Vec::new() };
+        }
         let (key, skipped) = self.skip(count);
         let (next, message) = key.step();
         Walk { next, message, skipped }

@@ -6,6 +6,7 @@ use super::chain_key::ChainKey;
 use super::error::RatchetError;
 use super::header::{Header, SALT_LEN};
 use super::limits::MAX_SKIP;
+use super::message_key::TAG_LEN;
 use super::receiving_chain::{ReceivingChain, ReceivingChains};
 use super::root_key::RootKey;
 use crate::dh::SecretKey;
@@ -75,13 +76,14 @@ impl Ratchet {
         rng.fill_bytes(&mut salt);
         let header =
             Header { ratchet_key: self.ours.public(), previous: self.previous, number: sending.next, salt };
+        message.reserve(Header::LEN + plaintext.len() + TAG_LEN);
         header.encode(&mut message);
         let (key, message_key) = sending.key.step();
-        let ciphertext = message_key
-            .seal(&salt, &associated_data(transcript, &message), plaintext)
+        let associated = associated_data(transcript, &message);
+        message_key
+            .seal_into(&salt, &associated, plaintext, &mut message)
             .ok_or(RatchetError::NoSendingChain)?;
         *sending = SendingChain { key, next };
-        message.extend_from_slice(&ciphertext);
         Ok(message)
     }
 
