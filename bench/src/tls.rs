@@ -15,9 +15,14 @@ use rustls::{
     version::TLS13,
 };
 use subrosa_protocol::version::ALPN;
-use subrosa_server::limits::{
-    BIDI_STREAMS, DATAGRAM_BUFFER, RECEIVE_WINDOW, SEND_WINDOW, STREAM_RECEIVE_WINDOW, UNI_STREAMS,
-};
+
+/// Windows and streams of an authenticated connection (R5).
+const RECEIVE_WINDOW: u32 = 1024 * 1024;
+const STREAM_RECEIVE_WINDOW: u32 = 256 * 1024;
+const SEND_WINDOW: u64 = 512 * 1024;
+const DATAGRAM_BUFFER: usize = 64 * 1024;
+const BIDI_STREAMS: u32 = 8;
+const UNI_STREAMS: u32 = 4;
 
 /// A server with a certificate made now, with the relay's TLS (`server/src/tls.rs`) and windows.
 pub fn server() -> ServerConfig {

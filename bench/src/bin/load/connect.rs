@@ -58,13 +58,12 @@ pub(crate) fn run(bed: &Bed, options: &Options) -> Table {
             bed.measure(&relay.process, || done.store(0, Relaxed), || tasks.abort_all()).await;
         (done.load(Relaxed), cpu, time)
     });
-    let each = cpu.per_thousand(count);
-    let found = format!("{each:.2} ms each, {:.0}/s", count as f64 / time.as_secs_f64());
-    // 1,000 connections take as many seconds as one takes milliseconds.
-    let mut row = Row::new("server CPU of a connection (ms for 1,000, divided by 1,000)", found);
+    let each = cpu.per_thousand(count) / 1000.0;
+    let found = format!("{each:.3} ms, {:.0}/s", count as f64 / time.as_secs_f64());
+    let mut row = Row::new("server CPU of one connection", found);
     if !options.alone {
         let raw = raw(bed, options.clients);
-        row = row.beside(format!("raw quinn, one echo: {raw:.2} ms each"), each / raw);
+        row = row.beside(format!("raw quinn, one echo: {raw:.3} ms"), each / raw);
     }
     table.row(row);
     relay.process.terminate();
@@ -88,6 +87,6 @@ fn raw(bed: &Bed, clients: usize) -> f64 {
             });
         }
         let (count, cpu, _) = bed.measure(&echo, || done.set(0), || done.get()).await;
-        cpu.per_thousand(count)
+        cpu.per_thousand(count) / 1000.0
     }))
 }
