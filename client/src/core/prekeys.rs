@@ -12,7 +12,9 @@ use subrosa_protocol::{
 };
 
 use super::{Asked, Core, Fault, Turn, work::Work};
-use crate::limits::{KEM_PREKEYS_PER_UPLOAD, ONE_TIME_SECRETS, REFILL_EVERY_MS, ROTATE_AFTER_MS, UPKEEP_EVERY_MS};
+use crate::limits::{
+    KEM_PREKEYS_PER_UPLOAD, ONE_TIME_SECRETS, REFILL_EVERY_MS, ROTATE_AFTER_MS, UPKEEP_EVERY_MS,
+};
 
 /// What the next upload holds.
 struct Upload {
@@ -26,17 +28,21 @@ impl Core {
         if self.upkeep.uploading || self.upkeep.prekeys_at > turn.now {
             return Ok(());
         }
-        let upload = self.transact(turn, |w| {
-            refill(w, counts)?;
-            next_upload(w)
-        })?;
+        // However often the relay says that it has none, or ends connections: one refill a minute.
+        let may_refill = self.upkeep.refill_after <= turn.now;
+        let (made, upload) =
+            self.transact(turn, |w| Ok((may_refill && refill(w, counts)?, next_upload(w)?)))?;
+        if made {
+            self.upkeep.refill_after = turn.now.saturating_add(REFILL_EVERY_MS);
+        }
         match upload {
             Some(Upload { request, ids }) => {
                 self.upkeep.uploading = true;
                 self.ask(turn, Asked::Upload { published: ids }, &Request::PrekeyUpload(request))
             }
             None => {
-                self.upkeep.prekeys_at = turn.now.saturating_add(UPKEEP_EVERY_MS);
+                let later = turn.now.saturating_add(UPKEEP_EVERY_MS);
+                self.upkeep.prekeys_at = if may_refill { later } else { self.upkeep.refill_after };
                 Ok(())
             }
         }
@@ -58,7 +64,6 @@ impl Core {
                     }
                     Ok(next_upload(w)?.is_some())
                 })?;
-                // Whatever the relay counts, there is no more than one refill a minute.
                 self.upkeep.refill_after = turn.now.saturating_add(REFILL_EVERY_MS);
                 self.upkeep.prekeys_at = if more { turn.now } else { self.upkeep.refill_after };
                 Ok(())
@@ -73,12 +78,15 @@ impl Core {
     }
 }
 
-/// Makes what is missing or too old. Kinds of which something still waits to be uploaded are left alone.
-fn refill(w: &mut Work<'_>, counts: PrekeyCounts) -> Result<(), Fault> {
+/// Makes what is missing or too old; whether anything was. Kinds of which something still waits to be uploaded are left
+/// alone.
+fn refill(w: &mut Work<'_>, counts: PrekeyCounts) -> Result<bool, Fault> {
+    let mut made_any = false;
     for kind in [PrekeyKind::SignedEc, PrekeyKind::LastResortKem] {
         let made = w.tx.newest_prekey(kind)?.map(|(_, made)| made);
         if made.is_none_or(|made| w.now >= made.saturating_add(ROTATE_AFTER_MS)) {
             make(w, kind, 1)?;
+            made_any = true;
         }
     }
     for (kind, left) in [(PrekeyKind::OneTimeEc, counts.one_time), (PrekeyKind::OneTimeKem, counts.kem)] {
@@ -87,9 +95,10 @@ fn refill(w: &mut Work<'_>, counts: PrekeyCounts) -> Result<(), Fault> {
         // A relay that never has any gets no more than this: the last-resort prekey serves meanwhile.
         if left < PREKEYS_LOW && here.unpublished == 0 && here.kept < ONE_TIME_SECRETS {
             make(w, kind, full.saturating_sub(left))?;
+            made_any = true;
         }
     }
-    Ok(())
+    Ok(made_any)
 }
 
 fn make(w: &mut Work<'_>, kind: PrekeyKind, count: u32) -> Result<(), Fault> {

@@ -21,8 +21,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn on_down(&mut self) {
         self.uploading = false;
-        // However often the relay ends connections and says that it has none: one refill a minute.
-        self.prekeys_at = self.refill_after;
+        self.prekeys_at = 0;
     }
 }
 
