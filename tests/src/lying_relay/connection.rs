@@ -202,6 +202,9 @@ impl Served {
         };
         let mut state = self.lock();
         *state.asked.entry(request.name()).or_default() += 1;
+        if let Some(said) = state.lies.instead.as_mut().and_then(|lie| lie(place, frame.id, &request)) {
+            return said;
+        }
         let response = state.request(place, &request);
         match state.lies.request.take() {
             Some(mut lie) => {
@@ -291,7 +294,11 @@ impl Served {
         let proved = verify_registration(&key, &transcript, &finish.proof).is_ok();
         let mut state = self.lock();
         let record = finish.opaque.to_vec();
-        if !proved || parsed.version != 1 || parsed.devices.len() != 1 || state.opaque().check_record(&record).is_err() {
+        if !proved
+            || parsed.version != 1
+            || parsed.devices.len() != 1
+            || state.opaque().check_record(&record).is_err()
+        {
             return error(ErrorCode::InvalidSignature);
         }
         let account = state.accounts.entry(name.clone()).or_default();
@@ -333,7 +340,8 @@ impl Served {
         };
         let list = signed(&add.device_list);
         let mut state = self.lock();
-        let follows = |known: DeviceList| list.verify(&name).is_ok_and(|next| next.check_follows(&known).is_ok());
+        let follows =
+            |known: DeviceList| list.verify(&name).is_ok_and(|next| next.check_follows(&known).is_ok());
         if !state.newest(&name).is_some_and(follows) {
             return error(ErrorCode::Conflict);
         }

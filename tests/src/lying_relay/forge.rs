@@ -47,7 +47,8 @@ impl Attacker {
         let mut next = successor(known);
         next.devices.push(self.device.entry(known.next_device_id, now()));
         next.next_device_id += 1;
-        let signature = self.account.sign_device_list(&DeviceList { account_key: self.account.public(), ..next.clone() });
+        let signature =
+            self.account.sign_device_list(&DeviceList { account_key: self.account.public(), ..next.clone() });
         SignedDeviceList { bytes: next.to_bytes(), signature: signature.unwrap().signature }
     }
 
@@ -72,9 +73,8 @@ pub fn successor(known: &DeviceList) -> DeviceList {
 
 /// A bundle of fresh prekeys made at a time, signed by any device.
 pub fn bundle(signer: &DeviceSecrets, account: &str, device: DeviceId, made: u64) -> DeviceBundle {
-    let make = |kind| {
-        generate_prekey(kind, 4_000_000, signer, account, device.get(), made, &mut rng()).1.to_bytes()
-    };
+    let make =
+        |kind| generate_prekey(kind, 4_000_000, signer, account, device.get(), made, &mut rng()).1.to_bytes();
     DeviceBundle {
         device,
         signed: ec(make(PrekeyKind::SignedEc)),

@@ -60,6 +60,7 @@ impl Say {
 type OnHello = Box<dyn FnMut(RelayHello) -> Vec<Say> + Send>;
 type Before = Box<dyn FnMut(&mut State, u32, &PreAuthRequest, Response) -> Vec<Say> + Send>;
 type OnRequest = Box<dyn FnMut(&mut State, &Place, u32, &Request, Response) -> Vec<Say> + Send>;
+type Instead = Box<dyn FnMut(&Place, u32, &Request) -> Option<Vec<Say>> + Send>;
 type OnPush = Box<dyn FnMut(&Place, Push) -> Vec<Push> + Send>;
 type OnStore = Box<dyn FnMut(&Place, &Place, OutgoingEnvelope) -> Vec<(Place, OutgoingEnvelope)> + Send>;
 
@@ -69,6 +70,7 @@ pub struct Lies {
     pub(super) hello: Option<OnHello>,
     pub(super) before: Option<Before>,
     pub(super) request: Option<OnRequest>,
+    pub(super) instead: Option<Instead>,
     pub(super) push: Option<OnPush>,
     pub(super) store: Option<OnStore>,
 }
@@ -103,6 +105,16 @@ impl Lies {
         self.requests(move |state, from, id, request, response| {
             vec![Say::answer(id, &lie(state, from, request, response))]
         });
+    }
+
+    /// What is said to a request that is not carried out at all; `None` carries it out.
+    pub fn instead(&mut self, lie: impl FnMut(&Place, u32, &Request) -> Option<Vec<Say>> + Send + 'static) {
+        self.instead = Some(Box::new(lie));
+    }
+
+    /// The same, where a refusal or another answer is given.
+    pub fn refuses(&mut self, mut lie: impl FnMut(&Place, &Request) -> Option<Response> + Send + 'static) {
+        self.instead(move |from, id, request| Some(vec![Say::answer(id, &lie(from, request)?)]));
     }
 
     /// What is pushed to a device instead.

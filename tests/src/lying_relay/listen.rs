@@ -1,6 +1,7 @@
 //! The QUIC endpoint, and what a test holds of the relay.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -9,9 +10,7 @@ use std::{
 use quinn::Endpoint;
 use subrosa_protocol::{EnvelopeId, RelayAddress, frames::OutgoingEnvelope};
 
-use super::{
-    Lies, PATIENCE, Place, RelayKey, Say, State, connection, random, state::Account, state::Device,
-};
+use super::{Lies, PATIENCE, Place, RelayKey, Say, State, connection, random, state::Account, state::Device};
 
 /// A running relay. Dropping it ends it.
 pub struct LyingRelay {
@@ -128,12 +127,12 @@ impl LyingRelay {
         self.task.abort();
         self.endpoint.wait_idle().await;
         let state = std::mem::take(&mut *self.state.lock().unwrap());
-        (at, State { connected: std::collections::BTreeMap::new(), ..state })
+        (at, State { connected: BTreeMap::new(), ..state })
     }
 
     /// What it knows about people, without connections and lies.
-    pub fn snapshot(&self) -> (Vec<(String, Account)>, Vec<(Place, Device)>) {
-        self.state(|state| (state.accounts.clone().into_iter().collect(), state.devices.clone().into_iter().collect()))
+    pub fn snapshot(&self) -> (BTreeMap<String, Account>, BTreeMap<Place, Device>) {
+        self.state(|state| (state.accounts.clone(), state.devices.clone()))
     }
 }
 

@@ -1,9 +1,6 @@
 //! People who know each other: made once in a process, copied for each test.
 
-use std::{
-    path::PathBuf,
-    sync::OnceLock,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
 use subrosa_client::api::MessageState;
 
@@ -28,17 +25,15 @@ pub const BEFORE: [&str; 2] = ["hello bob", "hello alice"];
 
 /// What is copied.
 struct Made {
-    accounts: Vec<(String, Account)>,
-    devices: Vec<(Place, Device)>,
+    accounts: BTreeMap<String, Account>,
+    devices: BTreeMap<Place, Device>,
     stores: Vec<(String, Vec<u8>)>,
 }
 
 fn made() -> &'static Made {
     static MADE: OnceLock<Made> = OnceLock::new();
     MADE.get_or_init(|| {
-        let thread = std::thread::spawn(|| {
-            tokio::runtime::Runtime::new().unwrap().block_on(make())
-        });
+        let thread = std::thread::spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(make()));
         thread.join().unwrap()
     })
 }
@@ -81,11 +76,8 @@ impl Scene {
     /// The same, where the relay is told something before anybody connects.
     pub async fn before_connecting(tell: impl FnOnce(&mut State)) -> Self {
         let made = tokio::task::spawn_blocking(made).await.unwrap();
-        let mut state = State {
-            accounts: made.accounts.iter().cloned().collect(),
-            devices: made.devices.iter().cloned().collect(),
-            ..State::default()
-        };
+        let mut state =
+            State { accounts: made.accounts.clone(), devices: made.devices.clone(), ..State::default() };
         tell(&mut state);
         let relay = LyingRelay::start_with(RelayKey::generate(), ([127, 0, 0, 1], 0).into(), state);
         let folder = tempfile::tempdir().unwrap();

@@ -77,7 +77,7 @@ pub struct State {
     pub asked: BTreeMap<&'static str, usize>,
     /// Connections on which hellos were exchanged.
     pub hellos: usize,
-    /// Bytes that came before a connection was authenticated.
+    /// What is said instead of the truth.
     pub lies: Lies,
     pub(super) opaque: Option<RelayOpaque>,
     pub(super) connected: BTreeMap<u64, (Option<Place>, UnboundedSender<Say>)>,
@@ -169,6 +169,9 @@ impl State {
                 Some(account) => account.after(fetch.since),
             },
             Request::PrekeyClaim(claim) => {
+                if !self.accounts.contains_key(claim.account.as_str()) {
+                    return error(ErrorCode::NotFound);
+                }
                 let devices = claim.devices.to_vec();
                 let bundle = |device: DeviceId| self.claim(claim.account.as_str(), device);
                 let bundles = devices.into_iter().filter_map(bundle).collect();

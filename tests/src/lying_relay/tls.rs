@@ -32,13 +32,12 @@ impl RelayKey {
     /// The configuration of a listener with this key.
     pub(super) fn server_config(&self) -> ServerConfig {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
-        let mut tls =
-            rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&TLS13])
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![self.certificate.clone()], key)
-                .unwrap();
+        let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .unwrap();
         tls.alpn_protocols = vec![ALPN.to_vec()];
         tls.max_early_data_size = 0;
         tls.send_tls13_tickets = 0;
