@@ -14,20 +14,41 @@ const DAY: u64 = 24 * 60 * MINUTE;
 
 /// The first wait before dialling again.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(250);
-/// The longest wait before dialling again.
+/// The longest wait before dialling a relay again that answered and refused.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(30);
+/// The longest wait before dialling a relay again that did not answer. With [`DIAL_TIMEOUT`] it decides how soon the
+/// return of a network is noticed: within 5 s.
+pub const RECONNECT_SILENT_MAX: Duration = Duration::from_secs(1);
 /// A connection that lasted this long lets the wait start over.
 pub const STABLE_AFTER: Duration = Duration::from_secs(5);
+/// The round trip time that is assumed before one is measured; what gets no answer is repeated after three of these. Less
+/// than the 333 ms of RFC 9002, so that a handshake comes through within its 5 s where a third of all packets is lost.
+pub const ASSUMED_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// How long one address of a relay is tried.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the host's addresses are looked for.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long they are looked for before those that are known are taken.
+pub const RESOLVE_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one answer of a relay is waited for while joining or logging in.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a frame may take from its first byte to its last (R6).
 pub const HALF_FRAME: Duration = Duration::from_secs(10);
+/// Flow control of a connection, in bytes. Its one stream has a smaller window; this one is there to be grown by a byte
+/// when the relay is to show a sign of life.
+pub const RECEIVE_WINDOW: u32 = 4 * 1024 * 1024;
 /// How often an idle connection is kept alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a silent connection counts as alive.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// How often a connection is looked at for whether the relay still answers.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A relay that acknowledges nothing for so many round trips is gone,
+pub const SILENCE_ROUND_TRIPS: u32 = 8;
+/// but not before so long,
+pub const SILENCE_MIN: Duration = Duration::from_secs(3);
+/// and after so long at the latest.
+pub const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How often the round trip time is told.
 pub const ROUND_TRIP_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of frames written in one go.

@@ -67,7 +67,7 @@ impl Engine {
             let relay = core.relay().clone();
             match options.dial {
                 Some(dial) => runtime.spawn(net::run(dial, link_commands, link_events)),
-                None => runtime.spawn(net::run(QuicDial(relay), link_commands, link_events)),
+                None => runtime.spawn(net::run(QuicDial::new(relay), link_commands, link_events)),
             }
         });
         let (end, ended) = watch::channel(false);

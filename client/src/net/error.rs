@@ -17,7 +17,13 @@ pub enum NetError {
         /// Why.
         error: io::Error,
     },
-    /// Nothing answers there, or the connection broke. Trying again helps.
+    /// Nothing answers there. Trying again helps.
+    #[error("the relay at {at} does not answer")]
+    Silent {
+        /// Host and port.
+        at: String,
+    },
+    /// The connection was refused, or broke. Trying again helps.
     #[error("the relay at {at} does not answer: {why}")]
     Unreachable {
         /// Host and port.
@@ -67,6 +73,12 @@ impl NetError {
     pub const fn is_final(&self) -> bool {
         matches!(self, Self::WrongKey { .. } | Self::Untrusted { .. } | Self::Version)
     }
+
+    /// Whether nobody answered: not the relay, not even to refuse.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        matches!(self, Self::Resolve { .. } | Self::Silent { .. } | Self::Timeout)
+    }
 }
 
 impl From<FrameError> for NetError {
@@ -89,7 +101,7 @@ impl From<NetError> for ApiError {
             NetError::Resolve { .. } => {
                 Self::new(Kind::Unreachable, text).hint("check the address, and whether this machine is online")
             }
-            NetError::Unreachable { .. } | NetError::Half | NetError::Closed | NetError::Timeout => Self::new(Kind::Unreachable, text)
+            NetError::Silent { .. } | NetError::Unreachable { .. } | NetError::Half | NetError::Closed | NetError::Timeout => Self::new(Kind::Unreachable, text)
                 .hint("check that the relay runs and that UDP reaches it; trying again helps"),
             NetError::Protocol(_) | NetError::Local(_) => Self::new(Kind::Unreachable, text),
         }

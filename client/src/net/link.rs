@@ -1,6 +1,11 @@
 //! The connection task of a running engine: dials, moves frames both ways, and dials again when the connection breaks.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use subrosa_protocol::{RawFrame, RelayAddress, frames::FromRelay};
 use tokio::{
@@ -9,10 +14,14 @@ use tokio::{
     time::{Duration, Instant, MissedTickBehavior},
 };
 
-use super::{Backoff, FrameReader, FrameWriter, NetError, Wire, dial};
+use super::{
+    Backoff, Carrier, FrameReader, FrameWriter, NetError, Wire,
+    pulse::{Found, Pulse},
+    quic::dial_again,
+};
 use crate::{
     api::ApiError,
-    limits::{RECONNECT_MAX, ROUND_TRIP_EVERY, STABLE_AFTER},
+    limits::{LOOK_EVERY, RECONNECT_MAX, ROUND_TRIP_EVERY, STABLE_AFTER},
 };
 
 /// What the engine tells the connection.
@@ -69,13 +78,25 @@ pub trait Dial: Send + 'static {
 }
 
 /// QUIC.
-pub struct QuicDial(pub RelayAddress);
+pub struct QuicDial {
+    relay: RelayAddress,
+    known: Vec<SocketAddr>,
+}
+
+impl QuicDial {
+    /// To a relay.
+    #[must_use]
+    pub const fn new(relay: RelayAddress) -> Self {
+        Self { relay, known: Vec::new() }
+    }
+}
 
 impl Dial for QuicDial {
     fn dial(&mut self) -> Pin<Box<dyn Future<Output = Result<AnyWire, NetError>> + Send + '_>> {
         Box::pin(async {
-            let Wire { reader, writer, exporter, hello, round_trip } = dial(&self.0).await?;
-            Ok(Wire { reader: reader.boxed(), writer: writer.boxed(), exporter, hello, round_trip })
+            let Wire { reader, writer, exporter, hello, carrier } =
+                dial_again(&self.relay, &mut self.known).await?;
+            Ok(Wire { reader: reader.boxed(), writer: writer.boxed(), exporter, hello, carrier })
         })
     }
 }
@@ -104,8 +125,8 @@ pub async fn run(mut dial: impl Dial, mut commands: Receiver<LinkCommand>, event
                 }
                 None
             }
-            Ended::Dropped => Some(("the connection was given up".to_owned(), backoff.next(random()))),
-            Ended::Error(error) => Some((error.to_string(), backoff.next(random()))),
+            Ended::Dropped => Some(("the connection was given up".to_owned(), backoff.next(false, random()))),
+            Ended::Error(error) => Some((error.to_string(), backoff.next(error.is_silence(), random()))),
         };
         let until = wait.as_ref().map(|(_, wait)| Instant::now() + *wait);
         if let Some((reason, wait)) = wait {
@@ -164,12 +185,16 @@ async fn connect_once(
         }
     };
     let up_since = Instant::now();
-    let Wire { mut reader, mut writer, exporter, hello, round_trip } = wire;
-    let up = LinkEvent::Up { exporter, nonce: hello.nonce, round_trip_ms: round_trip() };
+    let Wire { mut reader, mut writer, exporter, hello, carrier } = wire;
+    let up = LinkEvent::Up { exporter, nonce: hello.nonce, round_trip_ms: carrier.signs().round_trip_ms() };
     if events.send(up).await.is_err() {
         return Ended::Finished;
     }
-    let ended = move_frames(&mut reader, &mut writer, &round_trip, commands, events).await;
+    let owed = AtomicU32::new(0);
+    let ended = tokio::select! {
+        ended = move_frames(&mut reader, &mut writer, &*carrier, &owed, commands, events) => ended,
+        () = silence(&*carrier, &owed) => Ended::Error(NetError::Timeout),
+    };
     if up_since.elapsed() >= STABLE_AFTER {
         backoff.reset();
     }
@@ -179,10 +204,26 @@ async fn connect_once(
     ended
 }
 
+/// Pends while the relay acknowledges what is sent, and asks for a sign of life while it owes something.
+async fn silence(carrier: &dyn Carrier, owed: &AtomicU32) {
+    let mut pulse = Pulse::new(carrier.signs());
+    let mut looks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        match pulse.look(carrier.signs(), owed.load(Ordering::Relaxed) > 0) {
+            Found::Life => {}
+            Found::Quiet => carrier.nudge(),
+            Found::Silence => return,
+        }
+    }
+}
+
 async fn move_frames<R, W>(
     reader: &mut FrameReader<R>,
     writer: &mut FrameWriter<W>,
-    round_trip: &(dyn Fn() -> u32 + Send + Sync),
+    carrier: &dyn Carrier,
+    owed: &AtomicU32,
     commands: &mut Receiver<LinkCommand>,
     events: &Sender<LinkEvent>,
 ) -> Ended
@@ -199,7 +240,7 @@ where
                 Ok(permit) => permit,
                 Err(_) => return Ended::Finished,
             },
-            command = commands.recv() => match write(writer, command, commands).await {
+            command = commands.recv() => match write(writer, command, commands, owed).await {
                 Ok(None) => continue,
                 Ok(Some(ended)) => return ended,
                 Err(error) => return Ended::Error(error),
@@ -208,15 +249,21 @@ where
         let event = tokio::select! {
             frame = reader.next() => match frame.and_then(|frame| Ok(FromRelay::from_raw(&frame)?)) {
                 Ok(FromRelay::Skipped(_)) => continue,
-                Ok(frame) => LinkEvent::Frame(frame),
+                Ok(frame) => {
+                    if matches!(frame, FromRelay::Response(..)) {
+                        // A relay that answers what nobody asked takes nothing below zero.
+                        let _ = owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+                    }
+                    LinkEvent::Frame(frame)
+                }
                 Err(error) => return Ended::Error(error),
             },
-            command = commands.recv() => match write(writer, command, commands).await {
+            command = commands.recv() => match write(writer, command, commands, owed).await {
                 Ok(None) => continue,
                 Ok(Some(ended)) => return ended,
                 Err(error) => return Ended::Error(error),
             },
-            _ = ticks.tick() => LinkEvent::RoundTrip(round_trip()),
+            _ = ticks.tick() => LinkEvent::RoundTrip(carrier.signs().round_trip_ms()),
         };
         permit.send(event);
     }
@@ -227,6 +274,7 @@ async fn write<W: AsyncWrite + Unpin>(
     writer: &mut FrameWriter<W>,
     first: Option<LinkCommand>,
     commands: &mut Receiver<LinkCommand>,
+    owed: &AtomicU32,
 ) -> Result<Option<Ended>, NetError> {
     let mut next = Some(first);
     while let Some(command) = next {
@@ -235,7 +283,11 @@ async fn write<W: AsyncWrite + Unpin>(
             Some(LinkCommand::Drop) => return Ok(Some(Ended::Dropped)),
             Some(LinkCommand::Reconnect) => return Ok(Some(Ended::Reconnect)),
             Some(LinkCommand::Block) => return Ok(Some(Ended::Blocked)),
-            Some(LinkCommand::Send(frame)) => writer.push(&frame)?,
+            Some(LinkCommand::Send(frame)) => {
+                writer.push(&frame)?;
+                // Each request has one answer.
+                owed.fetch_add(1, Ordering::Relaxed);
+            }
         }
         if writer.is_full() {
             writer.flush().await?;

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::NetError;
+use super::{Carrier, NetError};
 use crate::limits::{HALF_FRAME, WRITE_BATCH_BYTES};
 
 /// A connection on which hellos have been exchanged.
@@ -24,8 +24,8 @@ pub struct Wire<R, W> {
     pub exporter: [u8; 32],
     /// The relay's hello.
     pub hello: RelayHello,
-    /// The round trip time in milliseconds, now.
-    pub round_trip: Box<dyn Fn() -> u32 + Send + Sync>,
+    /// What carries it.
+    pub carrier: Box<dyn Carrier>,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
@@ -38,7 +38,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
         receive: R,
         send: W,
         exporter: [u8; 32],
-        round_trip: Box<dyn Fn() -> u32 + Send + Sync>,
+        carrier: Box<dyn Carrier>,
     ) -> Result<Self, NetError> {
         let (mut reader, mut writer) = (FrameReader::new(receive), FrameWriter::new(send));
         let hello = ClientHello { min_version: MIN_VERSION, max_version: MAX_VERSION, features: FEATURES };
@@ -48,7 +48,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Wire<R, W> {
         match RelayFirst::from_raw(&first)? {
             RelayFirst::Hello(hello) => {
                 negotiate(hello.version, hello.version).map_err(|_| NetError::Version)?;
-                Ok(Self { reader, writer, exporter, hello, round_trip })
+                Ok(Self { reader, writer, exporter, hello, carrier })
             }
             RelayFirst::Error(frame) if frame.code == subrosa_protocol::ErrorCode::UnsupportedVersion => {
                 Err(NetError::Version)
@@ -183,7 +183,7 @@ mod tests {
             writer.flush().await.unwrap();
         };
         let (receive, send) = tokio::io::split(ours);
-        let (opened, ()) = tokio::join!(Wire::open(receive, send, [7; 32], Box::new(|| 1)), relay);
+        let (opened, ()) = tokio::join!(Wire::open(receive, send, [7; 32], Box::new(())), relay);
         opened.map(|wire| wire.hello)
     }
 
