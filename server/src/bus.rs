@@ -17,6 +17,8 @@ use bytes::Bytes;
 use subrosa_protocol::{DeviceId, Username, frames::CloseReason};
 use tokio::sync::{Notify, mpsc};
 
+use crate::memory::{Budget, Share};
+
 const SHARDS: usize = 16;
 
 /// Something for a connected device.
@@ -71,7 +73,7 @@ pub trait Bus: Send + Sync + 'static {
 /// A connection's place on the bus; it leaves when dropped.
 #[derive(Debug)]
 pub struct Subscription {
-    signals: mpsc::Receiver<Signal>,
+    signals: mpsc::Receiver<(Signal, Share)>,
     line: Arc<Line>,
     bus: Arc<Lines>,
     account: Username,
@@ -88,7 +90,7 @@ impl Subscription {
                 biased;
                 () = self.line.wake.notified() => {}
                 signal = self.signals.recv() => match signal {
-                    Some(signal) => return Event::Signal(signal),
+                    Some((signal, _)) => return Event::Signal(signal),
                     // Cannot be: the line holds a sender. Ending is the safe answer.
                     None => return Event::End(CloseReason::ShuttingDown),
                 },
@@ -102,7 +104,7 @@ impl Subscription {
             return Some(Event::End(reason));
         }
         match self.signals.try_recv() {
-            Ok(signal) => Some(Event::Signal(signal)),
+            Ok((signal, _)) => Some(Event::Signal(signal)),
             Err(_) if self.line.lost.swap(false, Ordering::AcqRel) => Some(Event::Lost),
             Err(_) => None,
         }
@@ -126,7 +128,8 @@ impl Drop for Subscription {
 struct Line {
     id: u64,
     device: DeviceId,
-    signals: mpsc::Sender<Signal>,
+    /// Each signal with its share of the relay's buffers.
+    signals: mpsc::Sender<(Signal, Share)>,
     lost: AtomicBool,
     ending: Mutex<Option<CloseReason>>,
     wake: Notify,
@@ -134,8 +137,9 @@ struct Line {
 
 impl Line {
     /// `false` when the signal was dropped.
-    fn send(&self, signal: Signal) -> bool {
-        if self.signals.try_send(signal).is_ok() {
+    fn send(&self, signal: Signal, mut share: Share) -> bool {
+        let (Signal::Deliver { frame, .. } | Signal::Push(frame)) = &signal;
+        if share.cover(frame.len()) && self.signals.try_send((signal, share)).is_ok() {
             return true;
         }
         self.lost.store(true, Ordering::Release);
@@ -172,17 +176,20 @@ pub struct InProcess {
     queue: usize,
     per_device: usize,
     per_account: usize,
+    buffers: Arc<Budget>,
     /// Called once for each signal that was dropped.
     dropped: prometheus_client::metrics::counter::Counter,
 }
 
 impl InProcess {
-    /// Queues of `queue` signals; at most so many connections a device and an account. Dropped signals are counted.
+    /// Queues of `queue` signals, whose bytes come out of `buffers`; at most so many connections a device and an account.
+    /// Dropped signals are counted.
     #[must_use]
     pub fn new(
         queue: usize,
         per_device: usize,
         per_account: usize,
+        buffers: Arc<Budget>,
         dropped: prometheus_client::metrics::counter::Counter,
     ) -> Self {
         let lines = Lines {
@@ -196,6 +203,7 @@ impl InProcess {
             queue: queue.max(1),
             per_device: per_device.max(1),
             per_account,
+            buffers,
             dropped,
         }
     }
@@ -203,7 +211,7 @@ impl InProcess {
     fn send(&self, account: &Username, signal: &Signal, to: impl Fn(DeviceId) -> bool) {
         if let Some(lines) = self.lines.shard(account).get(account) {
             for line in lines.iter().filter(|line| to(line.device)) {
-                if !line.send(signal.clone()) {
+                if !line.send(signal.clone(), self.buffers.share()) {
                     self.dropped.inc();
                 }
             }
@@ -276,7 +284,7 @@ mod tests {
     use super::*;
 
     fn bus(queue: usize) -> InProcess {
-        InProcess::new(queue, 2, 3, Default::default())
+        InProcess::new(queue, 2, 3, Budget::new(100), Default::default())
     }
     fn alice() -> Username {
         Username::new("alice").unwrap()
@@ -315,6 +323,27 @@ mod tests {
         assert!(matches!(line.next().await, Event::Lost));
         assert!(line.try_next().is_none());
         assert_eq!(bus.dropped.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn signals_beyond_the_relays_buffers_are_dropped_and_their_bytes_are_given_back() {
+        let bus = bus(4);
+        let mut line = bus.subscribe(&alice(), device(1)).unwrap();
+        for _ in 0..2 {
+            bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 60])));
+        }
+        assert!(matches!(line.next().await, Event::Signal(_)));
+        assert!(matches!(line.next().await, Event::Lost));
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        assert!(matches!(line.next().await, Event::Signal(_)));
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        drop(line);
+        let mut again = bus.subscribe(&alice(), device(1)).unwrap();
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        assert!(
+            matches!(again.next().await, Event::Signal(_)),
+            "what waited in a line that ended is given back"
+        );
     }
 
     #[tokio::test]

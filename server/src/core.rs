@@ -16,6 +16,7 @@ use crate::{
     bus::Bus,
     limits::Limits,
     listener::Gate,
+    memory::Budget,
     metrics::Metrics,
     rate::{Backoff, Keyed, Recent},
     store::{Store, Timestamp},
@@ -30,6 +31,10 @@ pub(crate) struct Core {
     pub(crate) policy: RegistrationPolicy,
     pub(crate) rates: Rates,
     pub(crate) gate: Arc<Gate>,
+    /// For windows wider than the first.
+    pub(crate) windows: Arc<Budget>,
+    /// For large frames, answers and pushes under way.
+    pub(crate) buffers: Arc<Budget>,
     pub(crate) metrics: Arc<Metrics>,
     /// Set while the disk has no room: deliver, accept nothing new (R57).
     pub(crate) storage_full: AtomicBool,
@@ -61,6 +66,7 @@ pub(crate) struct Rates {
     pub(crate) lookups_per_network: Keyed,
     pub(crate) logins_per_account_and_network: Keyed,
     pub(crate) logins_per_account: Keyed,
+    pub(crate) logins_per_network: Keyed,
     pub(crate) login_delays: Backoff,
     pub(crate) registrations_per_network: Keyed,
     pub(crate) envelopes_per_device: Keyed,
@@ -81,6 +87,7 @@ impl Rates {
             lookups_per_network: keyed(limits.lookups_per_network),
             logins_per_account_and_network: keyed(limits.logins_per_account_and_network),
             logins_per_account: keyed(limits.logins_per_account),
+            logins_per_network: keyed(limits.logins_per_network),
             login_delays: Backoff::new(
                 Duration::from_secs(limits.login_delay_max_s),
                 limits.lift_rates,

@@ -10,6 +10,7 @@
 //! | [`bus`] | wake-ups between connections |
 //! | [`store`] | what is kept, and the promise that an answer means durable |
 //! | [`rate`] | rate limits |
+//! | [`memory`] | what all connections together may keep in buffers |
 //! | [`limits`] | every number |
 //! | [`relay`] | all of it together, as a program or a test holds it |
 //! | [`config`], [`data_dir`], [`tls`] | what a relay is made from |
@@ -34,6 +35,7 @@ mod invites;
 pub mod limits;
 pub mod listener;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 mod random;
 pub mod rate;

@@ -8,13 +8,24 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Flow control of a connection that has not authenticated, in bytes (R5).
-pub const RECEIVE_WINDOW_UNAUTHENTICATED: u32 = 64 * 1024;
-/// Flow control of an authenticated connection, in bytes (R5).
+/// Flow control of every connection at first, in bytes, each way (R5). A peer that leaves a hole in its stream makes the
+/// relay keep up to 32 KiB more than this window, so a thousand of them cost less than 50 MiB.
+pub const WINDOW_FIRST: u32 = 16 * 1024;
+/// Flow control of an authenticated connection that has moved [`MOVED_MIDDLE`] bytes, each way.
+pub const WINDOW_MIDDLE: u32 = 64 * 1024;
+/// Bytes moved, read in order or written and acknowledged, that earn [`WINDOW_MIDDLE`].
+pub const MOVED_MIDDLE: u64 = 64 * 1024;
+/// What [`WINDOW_MIDDLE`] may cost, in bytes: a window of data with holes, two and a half times over, and one unacknowledged.
+pub const SHARE_MIDDLE: usize = 7 * 32 * 1024;
+/// Bytes moved that earn [`RECEIVE_WINDOW`] and [`SEND_WINDOW`].
+pub const MOVED_WIDE: u64 = 1024 * 1024;
+/// What the widest windows may cost, in bytes: [`STREAM_RECEIVE_WINDOW`] with holes, and [`SEND_WINDOW`].
+pub const SHARE_WIDE: usize = 5 * 128 * 1024 + 512 * 1024;
+/// Flow control of an authenticated connection that moves much, in bytes (R5).
 pub const RECEIVE_WINDOW: u32 = 1024 * 1024;
 /// Flow control of one stream, in bytes (R5).
 pub const STREAM_RECEIVE_WINDOW: u32 = 256 * 1024;
-/// Bytes that wait to be sent or acknowledged on one connection.
+/// Bytes that wait to be sent or acknowledged on a connection that moves much.
 pub const SEND_WINDOW: u64 = 512 * 1024;
 /// Streams a peer may open in both directions before it has authenticated (R5): the session stream.
 pub const BIDI_STREAMS_UNAUTHENTICATED: u32 = 1;
@@ -28,16 +39,24 @@ pub const DATAGRAM_BUFFER: usize = 64 * 1024;
 pub const INCOMING_BUFFER_TOTAL: u64 = 16 * 1024 * 1024;
 /// Handshakes that wait to be looked at (R5).
 pub const MAX_INCOMING: usize = 1_024;
+/// The round trip time in milliseconds that is assumed before one is measured; what gets no answer is repeated after three
+/// of these. Less than the 333 ms of RFC 9002, so that a handshake comes through within its 5 s (R6) where a third of all
+/// packets is lost.
+pub const ASSUMED_ROUND_TRIP_MS: u64 = 100;
 /// UDP socket buffers asked of the kernel, in bytes; it may give less.
 pub const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Bytes of answers and pushes that are encoded and not yet taken by the transport; beyond this a connection reads no
 /// further request.
-pub const OUTPUT_HIGH: usize = 256 * 1024;
+pub const OUTPUT_HIGH: usize = 32 * 1024;
+/// Bytes of a half-read frame and of output that a connection may always have; more comes out of the relay's buffers.
+pub const BUFFER_FREE: usize = 16 * 1024;
+/// Bytes that a client takes at least while it has the time of a half-read frame; one that does not is ended.
+pub const TAKEN_MIN: usize = 4 * 1024;
 /// Bytes read ahead while nothing is known about the next frame.
 pub const READ_MIN: usize = 1024;
 /// Bytes read at once on a busy connection, at most.
-pub const READ_MAX: usize = 64 * 1024;
+pub const READ_MAX: usize = 16 * 1024;
 /// Pushes that arrived before an earlier one of the same mailbox and wait for it.
 pub const PUSHES_OUT_OF_ORDER: usize = 64;
 /// Prekeys of each kind that a connection may stage before its registration or device addition.
@@ -121,6 +140,9 @@ pub struct Limits {
     pub requests_in_flight: usize,
     /// Pushes that wait for one connection; what is beyond becomes one `SyncHint`.
     pub push_queue: usize,
+    /// Bytes that all connections together may have in buffers beyond what each always may: half of it for wider windows,
+    /// half for large frames, answers and pushes under way.
+    pub buffer_bytes: usize,
 
     /// Seconds after which a device proves its key again.
     pub proof_lifetime_s: u32,
@@ -143,6 +165,8 @@ pub struct Limits {
     pub logins_per_account_and_network: Quota,
     /// Login attempts for one account from everywhere (R41).
     pub logins_per_account: Quota,
+    /// Login attempts from one network, whatever the account: who tries many names must not fill what the relay remembers.
+    pub logins_per_network: Quota,
     /// The longest delay after failed logins in seconds: 1, 2, 4 and so on up to this (R41).
     pub login_delay_max_s: u64,
     /// Registrations begun by one network while registration is open (R42).
@@ -190,6 +214,7 @@ impl Default for Limits {
             breaches_before_close: 3,
             requests_in_flight: 32,
             push_queue: 64,
+            buffer_bytes: 24 * 1024 * 1024,
             proof_lifetime_s: 900,
             proof_deadline_s: 30,
             device_unused_days: 180,
@@ -200,6 +225,7 @@ impl Default for Limits {
             lookups_per_network: Quota::new(300, 300, hour),
             logins_per_account_and_network: Quota::new(5, 5, minute.saturating_mul(15)),
             logins_per_account: Quota::new(20, 20, hour),
+            logins_per_network: Quota::new(60, 60, minute.saturating_mul(15)),
             login_delay_max_s: 300,
             registrations_per_network: Quota::new(6, 1, Duration::from_secs(30)),
             envelopes_per_device: Quota::new(120, 10, second),

@@ -24,6 +24,7 @@ use crate::{
     invites::{self, InviteError, MadeInvite},
     limits::{FIRST_INVITE_TTL_S, Limits},
     listener::{Gate, Network, QuicListener, Turned, bind},
+    memory::Budget,
     metrics::Metrics,
     random,
     store::{
@@ -322,10 +323,12 @@ impl Relay {
 fn new_core(config: &Config, store: Arc<dyn Store>, opaque: RelayOpaque) -> Core {
     let limits = config.limits.clone();
     let metrics = Arc::new(Metrics::new());
+    let buffers = Budget::new(limits.buffer_bytes / 2);
     let bus = InProcess::new(
         limits.push_queue,
         limits.connections_per_device,
         limits.connections_per_account,
+        Arc::clone(&buffers),
         metrics.pushes_dropped.clone(),
     );
     Core {
@@ -334,6 +337,8 @@ fn new_core(config: &Config, store: Arc<dyn Store>, opaque: RelayOpaque) -> Core
         opaque,
         rates: Rates::new(&limits),
         gate: Gate::new(&limits),
+        windows: Budget::new(limits.buffer_bytes / 2),
+        buffers,
         policy: config.registration.into(),
         metrics,
         storage_full: false.into(),

@@ -10,8 +10,9 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use subrosa_protocol::{
     FrameError, RawFrame,
     frames::{ClientFirst, CloseReason, Empty, PreAuthRequest, Push, ReauthChallenge, Request},
+    limits::FRAME_MAX,
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     Carrier, End, Wire,
@@ -24,8 +25,10 @@ use crate::{
     handlers::{
         Answered, Caller, Context, Handling, Refusal, authenticate, handle, register::Channel as Proofs,
     },
+    memory::{Budget, Share},
     metrics::Metrics,
     random,
+    rate::RetryAfter,
 };
 
 /// A connection of a device that has proved its key.
@@ -37,6 +40,8 @@ pub(super) struct Authenticated<C: Carrier> {
     pushes: Pushes,
     proof: Proof,
     in_flight: FuturesUnordered<Running>,
+    /// Requests in flight whose answers are large.
+    large: usize,
 }
 
 /// The device's proof, and when the next one is due.
@@ -59,7 +64,18 @@ struct Finished {
     began: Instant,
     proof: bool,
     answer: Answered,
+    /// Its answer may be large.
+    large: bool,
+    /// Room for a large answer.
+    room: Option<Share>,
 }
+
+/// How often a slow client is looked at, and how long it may be slow while the relay's buffers are short.
+const SLOW: Duration = Duration::from_secs(1);
+/// How long a large answer waits for room in the relay's buffers, and how often it looks.
+const ROOM: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(20));
+/// Bytes of a page of device lists, at most: 16 lists of 759 bytes with their signatures, and a name.
+const LISTS: usize = 16 * 1024;
 
 impl<C: Carrier> Authenticated<C> {
     pub(super) fn new(
@@ -83,6 +99,7 @@ impl<C: Carrier> Authenticated<C> {
             pushes: Pushes::new(next_seq),
             proof: Proof { proofs, due, challenge: None, checking: false },
             in_flight: FuturesUnordered::new(),
+            large: 0,
         }
     }
 
@@ -117,6 +134,7 @@ impl<C: Carrier> Authenticated<C> {
         let mut timer = pin!(sleep_until(self.next_deadline()));
         loop {
             self.read_requests().await?;
+            self.check_room(Instant::now())?;
             let deadline = self.next_deadline();
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
@@ -150,6 +168,7 @@ impl<C: Carrier> Authenticated<C> {
 
     fn may_read(&self) -> bool {
         self.in_flight.len() < self.wire.core.limits.requests_in_flight.max(1)
+            && self.large == 0
             && !self.wire.channel.is_clogged()
     }
 
@@ -186,10 +205,24 @@ impl<C: Carrier> Authenticated<C> {
         };
         drop(frame.body);
         Metrics::count(&self.wire.core.metrics.requests, request.name());
+        let (id, large) = (frame.id, largest_answer(&request));
         let (handling, proof) = self.begin(request);
-        let id = frame.id;
-        let mut running: Running =
-            Box::pin(async move { Finished { id, began: now, proof, answer: handling.await } });
+        let mut running: Running = match large {
+            None => Box::pin(async move {
+                Finished { id, began: now, proof, answer: handling.await, large: false, room: None }
+            }),
+            Some(bytes) => {
+                self.large += 1;
+                let buffers = Arc::clone(&self.wire.core.buffers);
+                Box::pin(async move {
+                    let (answer, room) = match room(&buffers, bytes).await {
+                        Some(room) => (handling.await, Some(room)),
+                        None => (Err(RetryAfter(SLOW).into()), None),
+                    };
+                    Finished { id, began: now, proof, answer, large: true, room }
+                })
+            }
+        };
         match poll_fn(|task| Poll::Ready(running.as_mut().poll(task))).await {
             Poll::Ready(finished) => self.on_finished(finished),
             Poll::Pending => {
@@ -215,6 +248,7 @@ impl<C: Carrier> Authenticated<C> {
 
     fn on_finished(&mut self, finished: Finished) -> Result<(), End> {
         let proved = finished.proof.then_some(finished.answer.is_ok());
+        self.large = if finished.large { self.large.saturating_sub(1) } else { self.large };
         answer(&mut self.wire, finished);
         match proved {
             None => Ok(()),
@@ -248,20 +282,38 @@ impl<C: Carrier> Authenticated<C> {
     }
 
     fn send_pushes(&mut self, ready: &Ready) {
+        let mut hint = ready.hint;
         for frame in &ready.frames {
+            if hint || !self.wire.channel.has_room(frame.len()) {
+                // It is in the mailbox: the client fetches it.
+                hint = true;
+                continue;
+            }
             self.wire.core.metrics.pushes.inc();
             self.wire.channel.send_bytes(frame);
         }
-        if ready.hint {
+        if hint {
             self.wire.channel.push(&Push::SyncHint(Empty {}));
         }
+    }
+
+    /// Whether what is half read and what is not yet taken may go on waiting.
+    fn check_room(&mut self, now: Instant) -> Result<(), End> {
+        if !self.wire.channel.settle(now) {
+            return Err(End::Crowded);
+        }
+        let Some(since) = self.wire.channel.slow_since() else { return Ok(()) };
+        let patience = Duration::from_secs(self.wire.core.limits.half_frame_timeout_s);
+        let patience = if self.wire.channel.is_short() { SLOW } else { patience };
+        if since + patience <= now { Err(End::Closing(CloseReason::Idle)) } else { Ok(()) }
     }
 
     /// The earliest of what time brings.
     fn next_deadline(&self) -> Instant {
         let half_frame = Duration::from_secs(self.wire.core.limits.half_frame_timeout_s);
         let half = self.wire.channel.half_since().filter(|_| self.may_read()).map(|since| since + half_frame);
-        [half, self.pushes.deadline()].into_iter().flatten().fold(self.proof.due, Instant::min)
+        let slow = self.wire.channel.slow_since().map(|_| Instant::now() + SLOW);
+        [half, slow, self.pushes.deadline()].into_iter().flatten().fold(self.proof.due, Instant::min)
     }
 
     fn on_time(&mut self, now: Instant) -> Result<(), End> {
@@ -298,12 +350,37 @@ impl<C: Carrier> Authenticated<C> {
     }
 }
 
+/// Bytes of the answer, where they may be many.
+fn largest_answer(request: &Request) -> Option<usize> {
+    match request {
+        Request::MailboxFetch(_) => Some(FRAME_MAX),
+        Request::DeviceListFetch(_) => Some(LISTS),
+        _ => None,
+    }
+}
+
+/// Room for a large answer; a client that comes while there is none waits a little.
+async fn room(buffers: &Arc<Budget>, bytes: usize) -> Option<Share> {
+    let mut share = buffers.share();
+    let deadline = Instant::now() + ROOM.0;
+    while !share.cover(bytes) {
+        if Instant::now() >= deadline {
+            return None;
+        }
+        sleep(ROOM.1).await;
+    }
+    Some(share)
+}
+
 fn answer<C: Carrier>(wire: &mut Wire<C>, finished: Finished) {
     wire.core.metrics.answered(finished.began.elapsed());
     let response = finished.answer.unwrap_or_else(|refusal| {
         Metrics::count(&wire.core.metrics.errors, refusal.code.name());
         refusal.to_response()
     });
+    if let Some(room) = finished.room {
+        wire.channel.give_room(room);
+    }
     wire.channel.respond(finished.id, &response);
 }
 

@@ -20,7 +20,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::limits::{OUTPUT_HIGH, READ_MAX, READ_MIN};
+use crate::{
+    limits::{BUFFER_FREE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
+    memory::Share,
+};
 
 /// A buffer larger than this is given back when it is empty.
 const KEEP: usize = 4 * READ_MIN;
@@ -33,10 +36,16 @@ pub(crate) struct Channel<R, W> {
     input: BytesMut,
     output: BytesMut,
     read_size: usize,
+    /// The buffer was made for a large frame, and is not to be used again for small ones.
+    swollen: bool,
     /// When the incomplete frame at the start of `input` began.
     half_since: Option<Instant>,
     /// Bytes were written and not flushed.
     dirty: bool,
+    /// What covers a half-read frame and output beyond the little that every connection may have.
+    room: Share,
+    /// Since when output waits for the client to take some, and how much it has taken since.
+    taking: Option<(Instant, usize)>,
 }
 
 /// What a [`Channel::turn`] did.
@@ -52,7 +61,7 @@ pub(crate) enum Turn {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
     /// For a client that has not authenticated.
-    pub(crate) fn new(reader: R, writer: W) -> Self {
+    pub(crate) fn new(reader: R, writer: W, room: Share) -> Self {
         Self {
             reader,
             writer,
@@ -60,8 +69,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
             input: BytesMut::new(),
             output: BytesMut::new(),
             read_size: READ_MIN,
+            swollen: false,
             half_since: None,
             dirty: false,
+            room,
+            taking: None,
         }
     }
 
@@ -73,6 +85,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
     /// The next whole frame that was read.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Result<Option<RawFrame>, FrameError> {
         let frame = self.decoder.next_frame(&mut self.input)?;
+        self.swollen |= self.input.capacity() > 2 * READ_MAX;
         self.half_since = match (&frame, self.input.is_empty(), self.half_since) {
             (_, true, _) => None,
             (None, false, Some(since)) => Some(since),
@@ -91,6 +104,49 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
         if self.half_since.is_some() {
             self.half_since = Some(now);
         }
+    }
+
+    /// Takes room out of the relay's buffers for what is half read and not yet written, or gives back what is no longer
+    /// needed. `false`: there is none left, and the connection must end.
+    pub(crate) fn settle(&mut self, now: Instant) -> bool {
+        if self.output.is_empty() {
+            self.taking = None;
+        } else if self.taking.is_some_and(|(_, taken)| taken >= TAKEN_MIN) {
+            self.taking = Some((now, 0));
+        }
+        let needed = self.needed();
+        self.room.cover(needed)
+    }
+
+    /// Bytes of the half-read frame, when it is whole, and of output, beyond what is free.
+    fn needed(&self) -> usize {
+        let half = match (self.half_since, self.input.first_chunk()) {
+            (Some(_), Some(prefix)) => usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        half.saturating_add(self.output.len()).saturating_sub(BUFFER_FREE)
+    }
+
+    /// Room for an answer that is about to be queued.
+    pub(crate) fn give_room(&mut self, share: Share) {
+        self.room.absorb(share);
+    }
+
+    /// Whether a push of so many bytes has room.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let needed = self.needed();
+        self.output.len().saturating_add(bytes) <= BUFFER_FREE
+            || self.room.cover(needed.saturating_add(bytes))
+    }
+
+    /// Since when the client has not taken as much output as it must.
+    pub(crate) fn slow_since(&self) -> Option<Instant> {
+        self.taking.map(|(since, _)| since)
+    }
+
+    /// Whether the relay's buffers are short.
+    pub(crate) fn is_short(&self) -> bool {
+        self.room.is_short()
     }
 
     /// Queues an answer. One that fits no frame becomes an internal error, which does.
@@ -147,11 +203,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<io::Result<Turn>> {
-        if !self.output.is_empty()
-            && let Poll::Ready(written) = pin!(self.writer.write_buf(&mut self.output)).poll(cx)
-        {
-            if written? == 0 {
+        let written = match self.output.is_empty() {
+            true => Poll::Pending,
+            false => pin!(self.writer.write_buf(&mut self.output)).poll(cx),
+        };
+        if written.is_pending() && !self.output.is_empty() {
+            self.taking.get_or_insert_with(|| (Instant::now(), 0));
+        }
+        if let Poll::Ready(written) = written {
+            let written = written?;
+            if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if let Some((_, taken)) = &mut self.taking {
+                *taken = taken.saturating_add(written);
             }
             self.dirty = true;
             if self.output.is_empty() && self.output.capacity() > KEEP {
@@ -184,8 +249,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
     /// Makes room to read: as much as the frame that has begun needs (the decoder has reserved it), or a little.
     fn prepare_input(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > KEEP.max(2 * self.read_size) {
+        if self.input.is_empty() && (self.swollen || self.input.capacity() > KEEP.max(2 * self.read_size)) {
             self.input = BytesMut::new();
+            self.swollen = false;
         }
         if self.input.capacity() == self.input.len() || self.input.is_empty() {
             self.input.reserve(self.read_size);
@@ -198,6 +264,7 @@ mod tests {
     use subrosa_protocol::{frames::Empty, limits::FRAME_MAX};
 
     use super::*;
+    use crate::memory::Budget;
 
     fn frame(len: usize) -> RawFrame {
         RawFrame { kind: 0x30, flags: 0, id: 1, body: vec![7; len].into() }
@@ -207,7 +274,7 @@ mod tests {
     async fn what_is_queued_goes_out_in_one_write_and_buffers_are_given_back() {
         let (mut client, relay) = tokio::io::duplex(1 << 20);
         let (reader, writer) = tokio::io::split(relay);
-        let mut channel = Channel::new(reader, writer);
+        let mut channel = Channel::new(reader, writer, Budget::new(1 << 20).share());
         for id in 0..100 {
             channel.respond(id, &Response::Done(Empty {}));
         }
@@ -222,7 +289,7 @@ mod tests {
     async fn large_frames_arrive_whole_and_the_room_for_them_is_given_back() {
         let (mut client, relay) = tokio::io::duplex(4096);
         let (reader, writer) = tokio::io::split(relay);
-        let mut channel = Channel::new(reader, writer);
+        let mut channel = Channel::new(reader, writer, Budget::new(1 << 20).share());
         channel.raise_limits();
         let mut bytes = BytesMut::new();
         frame(FRAME_MAX - 7).write_to(&mut bytes).unwrap();
@@ -245,7 +312,7 @@ mod tests {
     async fn r6_a_half_frame_is_noticed_from_its_first_byte() {
         let (mut client, relay) = tokio::io::duplex(4096);
         let (reader, writer) = tokio::io::split(relay);
-        let mut channel = Channel::new(reader, writer);
+        let mut channel = Channel::new(reader, writer, Budget::new(1 << 20).share());
         client.write_all(&[20, 0]).await.unwrap();
         channel.turn(true).await.unwrap();
         let first = Instant::now();
@@ -257,10 +324,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn large_frames_and_output_come_out_of_the_relays_buffers() {
+        let (mut client, relay) = tokio::io::duplex(4096);
+        let (reader, writer) = tokio::io::split(relay);
+        let budget = Budget::new(100_000);
+        let mut other = budget.share();
+        let mut channel = Channel::new(reader, writer, budget.share());
+        channel.raise_limits();
+        client.write_all(&60_000u32.to_le_bytes()).await.unwrap();
+        channel.turn(true).await.unwrap();
+        let now = Instant::now();
+        assert!(channel.next_frame(now).unwrap().is_none());
+        assert!(channel.settle(now) && !other.cover(60_000), "the frame's room is taken");
+        assert!(!channel.has_room(60_000) && channel.has_room(20_000));
+        channel.send(&frame(30_000));
+        assert!(channel.settle(now) && channel.slow_since().is_none());
+        // The other side does not read: 4 KiB fit its pipe.
+        while tokio::time::timeout(std::time::Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
+        assert!(channel.slow_since().is_some());
+        channel.send(&frame(65_000));
+        assert!(!channel.settle(now), "one past the bound");
+        drop(channel);
+        assert!(other.cover(100_000), "everything is given back");
+    }
+
+    #[tokio::test]
     async fn r3_a_claimed_4_gib_allocates_little() {
         let (mut client, relay) = tokio::io::duplex(4096);
         let (reader, writer) = tokio::io::split(relay);
-        let mut channel = Channel::new(reader, writer);
+        let mut channel = Channel::new(reader, writer, Budget::new(1 << 20).share());
         client.write_all(&[0xff; 4]).await.unwrap();
         channel.turn(true).await.unwrap();
         assert!(channel.next_frame(Instant::now()).is_err());

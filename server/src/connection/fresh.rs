@@ -26,7 +26,7 @@ pub(super) struct Fresh<C: Carrier> {
 impl<C: Carrier> Fresh<C> {
     pub(super) fn new(link: Link<C>, admission: Admission, core: Arc<Core>) -> Self {
         let Link { carrier, reader, writer, exporter, network } = link;
-        let channel = Channel::new(reader, writer);
+        let channel = Channel::new(reader, writer, core.buffers.share());
         Self { wire: Wire { carrier, channel, core, admission }, exporter, network }
     }
 

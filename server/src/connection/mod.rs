@@ -31,11 +31,13 @@ use tokio::time::timeout;
 
 pub use link::{Carrier, Link, Plain};
 
-use crate::{core::Core, handlers::Refusal, listener::Admission};
+use crate::{core::Core, handlers::Refusal, listener::Admission, rate::RetryAfter};
 use channel::Channel;
 
 /// Time for the last frames of a connection to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// When a client for whose large frames there was no room may try again.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ enum End {
     Unreadable(FrameError),
     /// The last answer has said everything.
     Answered,
+    /// The relay has no room for what the connection wants to have buffered; the client is told to come again.
+    Crowded,
 }
 
 impl From<std::io::Error> for End {
@@ -87,6 +91,10 @@ async fn run<C: Carrier>(link: Link<C>, admission: Admission, core: Arc<Core>) {
         End::Gone => return,
         End::Answered => None,
         End::Closing(reason) => Some(reason),
+        End::Crowded => {
+            wire.channel.respond(0, &Refusal::from(RetryAfter(CROWDED)).to_response());
+            None
+        }
         End::Unreadable(error) => {
             if let Some(refusal) = Refusal::of_frame(&error, false) {
                 wire.channel.respond(0, &refusal.to_response());

@@ -9,7 +9,7 @@ use subrosa_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Carrier, End, Wire,
+    CROWDED, Carrier, End, Wire,
     authenticated::Authenticated,
     breach::{Frames, Verdict},
 };
@@ -20,7 +20,9 @@ use crate::{
         register::{self, Channel as Proofs, Staged},
     },
     listener::Network,
+    memory::Share,
     metrics::Metrics,
+    rate::RetryAfter,
 };
 
 /// Wrong proofs after which the connection ends.
@@ -35,6 +37,8 @@ pub(super) struct Unauthenticated<C: Carrier> {
     frames: Frames,
     progress: Progress,
     staged: Staged,
+    /// What covers the staged prekeys.
+    room: Share,
     failed_proofs: u32,
     /// The deadline was moved once, after an invite or a passphrase was accepted.
     extended: bool,
@@ -57,6 +61,7 @@ enum Step {
 impl<C: Carrier> Unauthenticated<C> {
     pub(super) fn new(wire: Wire<C>, proofs: Proofs, network: Network, deadline: Instant) -> Self {
         let frames = Frames::new(&wire.core.limits, Instant::now());
+        let room = wire.core.buffers.share();
         Self {
             wire,
             proofs,
@@ -65,6 +70,7 @@ impl<C: Carrier> Unauthenticated<C> {
             frames,
             progress: Progress::Nothing,
             staged: Staged::default(),
+            room,
             failed_proofs: 0,
             extended: false,
         }
@@ -167,6 +173,10 @@ impl<C: Carrier> Unauthenticated<C> {
                 if matches!(self.progress, Progress::Nothing | Progress::LoggingIn(_)) {
                     return Err(Refusal::bad_request("begin a registration or finish a login first"));
                 }
+                let bytes = self.staged.bytes_with(&request);
+                if !self.room.cover(bytes) {
+                    return Err(RetryAfter(CROWDED).into());
+                }
                 self.staged.stage(request)?;
                 done
             }
@@ -174,7 +184,10 @@ impl<C: Carrier> Unauthenticated<C> {
                 let Progress::Registering(started) = self.take_progress() else {
                     return Err(Refusal::bad_request("begin the registration first"));
                 };
-                register::finish(&core, self.proofs, started, self.staged.take(), request).await?;
+                let staged = self.staged.take();
+                let finished = register::finish(&core, self.proofs, started, staged, request).await;
+                let _ = self.room.cover(0);
+                finished?;
                 done
             }
             PreAuthRequest::LoginStart(request) => {
@@ -197,7 +210,9 @@ impl<C: Carrier> Unauthenticated<C> {
                 let Progress::LoggedIn(granted) = &self.progress else {
                     return Err(Refusal::bad_request("log in first"));
                 };
-                login::add_device(&core, granted, self.staged.take(), request).await?;
+                let added = login::add_device(&core, granted, self.staged.take(), request).await;
+                let _ = self.room.cover(0);
+                added?;
                 done
             }
         })

@@ -44,6 +44,7 @@ pub(crate) async fn start(
 ) -> Result<(Started, LoginChallenge), Refusal> {
     let (now, account) = (Instant::now(), request.account);
     let key = (&account, network);
+    core.rates.logins_per_network.take(network, 1, now)?;
     core.rates.login_delays.check(key, now)?;
     core.rates.logins_per_account_and_network.take(key, 1, now)?;
     core.rates.logins_per_account.take(&account, 1, now)?;

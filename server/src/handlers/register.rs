@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, DeviceId, ErrorCode, SafeText, Username,
     frames::{RegisterChallenge, RegisterFinish, RegisterStart, RegistrationPolicy, StagePrekeys},
+    limits::{PREKEY_EC_BYTES, PREKEY_KEM_BYTES},
 };
 use subrosa_verify::{
     auth::{RegistrationTranscript, verify_registration},
@@ -57,6 +58,12 @@ impl Staged {
         kept.ec.extend(ec);
         kept.kem.extend(kem);
         Ok(())
+    }
+
+    /// Bytes of what is kept and of what is asked to be kept.
+    pub(crate) fn bytes_with(&self, request: &StagePrekeys) -> usize {
+        let (ec, kem) = (self.0.ec.len() + request.one_time.len(), self.0.kem.len() + request.kem.len());
+        ec * PREKEY_EC_BYTES + kem * PREKEY_KEM_BYTES
     }
 
     pub(crate) fn take(&mut self) -> Self {

@@ -18,14 +18,17 @@ use socket2::{Domain, Protocol, Socket, Type};
 use subrosa_protocol::version::EXPORTER_LABEL;
 use tokio::time::{Instant, timeout};
 
-use super::{Admission, Network};
+use super::{
+    Admission, Network,
+    flow::{Flow, Reader, Writer},
+};
 use crate::{
     connection::{self, Carrier, Link},
     core::Core,
     limits::{
-        BIDI_STREAMS, BIDI_STREAMS_UNAUTHENTICATED, DATAGRAM_BUFFER, INCOMING_BUFFER_TOTAL, Limits,
-        MAX_INCOMING, RECEIVE_WINDOW, RECEIVE_WINDOW_UNAUTHENTICATED, SEND_WINDOW, SOCKET_BUFFER,
-        STREAM_RECEIVE_WINDOW, UNI_STREAMS,
+        ASSUMED_ROUND_TRIP_MS, BIDI_STREAMS, BIDI_STREAMS_UNAUTHENTICATED, DATAGRAM_BUFFER,
+        INCOMING_BUFFER_TOTAL, Limits, MAX_INCOMING, SOCKET_BUFFER, STREAM_RECEIVE_WINDOW, UNI_STREAMS,
+        WINDOW_FIRST,
     },
     metrics::Metrics,
 };
@@ -112,13 +115,14 @@ fn transport(limits: &Limits) -> io::Result<TransportConfig> {
     let idle = IdleTimeout::try_from(Duration::from_secs(limits.idle_timeout_s)).map_err(io::Error::other)?;
     let mut transport = TransportConfig::default();
     transport
-        .receive_window(RECEIVE_WINDOW_UNAUTHENTICATED.into())
+        .receive_window(WINDOW_FIRST.into())
         .stream_receive_window(STREAM_RECEIVE_WINDOW.into())
-        .send_window(SEND_WINDOW)
+        .send_window(WINDOW_FIRST.into())
         .max_concurrent_bidi_streams(BIDI_STREAMS_UNAUTHENTICATED.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .initial_rtt(Duration::from_millis(ASSUMED_ROUND_TRIP_MS))
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(Duration::from_secs(limits.keep_alive_s)));
     Ok(transport)
@@ -168,8 +172,10 @@ async fn handshake(
         core.metrics.handshakes_failed.inc();
         return;
     }
-    let carrier = Quic { connection: connection.clone() };
-    let link = Link { carrier, reader, writer, exporter, network };
+    let flow = Flow::new(connection.clone(), core.windows.share());
+    let (reader, writer) = (Reader::new(reader, Arc::clone(&flow)), Writer::new(writer, Arc::clone(&flow)));
+    let link =
+        Link { carrier: Quic { connection: connection.clone(), flow }, reader, writer, exporter, network };
     tokio::select! {
         () = connection::serve(link, admission, core) => {}
         () = turn_away_streams(&connection) => {}
@@ -233,21 +239,22 @@ impl Drop for Pending {
 /// A session stream on a QUIC connection.
 struct Quic {
     connection: Connection,
+    flow: Arc<Flow>,
 }
 
 impl Carrier for Quic {
-    type Reader = RecvStream;
-    type Writer = SendStream;
+    type Reader = Reader;
+    type Writer = Writer;
 
     fn raise_limits(&self) {
-        self.connection.set_receive_window(RECEIVE_WINDOW.into());
+        self.flow.authenticated();
         self.connection.set_max_concurrent_bi_streams(BIDI_STREAMS.into());
         self.connection.set_max_concurrent_uni_streams(UNI_STREAMS.into());
     }
 
-    async fn finish(&self, writer: SendStream) {
+    async fn finish(&self, writer: Writer) {
         // Until everything is acknowledged, or the client is not interested.
-        let _ = writer.stopped().await;
+        let _ = writer.into_stream().stopped().await;
         self.connection.close(DONE, b"");
     }
 }
