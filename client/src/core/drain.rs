@@ -60,7 +60,7 @@ fn drain_to(w: &mut Work<'_>, account: &Username, list: &KnownList) -> Result<()
         mine || w.tx.peer(account)?.is_some_and(|peer| peer.contact == Some(ContactState::Accepted));
     let mut lanes = BTreeMap::new();
     let mut copies = false;
-    for pending in w.tx.pending_for(account, PENDING_AT_ONCE as usize)? {
+    for pending in w.tx.pending_to_encrypt(account, PENDING_AT_ONCE as usize)? {
         if pending.reason == HeldFor::Request && !accepted {
             continue;
         }

@@ -196,7 +196,7 @@ pub(super) fn reconcile(
     Ok(())
 }
 
-/// Texts that have not reached the relay for every device of an account.
+/// Texts that have not reached the relay for every device of an account, in the order they were written in.
 fn under_way(w: &Work<'_>, account: &Username) -> Result<Vec<MessageId>, Fault> {
     let mut messages = w.tx.outbox_messages(account)?;
     for row in w.tx.pending_for(account, usize::MAX)? {
@@ -204,7 +204,12 @@ fn under_way(w: &Work<'_>, account: &Username) -> Result<Vec<MessageId>, Fault> 
             messages.push(row.message);
         }
     }
-    Ok(messages)
+    let mut places = Vec::with_capacity(messages.len());
+    for message in messages {
+        places.push((w.own_line(message)?.map(|line| line.order), message));
+    }
+    places.sort_by_key(|(place, _)| *place);
+    Ok(places.into_iter().map(|(_, message)| message).collect())
 }
 
 fn requeue(

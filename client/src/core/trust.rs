@@ -95,6 +95,8 @@ struct Returned {
     content: Zeroizing<Vec<u8>>,
     reason: HeldFor,
     queued_at: u64,
+    /// The place of the text, by which they are ordered again; `None` of what is no text.
+    place: Option<i64>,
 }
 
 /// Takes everything for an account back from the way out: it waits for a person, in order.
@@ -114,16 +116,18 @@ pub(super) fn hold(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     }
     on_the_way.sort_by_key(|row| row.id);
     for row in on_the_way {
-        if let Some(content) = w.own_line(row.message)?.as_ref().and_then(content_of)
+        if let Some(line) = w.own_line(row.message)?
+            && let Some(content) = content_of(&line)
             && seen.insert(row.message)
         {
-            let (message, queued_at) = (row.message, row.queued_at);
-            back.push(Returned { message, content, reason: HeldFor::Identity, queued_at });
+            let (message, queued_at, place) = (row.message, row.queued_at, Some(line.order));
+            back.push(Returned { message, content, reason: HeldFor::Identity, queued_at, place });
         }
     }
     for row in pending {
         w.tx.remove_pending(row.id)?;
-        let own = row.device.is_none() || w.own_line(row.message)?.is_some();
+        let place = w.own_line(row.message)?.map(|line| line.order);
+        let own = row.device.is_none() || place.is_some();
         if own && seen.insert(row.message) {
             let reason = if settled(row.reason) { row.reason } else { HeldFor::Identity };
             back.push(Returned {
@@ -131,11 +135,14 @@ pub(super) fn hold(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
                 content: row.content,
                 reason,
                 queued_at: row.queued_at,
+                place,
             });
         }
     }
+    // What one device had already may still wait for another one.
+    back.sort_by_key(|returned| returned.place);
     let why = w.tx.peer(account)?.as_ref().map(why_stopped).unwrap_or_default();
-    for Returned { message, content, reason, queued_at } in back {
+    for Returned { message, content, reason, queued_at, .. } in back {
         w.tx.push_pending(&NewPending {
             account,
             device: None,

@@ -118,6 +118,20 @@ impl Tx<'_> {
         self.all(&sql, (account.as_str(), count(max)), read)
     }
 
+    /// What waits for an account in the order in which it is to be encrypted, at most `max`. What waits for single devices
+    /// comes first: it was taken out of what waits for all of them before everything that still does.
+    pub fn pending_to_encrypt(&self, account: &Username, max: usize) -> Result<Vec<Pending>> {
+        let of = |which: &str, max: usize| {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM pending WHERE account = ?1 AND device IS {which} ORDER BY id LIMIT ?2"
+            );
+            self.all(&sql, (account.as_str(), count(max)), read)
+        };
+        let mut rows = of("NOT NULL", max)?;
+        rows.extend(of("NULL", max.saturating_sub(rows.len()))?);
+        Ok(rows)
+    }
+
     /// What waits for one device alone, in order, at most `max`.
     pub fn pending_for_device(
         &self,

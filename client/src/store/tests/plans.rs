@@ -112,6 +112,7 @@ fn what_runs_for_every_envelope_looks_rows_up() {
         tx.outstanding(id(1), &bob)?;
         tx.has_pending(&bob, Some(one))?;
         tx.pending_for(&bob, 10)?;
+        tx.pending_to_encrypt(&bob, 10)?;
         tx.pending_for_device(&bob, one, 10)?;
         tx.has_deferred(&bob)?;
         tx.note_receipt(&bob, id(1), subrosa_protocol::content::ReceiptKind::Read, 5)?;

@@ -51,6 +51,9 @@ fn pending_keeps_order_and_reasons() {
         look(store, |tx| tx.pending_for(&bob, 10)).iter().map(|p| p.message).collect::<Vec<_>>()
     };
     assert_eq!(ids(&store), [id(1), id(2), id(4)]);
+    let first_two = look(&store, |tx| tx.pending_to_encrypt(&bob, 2));
+    let first_two: Vec<_> = first_two.iter().map(|p| p.message).collect();
+    assert_eq!(first_two, [id(2), id(1)], "what waits for one device waited before");
     look(&store, |tx| {
         assert_eq!(tx.pending_for_device(&bob, device(2), 10)?.len(), 1);
         assert!(tx.has_pending(&bob, Some(device(9)))? && !tx.has_pending(&name("dave"), None)?);
