@@ -247,7 +247,7 @@ impl Core {
     fn on_authenticated(&mut self, turn: &mut Turn<'_>, state: &Authenticated) -> Result<(), Fault> {
         let (generation, own_version) = self.store.read(|tx| {
             let own = tx.device_list(&self.me.account)?.map_or(0, |known| known.list.version);
-            Ok::<_, Fault>((tx.generation()?, own))
+            Ok::<_, Fault>((tx.generation_shown()?, own))
         })?;
         if state.generation > generation {
             return self.quarantine(turn);
@@ -264,6 +264,7 @@ impl Core {
                     w.done.want_chains.insert(peer.account);
                 }
             }
+            w.tx.online()?;
             Ok(w.tx.retry_outbox_now()?)
         })?;
         self.mailbox_went_back(turn, state.next_seq)?;

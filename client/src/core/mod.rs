@@ -260,10 +260,14 @@ impl Core {
     ) -> Result<T, Fault> {
         let mut done = Done::default();
         let (me, now, rng) = (&self.me, turn.now, &mut *turn.rng);
+        let online = self.link.is_up();
         let value = self.store.transaction(|tx| {
             let mut w = Work { tx, me, now, rng, done: &mut done };
             let value = work(&mut w)?;
             drain::drain_all(&mut w)?;
+            if !online {
+                tx.changed_offline()?;
+            }
             Ok::<_, Fault>(value)
         })?;
         self.dirty.outbox |= done.outbox;

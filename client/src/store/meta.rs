@@ -62,6 +62,8 @@ impl Counter {
 }
 
 const GENERATION: &str = "generation";
+/// The generation of the first change that was made without a connection since the last one.
+const OFFLINE_FROM: &str = "offline_from";
 const SCRUB_DUE: &str = "scrub_due";
 
 impl Tx<'_> {
@@ -79,6 +81,31 @@ impl Tx<'_> {
         let generation = self.add_named(GENERATION, 1)?;
         self.raised.set(Some(generation));
         Ok(generation)
+    }
+
+    /// This transaction is made without a connection. The first such one that raises the generation remembers how far it
+    /// was: the relay can have seen no newer state of this device than that.
+    pub fn changed_offline(&self) -> Result<()> {
+        match self.raised.get() {
+            Some(generation) if self.number_named(OFFLINE_FROM)? == 0 => {
+                self.raise_named(OFFLINE_FROM, generation).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The newest generation that a relay can have seen of this store, when it is no old copy: not what it was raised to
+    /// without a connection since.
+    pub fn generation_shown(&self) -> Result<u64> {
+        match self.number_named(OFFLINE_FROM)? {
+            0 => self.generation(),
+            first => Ok(first.saturating_sub(1)),
+        }
+    }
+
+    /// The relay has seen no newer state: from now on it may see every one.
+    pub fn online(&self) -> Result<()> {
+        self.run("DELETE FROM counters WHERE name = ?1", [OFFLINE_FROM]).map(drop)
     }
 
     /// Adds one to a counter.

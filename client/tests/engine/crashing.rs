@@ -104,6 +104,32 @@ fn r21_nothing_is_sent_that_is_not_durable() {
 }
 
 #[test]
+fn r23_a_restored_copy_does_not_catch_up_by_writing_without_a_connection() {
+    let mut world = World::friends(103);
+    let old = world.copy_store("alice");
+    world.send("alice", "bob", "after the copy");
+    world.settle();
+    world.restore_store_without_connection("alice", &old);
+    for _ in 0..20 {
+        world.send("alice", "bob", "as if nothing had happened");
+    }
+    let before = world.relay.log.len();
+    world.connect("alice");
+    world.settle();
+    assert!(matches!(world.status("alice").connection, ConnectionState::Blocked { .. }), "it noticed");
+    assert!(world.relay.log[before..].iter().all(|(place, _, _)| place.0 == "alice"), "nothing left alice");
+    // Writing without a connection does not make a copy of a profile that is none.
+    world.disconnect("bob");
+    for _ in 0..20 {
+        world.send("bob", "alice", "later");
+    }
+    world.crash("bob");
+    world.restart("bob");
+    world.settle();
+    assert_eq!(world.status("bob").queued, 0);
+}
+
+#[test]
 fn r23_a_restored_copy_is_quarantined() {
     let mut world = World::friends(102);
     let old = world.copy_store("alice");

@@ -249,11 +249,18 @@ impl World {
 
     /// Starts a program again and connects it.
     pub fn restart(&mut self, handle: &str) {
+        self.start(handle);
+        self.connect(handle);
+    }
+
+    fn start(&mut self, handle: &str) {
         let client = self.client(handle);
         let store = Store::open_at(&client.path, &KEY).unwrap();
         client.core = Some(Core::new(store, Facts::default()).unwrap());
         client.blocked = false;
-        self.connect(handle);
+        client.connected = false;
+        client.authenticated = false;
+        client.inbox.clear();
     }
 
     /// A copy of a client's store as it is now, in order.
@@ -269,10 +276,15 @@ impl World {
     }
 
     pub fn restore_store(&mut self, handle: &str, bytes: &[u8]) {
+        self.restore_store_without_connection(handle, bytes);
+        self.connect(handle);
+    }
+
+    pub fn restore_store_without_connection(&mut self, handle: &str, bytes: &[u8]) {
         let client = self.client(handle);
         client.core.take().unwrap().into_store().close().unwrap();
         std::fs::write(&client.path, bytes).unwrap();
-        self.restart(handle);
+        self.start(handle);
     }
 
     // --- running -------------------------------------------------------------------------------------------
