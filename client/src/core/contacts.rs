@@ -3,12 +3,18 @@
 use subrosa_protocol::{
     DeviceId, Payload, Username,
     content::{Content, ReceiptKind, RequestAccepted},
+    limits::RECEIPT_IDS,
 };
 
-use super::{Fault, receipts, trust, work::Work};
+use super::{
+    Fault, gaps, receipts,
+    receive::Sender,
+    trust,
+    work::{Work, devices_of},
+};
 use crate::{
     api::{ApiError, ContactState, Direction, EventBody, Kind, MessageKind},
-    store::{HeldFor, NewPending},
+    store::{Counter, HeldFor, NewPending},
 };
 
 pub(super) fn no_such_contact(account: &Username) -> ApiError {
@@ -45,7 +51,24 @@ pub(super) fn become_accepted(w: &mut Work<'_>, account: &Username) -> Result<()
             receipts::note(w, account, id, ReceiptKind::Delivered)?;
         }
     }
+    ask_for_dropped(w, account)?;
     trust::release(w, account, HeldFor::Request)
+}
+
+/// What a stranger wrote beyond a request was dropped uncounted: who is accepted now sends it again.
+fn ask_for_dropped(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    if w.tx.counted(Counter::DiscardedRequest)? == 0 {
+        return Ok(());
+    }
+    let Some(list) = w.list(account)? else { return Ok(()) };
+    for device in devices_of(&list) {
+        let highest = w.tx.incoming_chain(account, device)?.highest;
+        if highest > 0 {
+            let sender = Sender { account: account.clone(), device };
+            gaps::ask_again(w, &sender, highest.saturating_add(1), highest.saturating_add(RECEIPT_IDS as u64))?;
+        }
+    }
+    Ok(())
 }
 
 /// A text of this account came.
