@@ -60,7 +60,14 @@ impl Core {
             .collect();
         for account in ready {
             self.claims.needed.remove(&account);
-            let devices = self.transact(turn, |w| devices_without_session(w, &account))?;
+            let devices = self.transact(turn, |w| {
+                let devices = devices_without_session(w, &account)?;
+                if devices.is_empty() {
+                    // The devices opened the sessions themselves meanwhile: what waited for them goes out.
+                    w.done.drains.insert(account.clone());
+                }
+                Ok(devices)
+            })?;
             let Ok(devices) = BoundedVec::new(devices) else { continue };
             if devices.is_empty() {
                 continue;
