@@ -65,7 +65,12 @@ fn ask_for_dropped(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
         let highest = w.tx.incoming_chain(account, device)?.highest;
         if highest > 0 {
             let sender = Sender { account: account.clone(), device };
-            gaps::ask_again(w, &sender, highest.saturating_add(1), highest.saturating_add(RECEIPT_IDS as u64))?;
+            gaps::ask_again(
+                w,
+                &sender,
+                highest.saturating_add(1),
+                highest.saturating_add(RECEIPT_IDS as u64),
+            )?;
         }
     }
     Ok(())

@@ -1,0 +1,150 @@
+//! One device: its machine while the program runs, its store while it does not, and what is between it and the relay.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use subrosa_client::{
+    core::Core,
+    store::{Disk, Store},
+};
+use subrosa_protocol::{RawFrame, frames::FromRelay};
+
+use crate::relay::Place;
+
+pub enum Life {
+    Running(Box<Core>),
+    /// The program does not run; this is what it left.
+    Stopped(Store),
+    /// Between the two.
+    Changing,
+}
+
+/// What became of a device for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Active,
+    /// An old copy that knows it is one.
+    Quarantined,
+    Removed,
+}
+
+/// The connection of a device.
+#[derive(Default)]
+pub struct Net {
+    pub up: bool,
+    pub authenticated: bool,
+    /// A person would have to act before it is dialled again.
+    pub blocked: bool,
+    /// Packets do not pass; dialling fails.
+    pub cut_off: bool,
+    /// Packets wait until then.
+    pub stalled_until: u64,
+    pub dial_at: u64,
+    pub to_relay: VecDeque<RawFrame>,
+    pub to_device: VecDeque<FromRelay>,
+}
+
+/// A copy of a store, and what was true when it was made.
+pub struct OldCopy {
+    pub store: Store,
+    /// The highest acknowledgement that the store covers, and the envelopes of its outbox.
+    pub cursor: u64,
+    pub outbox: HashSet<[u8; 16]>,
+    /// How many envelopes of this device the relay had accepted.
+    pub accepted: usize,
+    pub shown: HashSet<usize>,
+    pub missing: HashMap<(String, u32), (u64, u64)>,
+    /// How many texts had been asked for, by anybody.
+    pub texts: usize,
+}
+
+pub struct Device {
+    pub account: usize,
+    pub place: Place,
+    pub life: Life,
+    pub disk: Disk,
+    pub net: Net,
+    pub fate: Fate,
+    /// What its wall clock is off the true time, in ms.
+    pub wall: i64,
+    /// The same for the clock of the running program, which never goes back.
+    pub running: i64,
+    pub restart_at: u64,
+    /// The text that each unanswered request asked for.
+    pub asks: HashMap<u64, usize>,
+    pub token: u64,
+    /// So many effects of the next step are carried out before the program ends.
+    pub cut: Option<usize>,
+    /// The event in which it became a device of its account.
+    pub since: u32,
+    pub old_copy: Option<OldCopy>,
+    /// It is an old copy of which the relay has seen newer states: it must find out, and say nothing.
+    pub must_be_quarantined: bool,
+    /// The highest acknowledgement that the relay got.
+    pub acked: u64,
+    /// The envelopes of this device that the relay accepted, in order.
+    pub accepted: Vec<[u8; 16]>,
+    /// Texts it displayed, as told live.
+    pub shown: HashSet<usize>,
+    /// Of each sending device: how many texts were told missing before the last such event, and since.
+    pub missing: HashMap<(String, u32), (u64, u64)>,
+    /// The last line it displayed.
+    pub last_order: i64,
+    /// The chats of accounts whose request it saw.
+    pub requested_by: HashSet<String>,
+}
+
+impl Device {
+    pub fn new(account: usize, place: Place, store: Store, disk: Disk, since: u32) -> Self {
+        Self {
+            account,
+            place,
+            life: Life::Stopped(store),
+            disk,
+            net: Net::default(),
+            fate: Fate::Active,
+            wall: 0,
+            running: 0,
+            restart_at: 0,
+            asks: HashMap::new(),
+            token: 0,
+            cut: None,
+            since,
+            old_copy: None,
+            must_be_quarantined: false,
+            acked: 0,
+            accepted: Vec::new(),
+            shown: HashSet::new(),
+            missing: HashMap::new(),
+            last_order: 0,
+            requested_by: HashSet::new(),
+        }
+    }
+
+    pub fn name(&self) -> String {
+        format!("{}{}", self.place.0, self.place.1)
+    }
+
+    pub fn core(&self) -> Option<&Core> {
+        match &self.life {
+            Life::Running(core) => Some(core),
+            _ => None,
+        }
+    }
+
+    pub fn is_running(&self) -> bool {
+        matches!(self.life, Life::Running(_))
+    }
+
+    /// The store, whether the program runs or not.
+    pub fn store(&self) -> &Store {
+        match &self.life {
+            Life::Running(core) => core.store(),
+            Life::Stopped(store) => store,
+            Life::Changing => panic!("a device without a store"),
+        }
+    }
+
+    pub fn clock(&self, now: u64) -> u64 {
+        now.saturating_add_signed(self.running)
+    }
+}
