@@ -1,0 +1,38 @@
+//! How figures are printed.
+
+/// A table of text columns; the first is the row's name.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(title: &str, columns: &[&str]) -> Self {
+        println!("\n{title}");
+        Self { rows: vec![columns.iter().map(|&column| column.to_owned()).collect()] }
+    }
+
+    pub(crate) fn row(&mut self, cells: &[String]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    pub(crate) fn print(self) {
+        let columns = self.rows[0].len();
+        let width = |column: usize| {
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, cell) in row.iter().enumerate() {
+                let fill = " ".repeat(widths[column].saturating_sub(cell.chars().count()));
+                line += &if column == 0 { format!("  {cell}{fill}") } else { format!("  {fill}{cell}") };
+            }
+            println!("{}", line.trim_end());
+        }
+    }
+}
