@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -84,6 +84,7 @@ impl ChaosProxy {
             flows: HashMap::new(),
             to_inbox,
             rebind_at: None,
+            sockets: 0,
         };
         let pump = tokio::spawn(pump.run(obeyed, inbox));
         Ok(Self { address, shared, commands, pump })
@@ -110,8 +111,8 @@ impl ChaosProxy {
         *lock(&self.shared.stats)
     }
 
-    /// Gives every client a new address, as a router does that forgot it: what the relay sends to the old one is lost.
-    /// Returns for how many.
+    /// Gives every client a new address, as a router does that forgot it: what the relay sends to the old one is lost. Where
+    /// the relay is on this machine the IP address is another one too, as in another network. Returns for how many.
     pub async fn rebind(&self) -> usize {
         let (answer, moved) = oneshot::channel();
         let _ = self.commands.send(Command::Rebind(answer));
@@ -157,6 +158,8 @@ struct Pump {
     flows: HashMap<SocketAddr, Flow>,
     to_inbox: mpsc::Sender<(SocketAddr, Arc<[u8]>)>,
     rebind_at: Option<Instant>,
+    /// Sockets made so far; it starts over after 256.
+    sockets: u8,
 }
 
 impl Pump {
@@ -218,12 +221,13 @@ impl Pump {
         self.came(Direction::Up, client, bytes.into()).await;
     }
 
-    /// A new socket towards the relay for a client.
-    async fn flow(&self, client: SocketAddr) -> io::Result<Flow> {
-        let any: SocketAddr = if self.upstream.is_ipv4() {
-            (Ipv4Addr::UNSPECIFIED, 0).into()
-        } else {
-            (Ipv6Addr::UNSPECIFIED, 0).into()
+    /// A new socket towards the relay for a client. To a relay on this machine each has an IP address of its own.
+    async fn flow(&mut self, client: SocketAddr) -> io::Result<Flow> {
+        self.sockets = self.sockets.wrapping_add(1);
+        let any: SocketAddr = match self.upstream.ip() {
+            IpAddr::V4(relay) if relay.is_loopback() => (Ipv4Addr::new(127, 0, 1, self.sockets), 0).into(),
+            IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let socket = Arc::new(UdpSocket::bind(any).await?);
         socket.connect(self.upstream).await?;
