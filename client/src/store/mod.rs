@@ -34,6 +34,7 @@ pub mod events;
 pub mod identity;
 pub mod inbox;
 pub mod limits;
+mod log;
 pub mod messages;
 pub mod meta;
 pub mod outbox;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`options`] | sizes and intervals |
 //! | [`open`] | opening, schema versions, backup before a migration, looking without writing |
+//! | `log` | what stands in the log at the start is made sure of |
 //! | `writer` | the writing thread and its group commit |
 //! | `mailboxes` | the rows of devices that the writing thread has at hand |
 //! | `readers` | the connections that read |
@@ -16,6 +17,7 @@
 //! | `ops` | the statements, a file a concern |
 
 mod body;
+mod log;
 mod mailboxes;
 pub mod open;
 mod ops;

@@ -9,7 +9,7 @@ use std::{
 use refinery::Runner;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{SqliteOptions, body::PAGE, writer::BUSY};
+use super::{SqliteOptions, body::PAGE, log, writer::BUSY};
 
 mod embedded {
     refinery::embed_migrations!("src/store/sqlite/migrations");
@@ -144,6 +144,7 @@ pub(super) fn open_with(
         }
     }
     create(path)?;
+    log::settle(path).map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     configure(path, &conn, options)?;
     let found = schema_version(&conn).map_err(|error| sqlite_error(path, &error))?;
