@@ -53,7 +53,7 @@ pub fn inject(calls: &str, fault: &str) -> Vec<String> {
 /// Each sync takes `delay_us` longer, so that what is told before it ends is told visibly too early.
 pub fn record(trace: &Path, delay_us: u32, more: &[String]) -> Vec<String> {
     let words =
-        ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-ttt", "-T", "-y", "-xx", "-s", "2000000", "-A"];
+        ["strace", "-D", "-f", "-q", "--seccomp-bpf", "-ttt", "-T", "-y", "-xx", "-s", "2000000", "-A"];
     let mut words: Vec<String> = words.map(String::from).to_vec();
     words.extend(["-o".into(), trace.display().to_string(), "-e".into(), format!("trace={CHANGES}")]);
     if more.is_empty() && delay_us > 0 {
