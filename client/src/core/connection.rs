@@ -351,7 +351,7 @@ impl Core {
 
     /// Requests in flight will not be answered any more. Most are made again by themselves; who waits for one that is not,
     /// is told.
-    fn forget_connection(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn forget_connection(&mut self, turn: &mut Turn<'_>) {
         for (asked, _) in std::mem::take(&mut self.link.asked).into_values() {
             if let Asked::Publish(publishing) = asked {
                 self.not_published(turn, &publishing);

@@ -32,6 +32,10 @@ impl Mailbox {
         Self { cursor, acked: 0, behind: false, fetching: false, acking: false, ack_at: None, synced: false }
     }
 
+    pub(super) const fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
     pub(super) fn on_up(&mut self, next_seq: u64) {
         self.behind = next_seq.saturating_sub(1) > self.cursor;
         self.ack_at = (self.cursor > 0).then_some(0);

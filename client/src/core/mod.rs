@@ -4,6 +4,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `effect` | what goes in and out |
+//! | `group` | several inputs in one commit |
 //! | `work` | one transaction: events and lines that change with it |
 //! | `connection` | authentication, requests in flight, the end of connections |
 //! | `mailbox`, `receive` | what comes: order, acknowledgement; opening one envelope |
@@ -29,6 +30,7 @@ mod effect;
 mod fault;
 mod gaps;
 mod gossip;
+mod group;
 mod heal;
 mod lists;
 mod lookup;

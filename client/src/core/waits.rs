@@ -78,6 +78,17 @@ impl Waits {
         self.ended.extend(ended.into_iter().map(|lookup| (lookup, result.clone())));
     }
 
+    /// What was done lately was not kept: whoever waits for whatever is told.
+    pub(super) fn fail_all(&mut self, turn: &mut Turn<'_>, error: &ApiError) {
+        self.fail_relay(turn, error);
+        let ended = std::mem::take(&mut self.ended).into_iter().map(|(lookup, _)| lookup.token);
+        let sends = std::mem::take(&mut self.sends).into_iter().map(|send| send.token);
+        for token in ended.chain(sends).chain(self.logging_out.take()) {
+            turn.out.push(Effect::Reply { token, result: Err(error.clone()) });
+        }
+        self.failed.clear();
+    }
+
     /// The relay cannot be reached: who waits for it alone is told.
     pub(super) fn fail_relay(&mut self, turn: &mut Turn<'_>, error: &ApiError) {
         for (token, _) in std::mem::take(&mut self.syncs) {
@@ -237,6 +248,12 @@ fn settle(
     failed: &[(i64, ApiError)],
 ) -> Result<(), Fault> {
     let Slot::Open { to, order } = slot else { return Ok(()) };
+    // Most lines that are waited for have not come far enough yet: their text is not read for that.
+    let state = tx.message_state(*order)?;
+    let waits = state.is_some_and(|state| is_on_its_way(state) && !came_as_far_as(state, want));
+    if waits && stop.is_none() {
+        return Ok(());
+    }
     let Some(line) = tx.message_at(*order)? else {
         let error = Some(ApiError::new(Kind::NotFound, "the message was deleted"));
         *slot = Slot::Settled(SendResult { to: to.clone(), id: None, state: MessageState::Failed, error });
@@ -263,6 +280,10 @@ fn too_late(want: WaitFor) -> ApiError {
         WaitFor::Read => "not read in time; it is on its way all the same",
     };
     ApiError::new(Kind::Timeout, text).hint("do not send it again")
+}
+
+const fn is_on_its_way(state: MessageState) -> bool {
+    !matches!(state, MessageState::Held | MessageState::Failed)
 }
 
 const fn came_as_far_as(state: MessageState, want: WaitFor) -> bool {

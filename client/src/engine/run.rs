@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -34,6 +34,10 @@ pub(super) enum Command {
     Shutdown,
 }
 
+/// Inputs that are dealt with together, at most.
+const TOGETHER: usize = 256;
+/// How long inputs are taken in before their effects are carried out: far less than a person notices (R18).
+const TOGETHER_FOR: Duration = Duration::from_millis(20);
 /// How often readers that are behind are looked after.
 const CATCH_UP: Duration = Duration::from_millis(250);
 /// How long telling what is due may take.
@@ -132,7 +136,7 @@ impl Runner {
         match next {
             Next::Command(Some(command)) => self.obey(command),
             Next::Command(None) => Go::End,
-            Next::Link(event) => self.feed(input(event)),
+            Next::Link(event) => self.take_in(input(event)),
             Next::Wake => {
                 self.behind = self.subscribers.catch_up();
                 self.feed(Input::Wake)
@@ -143,9 +147,8 @@ impl Runner {
     fn obey(&mut self, command: Command) -> Go {
         match command {
             Command::Call { request, answer } => {
-                self.next_token = self.next_token.wrapping_add(1);
-                self.answers.insert(self.next_token, answer);
-                self.feed(Input::Request { token: self.next_token, request })
+                let request = asked(&mut self.next_token, &mut self.answers, request, answer);
+                self.take_in(request)
             }
             Command::Subscribe { answer } => {
                 let ready = self.event(EventBody::SystemReady { version: self.version.clone() });
@@ -162,10 +165,50 @@ impl Runner {
         }
     }
 
+    /// Takes in this and what else is waiting already: many inputs share one commit.
+    fn take_in(&mut self, first: Input) -> Go {
+        let (now, until) = (self.clock.now(), Instant::now() + TOGETHER_FOR);
+        let mut other = None;
+        let Self { core, commands, events, answers, next_token, .. } = self;
+        let mut left = TOGETHER;
+        let waiting = std::iter::from_fn(|| {
+            left -= 1;
+            if left == 0 || other.is_some() || Instant::now() >= until {
+                return None;
+            }
+            // Taken in turn: neither side keeps the other waiting.
+            let event = |events: &mut mpsc::Receiver<LinkEvent>| events.try_recv().ok().map(input);
+            if left % 2 == 0
+                && let Some(event) = event(events)
+            {
+                return Some(event);
+            }
+            match commands.try_recv() {
+                Ok(Command::Call { request, answer }) => Some(asked(next_token, answers, request, answer)),
+                Ok(command) => {
+                    other = Some(command);
+                    None
+                }
+                Err(_) => event(events),
+            }
+        });
+        let effects = core.handle_all(std::iter::once(first).chain(waiting.fuse()), now, &mut randomness());
+        let go = self.carry_out(effects);
+        match other {
+            Some(command) if go == Go::On => self.obey(command),
+            _ => go,
+        }
+    }
+
     fn feed(&mut self, input: Input) -> Go {
         let now = self.clock.now();
+        let effects = self.core.handle(input, now, &mut randomness());
+        self.carry_out(effects)
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Go {
         let mut go = Go::On;
-        for effect in self.core.handle(input, now, &mut randomness()) {
+        for effect in effects {
             match effect {
                 Effect::Send(frame) => self.link_queue.push_back(LinkCommand::Send(frame)),
                 Effect::Drop => self.link_queue.push_back(LinkCommand::Drop),
@@ -215,6 +258,18 @@ impl Runner {
         let ts = Timestamp(self.clock.now());
         Event { v: 1, seq: None, ts, account: self.core.address().to_owned(), body }
     }
+}
+
+/// A front end's request, whose answer is remembered by a new token.
+fn asked(
+    next_token: &mut u64,
+    answers: &mut HashMap<u64, oneshot::Sender<Result<Reply, ApiError>>>,
+    request: Request,
+    answer: oneshot::Sender<Result<Reply, ApiError>>,
+) -> Input {
+    *next_token = next_token.wrapping_add(1);
+    answers.insert(*next_token, answer);
+    Input::Request { token: *next_token, request }
 }
 
 fn input(event: LinkEvent) -> Input {

@@ -1,6 +1,9 @@
 //! The store of a profile: one connection, one owner.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, TransactionBehavior, backup::Backup};
 use subrosa_protocol::SafeText;
@@ -8,7 +11,9 @@ use subrosa_protocol::SafeText;
 use super::{
     Disk, Tx,
     error::{Result, StoreError},
-    log, schema, sqlcipher,
+    log,
+    parsed_lists::ParsedLists,
+    schema, sqlcipher,
 };
 use crate::{
     api::CheckItem,
@@ -25,6 +30,15 @@ pub struct Store {
     lock: Option<Locked>,
     /// What a simulation makes fail; a store with a file has none.
     disk: Option<Disk>,
+    group: Cell<Option<Group>>,
+    parsed: ParsedLists,
+}
+
+/// Transactions that become durable together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    /// The generation they raised to, once they did.
+    raised: Option<u64>,
 }
 
 impl Store {
@@ -44,7 +58,14 @@ impl Store {
         log::settle(path).map_err(told)?;
         let mut connection = sqlcipher::open(path, key)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, path: Some(path.to_owned()), lock, disk: None })
+        Ok(Self {
+            connection,
+            path: Some(path.to_owned()),
+            lock,
+            disk: None,
+            group: Cell::new(None),
+            parsed: ParsedLists::default(),
+        })
     }
 
     /// A store that nothing is ever written of, for tests and simulations.
@@ -54,7 +75,14 @@ impl Store {
     pub fn in_memory() -> Result<Self> {
         let mut connection = sqlcipher::in_memory()?;
         schema::migrate(&mut connection)?;
-        Ok(Self { connection, path: None, lock: None, disk: None })
+        Ok(Self {
+            connection,
+            path: None,
+            lock: None,
+            disk: None,
+            group: Cell::new(None),
+            parsed: ParsedLists::default(),
+        })
     }
 
     /// A store in memory whose commits fail as `disk` is told: a copy of `original` as it is now, or a new one. For
@@ -70,7 +98,14 @@ impl Store {
         }
         let mut connection = sqlcipher::in_memory()?;
         Backup::new(&original.connection, &mut connection)?.step(-1)?;
-        Ok(Self { connection, path: None, lock: None, disk: Some(disk) })
+        Ok(Self {
+            connection,
+            path: None,
+            lock: None,
+            disk: Some(disk),
+            group: Cell::new(None),
+            parsed: ParsedLists::default(),
+        })
     }
 
     /// Gives up durability (`synchronous=NORMAL`): a power cut then takes away what was committed. Only for the control run
@@ -98,8 +133,13 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        if let Some(tx) = self.part_of_group()? {
+            let value = tx.attempt(work)?;
+            self.group.set(Some(Group { raised: tx.raised.get() }));
+            return Ok(value);
+        }
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let tx = Tx::new(begun.map_err(StoreError::from)?);
+        let tx = Tx::new(begun.map_err(StoreError::from)?, &self.parsed);
         let value = work(&tx)?;
         match &self.disk {
             None => tx.commit()?,
@@ -116,8 +156,50 @@ impl Store {
         if let Some(disk) = &self.disk {
             disk.read()?;
         }
-        let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?);
+        if let Some(tx) = self.part_of_group()? {
+            return tx.undone(work);
+        }
+        let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?, &self.parsed);
         work(&tx)
+    }
+
+    /// From now until [`Store::commit_group`] all transactions are parts of one: each still leaves no trace when it fails,
+    /// but what the others changed becomes durable with that call only. Whoever groups tells nothing of it before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot begin; then nothing is grouped.
+    pub fn begin_group(&mut self) -> Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.group.set(Some(Group::default()));
+        Ok(())
+    }
+
+    /// Makes durable what the transactions since [`Store::begin_group`] changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that fails: then all of them have left no trace.
+    pub fn commit_group(&mut self) -> Result<()> {
+        let part = self.part_of_group();
+        self.group.set(None);
+        let Some(tx) = part? else { return Ok(()) };
+        let committed = match &self.disk {
+            None => tx.commit(),
+            Some(disk) => disk.commit(tx),
+        };
+        if committed.is_err() && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        committed
+    }
+
+    /// The transaction of the group, while there is one.
+    fn part_of_group(&self) -> Result<Option<Tx<'_>>> {
+        let Some(group) = self.group.get() else { return Ok(None) };
+        // After some errors (a full disk, a broken one) SQLite undoes the whole transaction by itself.
+        if self.connection.is_autocommit() {
+            return Err(StoreError::GroupUndone);
+        }
+        Ok(Some(Tx::in_group(&self.connection, group.raised, &self.parsed)))
     }
 
     /// Folds the write-ahead log into the file and empties it: what was deleted is overwritten from then on.

@@ -63,7 +63,7 @@ impl Tx<'_> {
         let sql = "SELECT bytes, signature, hash, fetched_at FROM device_lists WHERE account = ?1";
         self.one(sql, [account.as_str()], |row| {
             let signed = SignedDeviceList { bytes: row.get(0)?, signature: row.get(1)? };
-            let list = DeviceList::parse(&signed.bytes).map_err(|_| StoreError::Corrupt("device list"))?;
+            let list = self.parsed.parse(&signed.bytes).map_err(|_| StoreError::Corrupt("device list"))?;
             Ok(KnownList { list, signed, hash: row.get(2)?, fetched_at: row.number(3)? })
         })
     }

@@ -52,6 +52,9 @@ pub enum StoreError {
         /// Why.
         error: io::Error,
     },
+    /// An earlier change of a group failed so that SQLite undid the whole group: nothing of it was kept.
+    #[error("the store failed in the middle of several changes; none of them was kept")]
+    GroupUndone,
     /// Anything else SQLite says. Values never stand in it.
     #[error("the store failed: {0}")]
     Sqlite(rusqlite::Error),
@@ -93,7 +96,7 @@ impl From<StoreError> for ApiError {
             }
             StoreError::Limit(_) => Self { kind: Kind::Refused, ..told },
             StoreError::Missing(_) => Self { kind: Kind::NotFound, ..told },
-            StoreError::Sqlite(_) => Self { kind: Kind::Internal, ..told }
+            StoreError::GroupUndone | StoreError::Sqlite(_) => Self { kind: Kind::Internal, ..told }
                 .hint("check that the disk has room and works; nothing that was stored is lost"),
             StoreError::Setting { .. } | StoreError::Migration(_) => Self { kind: Kind::Internal, ..told },
         }

@@ -123,7 +123,9 @@ impl Tx<'_> {
     pub fn insert_message(&self, message: &NewMessage) -> Result<Option<Message>> {
         bounded(message.key.as_ref().map_or(0, String::len), IDEMPOTENCY_KEY_BYTES, "idempotency key")?;
         bounded(message.reason.as_ref().map_or(0, |r| r.len()), REASON_BYTES, "reason")?;
-        if self.message_from(&message.from, message.id)?.is_some() {
+        let known = "SELECT 1 FROM messages WHERE id = ?1 AND sender = ?2";
+        let params = params![message.id.as_bytes(), message.from.as_str()];
+        if self.one(known, params, |_| Ok(()))?.is_some() {
             return Ok(None);
         }
         let (kind, number, text) = kind_columns(&message.kind);
@@ -152,12 +154,32 @@ impl Tx<'_> {
         )?;
         let order = self.inserted();
         self.raise_chat(&message.chat, order)?;
-        self.message_at(order)
+        Ok(Some(Message {
+            order,
+            id: message.id.to_string(),
+            chat: message.chat.to_string(),
+            direction: message.direction,
+            from: message.from.to_string(),
+            device: message.device,
+            kind: message.kind.clone(),
+            reply_to: message.reply_to.map(|id| id.to_string()),
+            // As the columns hold them: a hostile clock may say more.
+            sent_at: Timestamp(message.sent_at.0.min(i64::MAX.unsigned_abs())),
+            stored_at: Timestamp(message.stored_at.0.min(i64::MAX.unsigned_abs())),
+            state: message.state,
+            reason: message.reason.clone(),
+            verified: message.verified,
+        }))
     }
 
     /// The line at a place.
     pub fn message_at(&self, order: i64) -> Result<Option<Message>> {
         self.one(&format!("SELECT {COLUMNS} FROM messages WHERE place = ?1"), [order], read)
+    }
+
+    /// How far the line at a place is.
+    pub fn message_state(&self, order: i64) -> Result<Option<MessageState>> {
+        self.one("SELECT state FROM messages WHERE place = ?1", [order], |row| row.value(0))
     }
 
     /// The message of this id that an account wrote.

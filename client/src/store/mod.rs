@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`identity`] | account, device, their secrets, how far joining came |
 //! | [`prekeys`] | secret prekeys, base keys seen |
+//! | `parsed_lists` | device lists that were parsed lately |
 //! | [`peers`] | accounts: the key first seen, trust, contact state |
 //! | [`device_lists`] | the newest verified list of each account, evidence of lies |
 //! | [`sessions`] | session records, when they were healed |
@@ -38,6 +39,7 @@ mod log;
 pub mod messages;
 pub mod meta;
 pub mod outbox;
+mod parsed_lists;
 pub mod peers;
 pub mod pending;
 pub mod prekeys;

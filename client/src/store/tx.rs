@@ -1,26 +1,61 @@
 //! One transaction.
 
-use std::cell::Cell;
+use std::{cell::Cell, ops::Deref};
 
-use rusqlite::{Params, Row, Transaction};
+use rusqlite::{Connection, Params, Row, Transaction};
 
-use super::error::{Result, StoreError};
+use super::{
+    error::{Result, StoreError},
+    parsed_lists::ParsedLists,
+};
 
 /// A transaction: all operations of the store. It ends with the closure it was given to: committed when that returned
 /// `Ok`, without a trace otherwise.
 pub struct Tx<'c> {
-    connection: Transaction<'c>,
+    connection: Held<'c>,
     /// The generation this transaction raised to, once it did.
     pub(super) raised: Cell<Option<u64>>,
+    pub(super) parsed: &'c ParsedLists,
+}
+
+/// What the operations run on.
+enum Held<'c> {
+    /// A transaction of its own.
+    Own(Transaction<'c>),
+    /// The transaction of a group ([`Store::begin_group`](super::Store::begin_group)), begun by hand.
+    Group(&'c Connection),
+}
+
+impl Deref for Held<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Own(transaction) => transaction,
+            Self::Group(connection) => connection,
+        }
+    }
 }
 
 impl<'c> Tx<'c> {
-    pub(super) const fn new(connection: Transaction<'c>) -> Self {
-        Self { connection, raised: Cell::new(None) }
+    pub(super) const fn new(connection: Transaction<'c>, parsed: &'c ParsedLists) -> Self {
+        Self { connection: Held::Own(connection), raised: Cell::new(None), parsed }
+    }
+
+    /// The transaction of a group, which raised the generation to `raised` already.
+    pub(super) const fn in_group(
+        connection: &'c Connection,
+        raised: Option<u64>,
+        parsed: &'c ParsedLists,
+    ) -> Self {
+        Self { connection: Held::Group(connection), raised: Cell::new(raised), parsed }
     }
 
     pub(super) fn commit(self) -> Result<()> {
-        Ok(self.connection.commit()?)
+        match self.connection {
+            Held::Own(transaction) => Ok(transaction.commit()?),
+            Held::Group(connection) => Ok(connection.execute_batch("COMMIT")?),
+        }
     }
 
     /// Carries out a part of the transaction that may fail alone: what `part` did is undone when it returns an error, and
@@ -38,11 +73,30 @@ impl<'c> Tx<'c> {
             }
             Err(error) => {
                 self.raised.set(raised);
-                self.run("ROLLBACK TO part", []).map_err(E::from)?;
-                self.run("RELEASE part", []).map_err(E::from)?;
+                // After some errors SQLite has undone the whole transaction by itself.
+                if !self.connection.is_autocommit() {
+                    self.run("ROLLBACK TO part", []).map_err(E::from)?;
+                    self.run("RELEASE part", []).map_err(E::from)?;
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Looks at the state in the middle of a transaction. What `part` changed is undone.
+    pub(super) fn undone<T, E: From<StoreError>>(
+        &self,
+        part: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let raised = self.raised.get();
+        self.run("SAVEPOINT part", []).map_err(E::from)?;
+        let value = part(self);
+        self.raised.set(raised);
+        if !self.connection.is_autocommit() {
+            self.run("ROLLBACK TO part", []).map_err(E::from)?;
+            self.run("RELEASE part", []).map_err(E::from)?;
+        }
+        value
     }
 
     /// The first row, if there is one.

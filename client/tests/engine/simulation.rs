@@ -59,6 +59,7 @@ fn life(world: &mut World, sent: &mut BTreeSet<String>, steps: usize) {
             80..82 => world.relay.silent = !world.relay.silent,
             82..84 => world.relay.pushes = 3 - world.relay.pushes,
             84..86 => world.reorder = !world.reorder,
+            87..90 => world.grouped = !world.grouped,
             86..87 => lose_session(world, handle),
             _ => world.run_for(amount),
         }

@@ -65,6 +65,8 @@ pub struct World {
     folder: tempfile::TempDir,
     /// Pushes to a client are handed over in reverse order of what is waiting.
     pub reorder: bool,
+    /// All that is waiting for a client is handed over at once.
+    pub grouped: bool,
 }
 
 pub fn name(text: &str) -> Username {
@@ -73,6 +75,18 @@ pub fn name(text: &str) -> Username {
 
 pub fn device(number: u32) -> DeviceId {
     DeviceId::new(number).unwrap()
+}
+
+impl Client {
+    /// Frames that were not handed over yet.
+    pub fn waiting(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Takes them, to be handed over some other way.
+    pub fn take_waiting(&mut self) -> Vec<Input> {
+        self.inbox.drain(..).map(Input::Frame).collect()
+    }
 }
 
 impl World {
@@ -84,6 +98,7 @@ impl World {
             rng: SeededRng::new(seed),
             folder: tempfile::tempdir().unwrap(),
             reorder: false,
+            grouped: false,
         }
     }
 
@@ -290,10 +305,15 @@ impl World {
     // --- running -------------------------------------------------------------------------------------------
 
     pub fn feed(&mut self, handle: &str, input: Input) {
+        self.feed_all(handle, vec![input]);
+    }
+
+    /// Several inputs at once.
+    pub fn feed_all(&mut self, handle: &str, inputs: Vec<Input>) {
         let now = self.now;
         let client = self.clients.get_mut(handle).unwrap();
         let Some(core) = client.core.as_mut() else { return };
-        let effects = core.handle(input, now, &mut self.rng);
+        let effects = core.handle_all(inputs, now, &mut self.rng);
         if let Some(left) = client.crash_in.as_mut() {
             if *left == 0 {
                 client.crash_in = None;
@@ -369,6 +389,11 @@ impl World {
         let waiting = self.clients.iter().find(|(_, c)| !c.inbox.is_empty() && c.core.is_some());
         let Some(handle) = waiting.map(|(handle, _)| handle.clone()) else { return false };
         let reorder = self.reorder;
+        if self.grouped && !reorder {
+            let waiting = self.client(&handle).take_waiting();
+            self.feed_all(&handle, waiting);
+            return true;
+        }
         let client = self.client(&handle);
         let push = |frame: &FromRelay| matches!(frame, FromRelay::Push(_));
         let frame = if reorder && client.inbox.iter().all(push) {
@@ -378,6 +403,13 @@ impl World {
         };
         self.feed(&handle, Input::Frame(frame.unwrap()));
         true
+    }
+
+    /// Hands over the next frame that is waiting for a client.
+    pub fn step_of(&mut self, handle: &str) {
+        if let Some(frame) = self.client(handle).inbox.pop_front() {
+            self.feed(handle, Input::Frame(frame));
+        }
     }
 
     /// Lets everything happen that happens within so many milliseconds.
@@ -460,6 +492,21 @@ impl World {
 
     pub fn send_later(&mut self, handle: &str, to: &str, text: &str, wait: WaitFor) -> u64 {
         self.ask_later(handle, Request::MessageSend(Self::message(to, text, wait)))
+    }
+
+    /// Asks for several texts to be sent, at once. The tokens.
+    pub fn send_together(&mut self, handle: &str, to: &str, texts: &[String], wait: WaitFor) -> Vec<u64> {
+        let client = self.client(handle);
+        let first = client.token + 1;
+        client.token += texts.len() as u64;
+        let tokens: Vec<u64> = (first..=client.token).collect();
+        let ask = |(token, text): (&u64, &String)| Input::Request {
+            token: *token,
+            request: Request::MessageSend(Self::message(to, text, wait)),
+        };
+        let inputs = tokens.iter().zip(texts).map(ask).collect();
+        self.feed_all(handle, inputs);
+        tokens
     }
 
     pub fn send_with_key(&mut self, handle: &str, to: &str, text: &str, key: &str) -> String {

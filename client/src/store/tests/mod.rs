@@ -2,6 +2,7 @@
 
 mod chains;
 mod files;
+mod groups;
 mod keys;
 mod messages;
 pub(super) mod plans;
