@@ -153,3 +153,71 @@ impl Mailboxes {
 fn lost() -> StoreError {
     StoreError::Failed("a mailbox was forgotten too early".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::{SqliteOptions, open};
+
+    fn name(number: usize) -> Username {
+        Username::new(format!("user{number}")).unwrap()
+    }
+
+    fn device() -> DeviceId {
+        DeviceId::new(1).unwrap()
+    }
+
+    fn database(accounts: usize) -> (Connection, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = open::open(&dir.path().join("relay.db"), &SqliteOptions::default()).unwrap();
+        conn.execute_batch("BEGIN").unwrap();
+        for number in 0..accounts {
+            let account =
+                "INSERT INTO accounts (name, display_name, account_key, opaque_record, admin, list_version,
+                           highest_device) VALUES (?1, '', zeroblob(32), x'', 0, 1, 1)";
+            conn.prepare_cached(account).unwrap().execute([name(number).as_str()]).unwrap();
+            let device = "INSERT INTO devices (account, device, signing_key, last_seen_day) VALUES (?1, 1, zeroblob(32), 0)";
+            conn.prepare_cached(device).unwrap().execute([conn.last_insert_rowid()]).unwrap();
+        }
+        conn.execute_batch("COMMIT").unwrap();
+        (conn, dir)
+    }
+
+    #[test]
+    fn one_past_the_bound_writes_everything_back_and_begins_anew() {
+        let (conn, _dir) = database(MAX + 1);
+        let mut rows = Mailboxes::default();
+        for number in 0..=MAX {
+            rows.make_room(&conn).unwrap();
+            let place = rows.find(&conn, &name(number), device()).unwrap().unwrap();
+            assert_eq!(rows.raise(place, 7).unwrap(), 7);
+            assert!(rows.rows.len() <= MAX);
+        }
+        assert!(rows.rows.len() < MAX);
+        rows.write_back(&conn).unwrap();
+        let raised: usize = conn
+            .query_row("SELECT count(*) FROM devices WHERE generation = 7", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(raised, MAX + 1);
+    }
+
+    #[test]
+    fn what_is_forgotten_has_not_happened_and_what_is_unknown_is_asked_for() {
+        let (conn, _dir) = database(1);
+        let mut rows = Mailboxes::default();
+        let place = rows.find(&conn, &name(0), device()).unwrap().unwrap();
+        let before = rows.at(place).unwrap();
+        rows.put(place, Mailbox { next_seq: 9, pending: 8, pending_bytes: 70, ..before }).unwrap();
+        rows.forget();
+        rows.write_back(&conn).unwrap();
+        assert!(rows.at(place).is_err());
+        let place = rows.find(&conn, &name(0), device()).unwrap().unwrap();
+        assert_eq!(rows.at(place).unwrap(), before);
+        assert_eq!(rows.find(&conn, &name(0), DeviceId::new(2).unwrap()).unwrap(), None);
+        assert_eq!(rows.find(&conn, &name(1), device()).unwrap(), None);
+        // A generation never goes down, and one beyond what a column can hold is kept as the greatest.
+        assert_eq!(rows.raise(place, u64::MAX).unwrap(), i64::MAX as u64);
+        assert_eq!(rows.raise(place, 3).unwrap(), i64::MAX as u64);
+        rows.write_back(&conn).unwrap();
+    }
+}
