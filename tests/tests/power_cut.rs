@@ -162,7 +162,9 @@ struct RelayRun {
 fn relay_run(pair: &mut Pair, options: &RelayOptions, failing: Option<u64>) -> RelayRun {
     let trace = pair.trace();
     let Pair { world, alice, bob, .. } = pair;
-    world.relay.terminate();
+    if world.relay.ended().is_none() {
+        world.relay.terminate();
+    }
     let data = world.relay.data.clone();
     let base = stores::relay(&data, "bob").unwrap().next_seq - 1;
     let cursor = |bob: &Side| stores::client(&bob.folder(), &bob.key, "alice").unwrap().cursor;
