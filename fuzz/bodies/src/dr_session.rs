@@ -17,7 +17,9 @@ use crate::{
     script::Script,
 };
 
-const MAX_EVENTS: usize = 160;
+const MAX_EVENTS: usize = 80;
+/// Sessions in one input: opening one is the dearest event.
+const MAX_SESSIONS: u32 = 14;
 /// More sessions than this may have lost an archived one that messages still come for.
 const ORDERLY_SESSIONS: u32 = 8;
 /// Rounds of one message each way in which both must have healed.
@@ -104,14 +106,15 @@ impl World {
             }
             86..94 => self.deliver_altered(at, script),
             94..98 => self.store_and_load(at),
-            98..102 => self.parties[at].record.archive_active(),
+            98..102 if self.sessions() < MAX_SESSIONS => self.parties[at].record.archive_active(),
+            98..102 => {}
             102..106 => {
                 self.now = (self.now + u64::from(script.byte()) * HOUR_MS).min(NOW + LONGEST);
                 for party in &mut self.parties {
                     party.record.expire(self.now);
                 }
             }
-            106..108 => {
+            106..108 if self.sessions() < MAX_SESSIONS => {
                 self.orderly = false;
                 self.parties[at].record = SessionRecord::new();
             }
@@ -153,6 +156,9 @@ impl World {
 
     /// Another session although there is one.
     fn open(&mut self, at: usize) {
+        if self.sessions() >= MAX_SESSIONS {
+            return;
+        }
         let [alice, bob] = &mut self.parties;
         let (one, other) = if at == 0 { (alice, bob) } else { (bob, alice) };
         one.initiate(other, self.now);
@@ -160,8 +166,11 @@ impl World {
     }
 
     fn judge_order(&mut self) {
-        let sessions: u32 = self.parties.iter().map(|party| party.next_bundle - 1).sum();
-        self.orderly &= sessions <= ORDERLY_SESSIONS;
+        self.orderly &= self.sessions() <= ORDERLY_SESSIONS;
+    }
+
+    fn sessions(&self) -> u32 {
+        self.parties.iter().map(|party| party.next_bundle - 1).sum()
     }
 
     fn deliver(&mut self, at: usize, flying: &Flying) {

@@ -23,7 +23,7 @@ pub const NOW: u64 = 1_760_000_000_000;
 /// The device id of each.
 pub const DEVICE: u32 = 1;
 /// One-time prekeys of each kind.
-const ONE_TIME: u32 = 24;
+const ONE_TIME: u32 = 8;
 
 /// A device and its published prekeys.
 pub struct Device {
