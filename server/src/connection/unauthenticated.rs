@@ -83,7 +83,9 @@ impl<C: Carrier> Unauthenticated<C> {
                 Ok(frame) => frame,
                 Err(end) => return (self.wire, end),
             };
-            match self.on_frame(frame).await {
+            // On the heap, and only while it lasts: what registration and login need would otherwise be part of every
+            // connection's task for as long as that lives.
+            match Box::pin(self.on_frame(frame)).await {
                 Ok(None) => {}
                 Ok(Some((id, proved))) => {
                     let (caller, subscription, response) = *proved;

@@ -161,7 +161,8 @@ async fn handshake(
 ) {
     let opened = tokio::select! {
         () = core.stopping.cancelled() => return,
-        opened = open(incoming, &core.limits, pending) => opened,
+        // On the heap: a handshake's state is not part of the connection's task afterwards.
+        opened = Box::pin(open(incoming, &core.limits, pending)) => opened,
     };
     let Some((connection, writer, reader)) = opened else {
         core.metrics.handshakes_failed.inc();
