@@ -3,6 +3,8 @@
 //!
 //! `SUBROSA_FUZZ_MUTATIONS`: mutations of each target instead of the fixed numbers here. `SUBROSA_FUZZ_SEED`: of what.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
