@@ -8,6 +8,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -218,7 +219,43 @@ fn a_client_with_a_full_disk_says_so_keeps_its_history_and_goes_on() {
         assert_eq!(shown.stdout.matches(&format!("\"{text}\"")).count(), 1, "{text}: {}", shown.stdout);
     }
     alice.run(&["check"]).ok();
+    if works_for("sends of a client whose disk fails to sync") {
+        sends_whose_sync_fails(&alice, &bob);
+    }
     did("full disk of a client: a join and a send refused, history whole, went on after room was made");
+}
+
+/// A sync fails while somebody sends: they are told, or it went out all the same. Sent again with its key it is there once.
+fn sends_whose_sync_fails(alice: &Person, bob: &Person) {
+    let (mut texts, mut told) = (Vec::new(), 0);
+    for when in 1..=5 {
+        let text = format!("sync {when} fails");
+        let file = alice.passphrase_file();
+        let send =
+            ["send", "bob", &text, "--key", &text, "--json", "--passphrase-file", file.to_str().unwrap()];
+        let rosa = alice.command(&send);
+        let under = inject(SYNCS, &format!("error=EIO:when={when}"));
+        let mut command = Command::new(&under[0]);
+        command.args(&under[1..]).arg(rosa.get_program()).args(rosa.get_args()).env_clear();
+        command.envs(rosa.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => {}
+            Some(1 | 3 | 4 | 9) => {
+                assert!(said.contains("disk") || said.contains("stays queued"), "sync {when}: {said}");
+                assert!(!said.contains("panicked"), "{said}");
+                told += 1;
+            }
+            other => panic!("sync {when}: {other:?}, {said}"),
+        }
+        alice.run(&["send", "bob", &text, "--key", &text]).ok();
+        texts.push(text);
+    }
+    assert!(told > 0, "no failed sync was told");
+    assert_eq!(bob.run(&["recv", "--timeout", "20s"]).ok().texts(), texts);
+    alice.run(&["check"]).ok();
+    did(&format!("failed syncs of a sending client: 5, of which {told} were told, each text received once"));
 }
 
 #[test]
