@@ -306,3 +306,64 @@ impl Dial for Box<dyn Dial> {
         (**self).dial()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::frames::{RegistrationPolicy, RelayHello};
+    use tokio::{io::DuplexStream, sync::mpsc};
+
+    use super::{super::Signs, *};
+
+    /// Reaches a relay that takes everything and acknowledges nothing.
+    #[derive(Default)]
+    struct ToTheDeaf {
+        relays: Vec<DuplexStream>,
+    }
+
+    /// Sends something at each look, and its round trip never changes.
+    struct Unheard(AtomicU32);
+
+    impl Carrier for Unheard {
+        fn signs(&self) -> Signs {
+            Signs { sent: self.0.fetch_add(1, Ordering::Relaxed).into(), ..Signs::default() }
+        }
+
+        fn nudge(&self) {}
+    }
+
+    impl Dial for ToTheDeaf {
+        fn dial(&mut self) -> Pin<Box<dyn Future<Output = Result<AnyWire, NetError>> + Send + '_>> {
+            let (ours, theirs) = tokio::io::duplex(1 << 10);
+            self.relays.push(theirs);
+            let (receive, send) = tokio::io::split(ours);
+            let (reader, writer) = (FrameReader::new(receive).boxed(), FrameWriter::new(send).boxed());
+            let registration = RegistrationPolicy::Closed;
+            let hello = RelayHello { version: 1, features: 0, nonce: [0; 32], registration };
+            let carrier = Box::new(Unheard(AtomicU32::new(0)));
+            Box::pin(async { Ok(Wire { reader, writer, exporter: [0; 32], hello, carrier }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_heard_leaves_and_dials_again() {
+        let (commands, obeyed) = mpsc::channel(8);
+        let (events, mut told) = mpsc::channel(64);
+        tokio::spawn(run(ToTheDeaf::default(), obeyed, events));
+        let mut next = async || loop {
+            let event = tokio::time::timeout(Duration::from_secs(30), told.recv()).await.unwrap().unwrap();
+            if !matches!(event, LinkEvent::RoundTrip(_)) {
+                return event;
+            }
+        };
+        assert!(matches!(next().await, LinkEvent::Connecting));
+        assert!(matches!(next().await, LinkEvent::Up { .. }));
+        let up = Instant::now();
+        let down = next().await;
+        let LinkEvent::Down { retry_in_ms, .. } = down else { panic!("{down:?}") };
+        assert!(up.elapsed() >= Duration::from_secs(3), "{:?}", up.elapsed());
+        assert!(retry_in_ms <= 250, "{retry_in_ms}");
+        assert!(matches!(next().await, LinkEvent::Connecting));
+        assert!(matches!(next().await, LinkEvent::Up { .. }));
+        commands.send(LinkCommand::Finish).await.unwrap();
+    }
+}
