@@ -17,7 +17,10 @@ use bytes::Bytes;
 use subrosa_protocol::{DeviceId, Username, frames::CloseReason};
 use tokio::sync::{Notify, mpsc};
 
-use crate::memory::{Budget, Share};
+use crate::{
+    limits::PUSHES_FREE,
+    memory::{Budget, Share},
+};
 
 const SHARDS: usize = 16;
 
@@ -128,8 +131,9 @@ impl Drop for Subscription {
 struct Line {
     id: u64,
     device: DeviceId,
-    /// Each signal with its share of the relay's buffers.
+    /// Each signal with its share of the line's own little, or of the relay's buffers.
     signals: mpsc::Sender<(Signal, Share)>,
+    own: Arc<Budget>,
     lost: AtomicBool,
     ending: Mutex<Option<CloseReason>>,
     wake: Notify,
@@ -139,9 +143,19 @@ impl Line {
     /// `false` when the signal was dropped.
     fn send(&self, signal: Signal, mut share: Share) -> bool {
         let (Signal::Deliver { frame, .. } | Signal::Push(frame)) = &signal;
-        if share.cover(frame.len()) && self.signals.try_send((signal, share)).is_ok() {
+        let mut own = self.own.share();
+        if own.cover(frame.len()) {
+            share = own;
+        } else if !share.cover(frame.len()) {
+            return self.lose();
+        }
+        if self.signals.try_send((signal, share)).is_ok() {
             return true;
         }
+        self.lose()
+    }
+
+    fn lose(&self) -> bool {
         self.lost.store(true, Ordering::Release);
         self.wake.notify_one();
         false
@@ -238,6 +252,7 @@ impl Bus for InProcess {
             id: self.lines.next_id.fetch_add(1, Ordering::Relaxed),
             device,
             signals: sender,
+            own: Budget::new(PUSHES_FREE),
             lost: AtomicBool::new(false),
             ending: Mutex::default(),
             wake: Notify::new(),
@@ -284,7 +299,7 @@ mod tests {
     use super::*;
 
     fn bus(queue: usize) -> InProcess {
-        InProcess::new(queue, 2, 3, Budget::new(100), Default::default())
+        InProcess::new(queue, 2, 3, Budget::new(PUSHES_FREE + 100), Default::default())
     }
     fn alice() -> Username {
         Username::new("alice").unwrap()
@@ -330,16 +345,16 @@ mod tests {
         let bus = bus(4);
         let mut line = bus.subscribe(&alice(), device(1)).unwrap();
         for _ in 0..2 {
-            bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 60])));
+            bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; PUSHES_FREE + 60])));
         }
         assert!(matches!(line.next().await, Event::Signal(_)));
         assert!(matches!(line.next().await, Event::Lost));
-        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; PUSHES_FREE + 100])));
         assert!(matches!(line.next().await, Event::Signal(_)));
-        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; PUSHES_FREE + 100])));
         drop(line);
         let mut again = bus.subscribe(&alice(), device(1)).unwrap();
-        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; 100])));
+        bus.to_device(&alice(), device(1), Signal::Push(Bytes::from(vec![0; PUSHES_FREE + 100])));
         assert!(
             matches!(again.next().await, Event::Signal(_)),
             "what waited in a line that ended is given back"

@@ -51,6 +51,10 @@ pub const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 pub const OUTPUT_HIGH: usize = 32 * 1024;
 /// Bytes of a half-read frame and of output that a connection may always have; more comes out of the relay's buffers.
 pub const BUFFER_FREE: usize = 16 * 1024;
+/// Bytes of pushes that may always wait for a connection; more comes out of the relay's buffers.
+pub const PUSHES_FREE: usize = 8 * 1024;
+/// Bytes of a mailbox page while the relay's buffers have no room for a whole one.
+pub const SMALL_PAGE: usize = 8 * 1024;
 /// Bytes that a client takes at least while it has the time of a half-read frame; one that does not is ended.
 pub const TAKEN_MIN: usize = 4 * 1024;
 /// Bytes read ahead while nothing is known about the next frame.

@@ -23,9 +23,10 @@ use super::{
 use crate::{
     bus::{Event, Signal, Subscription},
     handlers::{
-        Answered, Caller, Context, Handling, Refusal, authenticate, handle, register::Channel as Proofs,
+        Answered, Caller, Context, Handling, Refusal, authenticate, handle, mailbox,
+        register::Channel as Proofs,
     },
-    memory::{Budget, Share},
+    memory::Share,
     metrics::Metrics,
     random,
     rate::RetryAfter,
@@ -70,12 +71,12 @@ struct Finished {
     room: Option<Share>,
 }
 
-/// How often a slow client is looked at, and how long it may be slow while the relay's buffers are short.
+/// How often a slow client is looked at.
 const SLOW: Duration = Duration::from_secs(1);
+/// How long a client may hold room in the relay's buffers while they are short.
+const SHORT: Duration = Duration::from_secs(1);
 /// How long a large answer waits for room in the relay's buffers, and how often it looks.
 const ROOM: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(20));
-/// Bytes of a page of device lists, at most: 16 lists of 759 bytes with their signatures, and a name.
-const LISTS: usize = 16 * 1024;
 
 impl<C: Carrier> Authenticated<C> {
     pub(super) fn new(
@@ -206,6 +207,10 @@ impl<C: Carrier> Authenticated<C> {
         drop(frame.body);
         Metrics::count(&self.wire.core.metrics.requests, request.name());
         let (id, large) = (frame.id, largest_answer(&request));
+        let small = match &request {
+            Request::MailboxFetch(fetch) => Some(fetch.clone()),
+            _ => None,
+        };
         let (handling, proof) = self.begin(request);
         let mut running: Running = match large {
             None => Box::pin(async move {
@@ -213,10 +218,15 @@ impl<C: Carrier> Authenticated<C> {
             }),
             Some(bytes) => {
                 self.large += 1;
-                let buffers = Arc::clone(&self.wire.core.buffers);
+                let (cx, mut share) = (self.cx.clone(), self.wire.core.buffers.share());
                 Box::pin(async move {
-                    let (answer, room) = match room(&buffers, bytes).await {
-                        Some(room) => (handling.await, Some(room)),
+                    let small = match (share.cover(bytes), small) {
+                        (false, Some(fetch)) => mailbox::fetch_small(cx, fetch).await,
+                        _ => None,
+                    };
+                    let (answer, room) = match small {
+                        Some(answer) => (answer, None),
+                        None if room(&mut share, bytes).await => (handling.await, Some(share)),
                         None => (Err(RetryAfter(SLOW).into()), None),
                     };
                     Finished { id, began: now, proof, answer, large: true, room }
@@ -304,7 +314,7 @@ impl<C: Carrier> Authenticated<C> {
         }
         let Some(since) = self.wire.channel.slow_since() else { return Ok(()) };
         let patience = Duration::from_secs(self.wire.core.limits.half_frame_timeout_s);
-        let patience = if self.wire.channel.is_short() { SLOW } else { patience };
+        let patience = if self.wire.channel.is_short() { SHORT } else { patience };
         if since + patience <= now { Err(End::Closing(CloseReason::Idle)) } else { Ok(()) }
     }
 
@@ -354,22 +364,22 @@ impl<C: Carrier> Authenticated<C> {
 fn largest_answer(request: &Request) -> Option<usize> {
     match request {
         Request::MailboxFetch(_) => Some(FRAME_MAX),
-        Request::DeviceListFetch(_) => Some(LISTS),
+        // 16 lists of at most 759 bytes with their signatures: what a connection may always have.
+        Request::DeviceListFetch(_) => Some(0),
         _ => None,
     }
 }
 
 /// Room for a large answer; a client that comes while there is none waits a little.
-async fn room(buffers: &Arc<Budget>, bytes: usize) -> Option<Share> {
-    let mut share = buffers.share();
+async fn room(share: &mut Share, bytes: usize) -> bool {
     let deadline = Instant::now() + ROOM.0;
     while !share.cover(bytes) {
         if Instant::now() >= deadline {
-            return None;
+            return false;
         }
         sleep(ROOM.1).await;
     }
-    Some(share)
+    true
 }
 
 fn answer<C: Carrier>(wire: &mut Wire<C>, finished: Finished) {

@@ -120,11 +120,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
     /// Bytes of the half-read frame, when it is whole, and of output, beyond what is free.
     fn needed(&self) -> usize {
-        let half = match (self.half_since, self.input.first_chunk()) {
+        self.half().saturating_add(self.output.len()).saturating_sub(BUFFER_FREE)
+    }
+
+    fn half(&self) -> usize {
+        match (self.half_since, self.input.first_chunk()) {
             (Some(_), Some(prefix)) => usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX),
             _ => 0,
-        };
-        half.saturating_add(self.output.len()).saturating_sub(BUFFER_FREE)
+        }
     }
 
     /// Room for an answer that is about to be queued.
@@ -139,9 +142,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
             || self.room.cover(needed.saturating_add(bytes))
     }
 
-    /// Since when the client has not taken as much output as it must.
+    /// Since when the client has not taken as much output as it must, or has not sent the rest of a large frame.
     pub(crate) fn slow_since(&self) -> Option<Instant> {
-        self.taking.map(|(since, _)| since)
+        let large = self.half_since.filter(|_| self.half() > BUFFER_FREE);
+        self.taking.map(|(since, _)| since).into_iter().chain(large).min()
     }
 
     /// Whether the relay's buffers are short.
@@ -338,10 +342,11 @@ mod tests {
         assert!(channel.settle(now) && !other.cover(60_000), "the frame's room is taken");
         assert!(!channel.has_room(60_000) && channel.has_room(20_000));
         channel.send(&frame(30_000));
-        assert!(channel.settle(now) && channel.slow_since().is_none());
+        assert!(channel.settle(now) && channel.taking.is_none());
+        assert_eq!(channel.slow_since(), channel.half_since(), "a large frame is half there");
         // The other side does not read: 4 KiB fit its pipe.
         while tokio::time::timeout(std::time::Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
-        assert!(channel.slow_since().is_some());
+        assert!(channel.taking.is_some());
         channel.send(&frame(65_000));
         assert!(!channel.settle(now), "one past the bound");
         drop(channel);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{Answered, Context, Refusal, wire};
 use crate::{
     bus::Signal,
+    limits::SMALL_PAGE,
     store::{Appended, Delivery, Sender},
 };
 
@@ -76,15 +77,26 @@ fn deliver(
 
 /// `MailboxFetch`: as many as fit a frame, the first one always.
 pub(super) async fn fetch(cx: Context, request: MailboxFetch) -> Answered {
+    fetch_within(cx, request, FRAME_MAX - PAGE_OVERHEAD).await
+}
+
+/// A page of at most so many bytes of envelopes, but of one at least; `None` when that one is larger.
+pub(crate) async fn fetch_small(cx: Context, request: MailboxFetch) -> Option<Answered> {
+    let answer = fetch_within(cx, request, SMALL_PAGE).await;
+    match &answer {
+        Ok(Response::MailboxPage(page))
+            if page.envelopes.iter().any(|envelope| envelope.sealed.len() > SMALL_PAGE) =>
+        {
+            None
+        }
+        _ => Some(answer),
+    }
+}
+
+async fn fetch_within(cx: Context, request: MailboxFetch, max_bytes: usize) -> Answered {
     let max = usize::from(request.max).min(ENVELOPES_PER_PAGE);
     let Context { core, caller } = &cx;
-    let page = core.store.fetch_mailbox(
-        &caller.account,
-        caller.device,
-        request.after,
-        max,
-        FRAME_MAX - PAGE_OVERHEAD,
-    );
+    let page = core.store.fetch_mailbox(&caller.account, caller.device, request.after, max, max_bytes);
     let page = core.stored(page).await?.ok_or_else(Refusal::not_found)?;
     let envelopes = BoundedVec::new(page.envelopes).map_err(|_| Refusal::internal())?;
     Ok(Response::MailboxPage(MailboxPage { envelopes, more: page.more }))
