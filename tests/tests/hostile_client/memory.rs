@@ -1,6 +1,7 @@
 //! A thousand connections, each doing its worst: what that costs the relay, and that it gives it back.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -143,6 +144,10 @@ enum Worst {
     Holes,
     /// Many requests with large answers, which it does not read.
     NeverReads,
+    /// Many requests with large answers, whose packets it does not acknowledge.
+    NeverAcks,
+    /// Reads nothing, and fills a window behind a byte that never comes.
+    Everything,
     /// More streams than it may have, each filled.
     Streams,
 }
@@ -151,7 +156,8 @@ impl Worst {
     /// Before authentication.
     const BEFORE: [Self; 3] = [Self::Holes, Self::HalfFrame, Self::Nothing];
     /// After authentication.
-    const AFTER: [Self; 4] = [Self::Holes, Self::NeverReads, Self::HalfFrame, Self::Streams];
+    const AFTER: [Self; 6] =
+        [Self::Everything, Self::NeverReads, Self::HalfFrame, Self::Holes, Self::NeverAcks, Self::Streams];
 
     fn manners(self) -> Manners {
         let mut manners = Manners::default();
@@ -162,6 +168,9 @@ impl Worst {
             // The small window: what the relay writes waits in the relay.
             Self::NeverReads => {
                 manners.transport.stream_receive_window(2_048u32.into());
+            }
+            Self::Everything => {
+                manners.transport.stream_receive_window(2_048u32.into()).pad_to_mtu(true);
             }
             _ => {}
         }
@@ -186,9 +195,19 @@ impl Worst {
                 session.bytes_within(&vec![0; most - 1], Duration::from_secs(5)).await;
             }
             Self::Holes => fill_behind_a_hole(session, holes).await,
-            // The relay stops to read, and then this does not end by itself.
-            Self::NeverReads => {
-                let _ = tokio::time::timeout(Duration::from_secs(4), never_read(session, own.unwrap())).await;
+            Self::NeverReads => never_read(session, own.unwrap(), 64).await,
+            Self::NeverAcks => {
+                never_read(session, own.unwrap(), 4).await;
+                holes.set(true);
+                // Packets that say nothing keep the connection.
+                session.bytes_within(&[0; 100], Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            Self::Everything => {
+                // Few requests, so that the window has room for what comes behind the hole.
+                never_read(session, own.unwrap(), 4).await;
+                let filling = fill_behind_a_hole(session, holes);
+                let _ = tokio::time::timeout(Duration::from_secs(10), filling).await;
             }
             Self::Streams => fill_streams(session).await,
         }
@@ -215,16 +234,22 @@ async fn fill_behind_a_hole(session: &mut Session, holes: &Holes) {
     }
 }
 
-/// Puts large envelopes into the own mailbox, asks for them again and again, and reads nothing.
-async fn never_read(session: &mut Session, own: &Identity) {
-    for number in 0..8u128 {
-        session.send(envelopes(&own.name, 1, &[number], 60_000)).await;
-    }
-    for _ in 0..64 {
-        session.send(Request::MailboxFetch(MailboxFetch { after: 0, max: 48 })).await;
-        session.send(Request::DeviceListFetch(DeviceListFetch { account: own.name.clone(), since: 0 })).await;
-        session.send(Request::PrekeyStatus(Empty {})).await;
-    }
+/// Puts large envelopes into the own mailbox, asks for them again and again, and reads nothing. The relay stops to read,
+/// and then this is over.
+async fn never_read(session: &mut Session, own: &Identity, pages: usize) {
+    let asking = async {
+        for number in 0..8u128 {
+            session.send(envelopes(&own.name, 1, &[number], 60_000)).await;
+        }
+        for _ in 0..pages {
+            session.send(Request::MailboxFetch(MailboxFetch { after: 0, max: 48 })).await;
+            session
+                .send(Request::DeviceListFetch(DeviceListFetch { account: own.name.clone(), since: 0 }))
+                .await;
+            session.send(Request::PrekeyStatus(Empty {})).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(4), asking).await;
 }
 
 /// Opens more streams than it may and fills them.
@@ -320,6 +345,10 @@ async fn a_thousand_authenticated_connections_cost_little_whatever_they_do() {
             sessions.push(task.await.unwrap());
         }
         // The relay may have ended some by now: that is an answer too.
+        let ends = ends(&sessions);
+        if !ends.is_empty() {
+            did(&format!("memory: {kind:?}, ended meanwhile: {ends}"));
+        }
         let growth = measured.cost(&format!("authenticated, {kind:?}, wave {wave}"), base, alive(&sessions));
         assert!(growth < most(), "{kind:?} devices cost {}", mib(growth));
         drop(sessions);
@@ -328,6 +357,15 @@ async fn a_thousand_authenticated_connections_cost_little_whatever_they_do() {
     }
     gives_back(&after, base);
     probe.finish("waves of hostile devices").await;
+}
+
+/// Why connections ended, and how many.
+fn ends(sessions: &[Session]) -> String {
+    let mut ends = BTreeMap::<String, usize>::new();
+    for reason in sessions.iter().filter_map(|session| session.connection.close_reason()) {
+        *ends.entry(reason.to_string()).or_default() += 1;
+    }
+    ends.iter().map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Those that the relay has not ended.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use subrosa_protocol::frames::{CloseReason, MailboxFetch, Request};
+use subrosa_protocol::frames::{CloseReason, MailboxFetch, Request, Response};
 use subrosa_tests::{
-    raw_client::{Manners, Network, Probe, session::envelopes},
+    raw_client::{Holes, Manners, Network, Probe, session::envelopes},
     report::did,
 };
 use tokio::time::Instant;
@@ -82,6 +82,32 @@ async fn who_does_not_take_its_answers_is_ended_and_its_mailbox_stays() {
     assert!(closed.is_ok(), "a client that reads nothing is closed");
     assert_eq!(who.session(relay.to).await.fetch(0).await.envelopes.len(), 1, "one of 60 kB fits a page");
     probe.finish("a client that reads nothing").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r5_windows_begin_narrow_and_are_earned_by_what_arrives() {
+    let relay = Relay::start().await;
+    let who = relay.somebody().await;
+    let mut taken = Vec::new();
+    for earned in [false, true] {
+        let holes = Holes::default();
+        let mut session =
+            Network::new(relay.to).open_with(Manners::default().spoilt_by(&holes)).await.unwrap();
+        session.hello().await;
+        session.authenticate(&who).await;
+        if earned {
+            for number in 0..20u128 {
+                let sent = session.ask(envelopes(&who.name, 1, &[number], 60_000)).await;
+                assert!(matches!(sent, Response::EnvelopeAccepted(_)), "{sent:?}");
+            }
+        }
+        session.skip_byte(&holes).await;
+        // What a client may send behind a hole is the window.
+        taken.push(session.bytes_within(&vec![0; 1024 * 1024], Duration::from_secs(2)).await / 1024);
+    }
+    did(&format!("windows: {} KiB at first, {} KiB after 1 MiB moved", taken[0], taken[1]));
+    assert!(taken[0] <= 16, "{taken:?}");
+    assert!((200..=256).contains(&taken[1]), "a stream's window (R5): {taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
