@@ -51,7 +51,7 @@ impl Yardstick {
             table.row(&[what.to_owned(), format!("{:.1}", ns / 1e3), format!("{:.0}", 1e9 / ns)]);
         }
         table.print();
-        println!("  such transactions a second by the clock: {:.0}", self.transactions_per_second);
+        println!("\nSuch transactions a second by the clock: {:.0}", self.transactions_per_second);
     }
 }
 
