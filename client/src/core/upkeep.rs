@@ -42,9 +42,14 @@ impl Core {
 
     /// The earliest of everything that waits for a time.
     pub(super) fn plan_wake(&mut self) {
-        let always = [Some(self.upkeep.clear_at), self.upkeep.receipt_at, self.waits.next_deadline()];
-        let connected = [
+        // A relay may also leave a proof unanswered: that is asked before the connection counts as up.
+        let always = [
+            Some(self.upkeep.clear_at),
+            self.upkeep.receipt_at,
+            self.waits.next_deadline(),
             self.link.next_deadline(),
+        ];
+        let connected = [
             self.link.outbox_at,
             self.mailbox.next_wake(),
             self.lookups.next_wake(),
