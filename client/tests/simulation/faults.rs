@@ -269,7 +269,7 @@ pub fn restore_copy(world: &mut World) -> bool {
 }
 
 pub fn add_device(world: &mut World) -> bool {
-    if world.devices.len() >= 6 {
+    if world.devices.len() >= 5 {
         return false;
     }
     let account = world.dice.index(world.accounts.len());

@@ -107,15 +107,21 @@ impl World {
         }
     }
 
-    /// One frame comes to a device.
+    /// One frame comes to a device, or several that were waiting.
     pub fn device_takes(&mut self, at: usize) {
-        let Some(frame) = self.devices[at].net.to_device.pop_front() else { return };
-        self.trace.line(|| match &frame {
-            FromRelay::Response(id, _) => format!("{} gets answer {id}", self.devices[at].name()),
-            FromRelay::Push(push) => format!("{} gets push {}", self.devices[at].name(), brief_push(push)),
-            FromRelay::Skipped(_) => String::new(),
-        });
-        self.feed(at, Input::Frame(frame));
+        let waiting = self.devices[at].net.to_device.len();
+        let count = if self.dice.once_in(4) { 8 } else { 1 }.min(waiting);
+        let frames: Vec<_> = self.devices[at].net.to_device.drain(..count).collect();
+        for frame in &frames {
+            self.trace.line(|| match frame {
+                FromRelay::Response(id, _) => format!("{} gets answer {id}", self.devices[at].name()),
+                FromRelay::Push(push) => {
+                    format!("{} gets push {}", self.devices[at].name(), brief_push(push))
+                }
+                FromRelay::Skipped(_) => String::new(),
+            });
+        }
+        self.feed_all(at, frames.into_iter().map(Input::Frame).collect());
     }
 
     /// Moves one frame somewhere; whether there was one.

@@ -29,7 +29,7 @@ use crate::{
 /// ms since 1970.
 const START: u64 = 1_800_000_000_000;
 /// One-time prekeys of each kind that a device begins with.
-const PREKEYS: u32 = 6;
+const PREKEYS: u32 = 4;
 const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
 /// How many devices the account of each number has at first.
 const DEVICES: [usize; 3] = [2, 1, 1];

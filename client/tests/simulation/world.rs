@@ -115,14 +115,19 @@ impl World {
         self.feed(at, Input::Wake);
     }
 
-    /// Gives an input to a machine and carries out its effects; or ends the program on the way.
     pub fn feed(&mut self, at: usize, input: Input) {
+        self.feed_all(at, vec![input]);
+    }
+
+    /// Gives inputs that came at once to a machine and carries out its effects; or ends the program on the way.
+    pub fn feed_all(&mut self, at: usize, inputs: Vec<Input>) {
         let device = &mut self.devices[at];
         let now = device.clock(self.now);
         let Life::Running(core) = &mut device.life else { return };
         let before = device.disk.struck();
-        let effects = core.handle(input, now, &mut self.rng);
-        self.counts.inputs += 1;
+        self.counts.inputs += inputs.len() as u64;
+        self.counts.together += u64::from(inputs.len() > 1);
+        let effects = core.handle_all(inputs, now, &mut self.rng);
         let struck = device.disk.struck() > before;
         self.counts.disk_faults += u64::from(struck);
         if keys::repeats() > 0 {
@@ -291,6 +296,7 @@ counts! {
     seeds: "seeds",
     events: "events",
     inputs: "inputs to machines",
+    together: "times several of them in one commit",
     asked: "texts asked",
     queued: "queued",
     refused: "refused",
@@ -338,6 +344,7 @@ impl Counts {
             self.required,
             self.gaps,
             self.undecryptable,
+            self.together,
             self.crashes_inside,
             self.disk_faults,
             self.relay_crashes,
