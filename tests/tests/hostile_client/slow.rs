@@ -78,7 +78,8 @@ async fn who_does_not_take_its_answers_is_ended_and_its_mailbox_stays() {
     for _ in 0..100 {
         session.send(Request::MailboxFetch(MailboxFetch { after: 0, max: 48 })).await;
     }
-    let closed = tokio::time::timeout(TEN + SLACK * 2, session.connection.closed()).await;
+    // The packet that says so may be lost on a busy machine: then a keep-alive is answered by a reset.
+    let closed = tokio::time::timeout(TEN + SLACK * 4, session.connection.closed()).await;
     assert!(closed.is_ok(), "a client that reads nothing is closed");
     assert_eq!(who.session(relay.to).await.fetch(0).await.envelopes.len(), 1, "one of 60 kB fits a page");
     probe.finish("a client that reads nothing").await;
