@@ -178,7 +178,7 @@ impl Runner {
             }
             // Taken in turn: neither side keeps the other waiting.
             let event = |events: &mut mpsc::Receiver<LinkEvent>| events.try_recv().ok().map(input);
-            if left % 2 == 0
+            if left.is_multiple_of(2)
                 && let Some(event) = event(events)
             {
                 return Some(event);
