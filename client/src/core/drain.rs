@@ -64,6 +64,10 @@ fn drain_to(w: &mut Work<'_>, account: &Username, list: &KnownList) -> Result<()
         if pending.reason == HeldFor::Request && !accepted {
             continue;
         }
+        if stands_as_it_is(&lanes, &pending) {
+            w.done.pending |= pending.reason == HeldFor::Session;
+            continue;
+        }
         let Ok(content) = Payload::decode(&pending.content).map(|payload| payload.content) else {
             w.tx.remove_pending(pending.id)?;
             continue;
@@ -82,6 +86,13 @@ fn drain_to(w: &mut Work<'_>, account: &Username, list: &KnownList) -> Result<()
         w.done.drains.insert(w.me.account.clone());
     }
     Ok(())
+}
+
+/// Whether a content waits behind what its device cannot be sent now, and says so already: while a device is away, each
+/// send would otherwise read and write again the lines of all that waits for it.
+fn stands_as_it_is(lanes: &BTreeMap<DeviceId, Lane<'_>>, pending: &Pending) -> bool {
+    let lane = pending.device.and_then(|device| lanes.get(&device));
+    matches!(lane, Some(Lane::Blocked(reason)) if *reason == pending.reason)
 }
 
 /// A content that waits for one device.
