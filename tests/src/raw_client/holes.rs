@@ -55,14 +55,14 @@ impl Holes {
 pub(super) struct Spoiling {
     inner: Arc<QuicClientConfig>,
     holes: Holes,
-    client_hello: Option<fn(&mut Vec<u8>)>,
+    client_hello: Option<fn(&mut [u8])>,
 }
 
 impl Spoiling {
     pub(super) fn new(
         inner: QuicClientConfig,
         holes: Option<Holes>,
-        client_hello: Option<fn(&mut Vec<u8>)>,
+        client_hello: Option<fn(&mut [u8])>,
     ) -> Self {
         Self { inner: Arc::new(inner), holes: holes.unwrap_or_default(), client_hello }
     }
@@ -85,7 +85,7 @@ impl ClientConfig for Spoiling {
 struct SpoiltSession {
     inner: Box<dyn Session>,
     holes: Holes,
-    client_hello: Option<fn(&mut Vec<u8>)>,
+    client_hello: Option<fn(&mut [u8])>,
     /// Sets of keys handed out: the first is the handshake's.
     keys: u32,
 }

@@ -30,7 +30,7 @@ pub struct Manners {
     /// Spoils packets.
     pub holes: Option<Holes>,
     /// Changes the ClientHello on its way out.
-    pub client_hello: Option<fn(&mut Vec<u8>)>,
+    pub client_hello: Option<fn(&mut [u8])>,
     /// Offers early data and keeps tickets.
     pub early_data: bool,
 }

@@ -54,7 +54,7 @@ async fn victim(relay: &Relay) -> (Identity, KemPrekeyBytes) {
         assert!(matches!(session.pre(PreAuthRequest::StagePrekeys(frame)).await, Response::Done(_)));
     }
     let finish = victim.register_finish(&session.exporter, &session.nonce);
-    let last_resort = finish.prekeys.last_resort.clone();
+    let last_resort = finish.prekeys.last_resort;
     assert!(matches!(session.pre(PreAuthRequest::RegisterFinish(finish)).await, Response::Done(_)));
     (victim, last_resort)
 }

@@ -75,7 +75,7 @@ async fn r38_unknown_names_get_the_same_bytes_in_the_same_time_whatever_is_asked
         let mut samples = vec![Vec::new(); 3];
         for number in 0..tries() * 3 {
             let device = DeviceId::new(1).unwrap();
-            for kind in 0..3 {
+            for (kind, times) in samples.iter_mut().enumerate() {
                 let name = unknown(number * 3 + kind);
                 let request = match number % 3 {
                     0 => Request::DeviceListFetch(DeviceListFetch { account: name, since: 0 }),
@@ -88,7 +88,7 @@ async fn r38_unknown_names_get_the_same_bytes_in_the_same_time_whatever_is_asked
                 let (answer, took) = timed(&mut session, &request.to_raw(7).unwrap()).await;
                 assert_eq!(&answer, first.get_or_insert_with(|| answer.clone()), "{request:?}");
                 if number % 3 == 0 {
-                    samples[kind].push(took);
+                    times.push(took);
                 }
             }
         }

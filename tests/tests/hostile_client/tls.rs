@@ -18,7 +18,7 @@ fn refused_with(ended: Result<quinn::Connection, ConnectionError>) -> u64 {
 }
 
 /// Offers TLS 1.2 alone: the extension `supported_versions` with one version in it.
-fn only_tls_1_2(hello: &mut Vec<u8>) {
+fn only_tls_1_2(hello: &mut [u8]) {
     let offer = [0x00, 0x2b, 0x00, 0x03, 0x02, 0x03, 0x04];
     let at = hello.windows(offer.len()).position(|bytes| bytes == offer).expect("a ClientHello of TLS 1.3");
     hello[at + offer.len() - 1] = 0x03;
