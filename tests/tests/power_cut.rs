@@ -95,7 +95,7 @@ fn cut(
             shown.cuts += 1;
             shown.unsynced += disk.cut(target.path(), &mut dice);
             let thorough = shown.cuts % 16 == 1;
-            look(target.path(), event.ended, &mut shown, thorough);
+            look(target.path(), event.time, &mut shown, thorough);
         }
     }
     disk.assert_is(folder);
@@ -263,7 +263,8 @@ fn rosad_is_content(folder: &Path, data: &Path, listen: &str) {
     for entry in std::fs::read_dir(data).unwrap() {
         let path = entry.unwrap().path();
         let target = folder.join(path.file_name().unwrap());
-        if path.is_file() && !target.exists() && !path.to_string_lossy().ends_with("-shm") {
+        // The keys and the rest; its own log was folded in and is gone, and another one's does not belong to it.
+        if path.is_file() && !target.exists() && !path.to_string_lossy().contains("rosad.db") {
             std::fs::copy(&path, target).unwrap();
         }
     }

@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A change of a file, or of a folder's names, with the time it was complete, in microseconds since 1970.
+/// A change of a file, or of a folder's names. Calls are ordered by the lines of the recording, since clocks are set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When the call was entered.
+    /// The line on which the call was entered.
     pub began: u64,
-    /// When it returned.
+    /// The line on which it returned.
     pub ended: u64,
+    /// When it returned, in microseconds since 1970.
+    pub time: u64,
     /// What it did.
     pub change: Change,
 }
@@ -35,6 +37,8 @@ pub enum Change {
         at: Option<u64>,
         /// What.
         data: Vec<u8>,
+        /// Whether it happened: the process may have died in the midst of the call.
+        sure: bool,
     },
     /// The file got this length.
     Length {
@@ -77,41 +81,46 @@ impl Recording {
     /// When a line is not understood that may have changed a file: nothing is skipped silently.
     pub fn read(trace: &Path, folder: &Path) -> Vec<Event> {
         let mut lines = BufReader::new(std::fs::File::open(trace).unwrap());
-        let mut begun: HashMap<String, (u64, String)> = HashMap::new();
-        let (mut events, mut line) = (Vec::new(), String::new());
+        let mut begun: HashMap<String, (u64, u64, String)> = HashMap::new();
+        let (mut events, mut line, mut number) = (Vec::new(), String::new(), 0);
         while lines.read_line(&mut line).unwrap() > 0 {
+            number += 1;
             let (pid, rest) = line.trim_end().split_once(' ').unwrap();
             let (time, call) = rest.trim_start().split_once(' ').unwrap();
             let time = micros(time);
             if let Some(head) = call.strip_suffix(" <unfinished ...>") {
-                begun.insert(pid.to_owned(), (time, head.to_owned()));
+                begun.insert(pid.to_owned(), (number, time, head.to_owned()));
             } else if call.starts_with("<... ") {
-                if let Some((began, head)) = begun.remove(pid) {
+                if let Some((began, time, head)) = begun.remove(pid) {
                     let tail = call.split_once(" resumed>").unwrap().1;
-                    events.extend(event(&format!("{head}{tail}"), began, folder));
+                    events.extend(event(&format!("{head}{tail}"), (began, number), time, folder));
                 }
             } else if !call.starts_with("+++") && !call.starts_with("---") {
-                events.extend(event(call, time, folder));
+                events.extend(event(call, (number, number), time, folder));
             }
             line.clear();
         }
-        events.sort_by_key(|event| event.ended);
         events
     }
 }
 
 /// What one whole call changed below `folder`.
-fn event(call: &str, began: u64, folder: &Path) -> Option<Event> {
+fn event(call: &str, (began, ended): (u64, u64), entered: u64, folder: &Path) -> Option<Event> {
     let (name, rest) = call.split_once('(')?;
     let (args, result) =
         rest.rsplit_once(" = ").unwrap_or_else(|| panic!("no result: {}", &call[..call.len().min(200)]));
     let args = args.trim_end().strip_suffix(')').unwrap_or(args);
-    if result.starts_with('?') {
-        // The process died on entering the call: it was not carried out.
+    // The process died in the call. Of a write it is not known whether it was carried out; anything else was not.
+    let sure = !result.starts_with('?');
+    if !sure && !matches!(name, "pwrite64" | "write") {
         return None;
     }
-    let took = result.rsplit_once('<').and_then(|(_, took)| took.strip_suffix('>')).map_or(0, micros);
-    let ended = began + took;
+    let took = result
+        .rsplit_once('<')
+        .filter(|_| sure)
+        .and_then(|(_, took)| took.strip_suffix('>'))
+        .map_or(0, micros);
+    let time = entered + took;
     let failed = result.starts_with('-');
     let ours = |path: PathBuf| is_data(&path, folder).then_some(path);
     let change = match name {
@@ -131,11 +140,13 @@ fn event(call: &str, began: u64, folder: &Path) -> Option<Event> {
         "pwrite64" | "write" => {
             let path = ours(descriptor(args))?;
             let mut data = bytes(quoted(args)?);
-            let done: usize = number(result);
-            assert!(done <= data.len(), "strace cut a write short");
-            data.truncate(done);
+            if sure {
+                let done: usize = number(result);
+                assert!(done <= data.len(), "strace cut a write short");
+                data.truncate(done);
+            }
             let at = (name == "pwrite64").then(|| number(args.rsplit_once(", ").unwrap().1));
-            Change::Write { path, at, data }
+            Change::Write { path, at, data, sure }
         }
         "ftruncate" => {
             Change::Length { path: ours(descriptor(args))?, bytes: number(args.rsplit_once(", ").unwrap().1) }
@@ -149,7 +160,7 @@ fn event(call: &str, began: u64, folder: &Path) -> Option<Event> {
         _ if ours(descriptor(args)).is_none() => return None,
         other => panic!("a change that is not understood: {other}"),
     };
-    Some(Event { began, ended, change })
+    Some(Event { began, ended, time, change })
 }
 
 /// Whether a file holds what must last: not the index of the log, which is memory, nor locks and sockets.
@@ -224,19 +235,24 @@ mod tests {
             "7 1.000020 <... pwrite64 resumed>) = 2 <0.000010>".into(),
             format!("7 1.000030 fdatasync(4<{}>) = 0 (DELAYED) <0.000500>", hex("/d")),
             format!("7 1.000040 fsync(5<{}>) = ? <unavailable>", hex("/d/a-shm")),
+            format!("8 1.000041 pwrite64(5<{}>, \"\\x07\", 1, 9 <unfinished ...>) = ?", hex("/d/a")),
             "7 1.000050 +++ killed by SIGKILL +++".into(),
         ];
         std::fs::write(&trace, text.join("\n") + "\n").unwrap();
         let changes: Vec<_> =
-            Recording::read(&trace, Path::new("/d")).into_iter().map(|e| (e.ended, e.change)).collect();
+            Recording::read(&trace, Path::new("/d")).into_iter().map(|e| (e.time, e.change)).collect();
         let path = |name: &str| Path::new("/d").join(name);
         assert_eq!(
             changes,
             [
                 (1_000_003, Change::Open { path: path("a-wal"), cut: false }),
                 (1_000_015, Change::SyncFailed { path: path("a") }),
-                (1_000_020, Change::Write { path: path("a-wal"), at: Some(32), data: vec![1, 2] }),
+                (
+                    1_000_020,
+                    Change::Write { path: path("a-wal"), at: Some(32), data: vec![1, 2], sure: true }
+                ),
                 (1_000_530, Change::Sync { path: "/d".into() }),
+                (1_000_041, Change::Write { path: path("a"), at: Some(9), data: vec![7], sure: false }),
             ]
         );
     }
