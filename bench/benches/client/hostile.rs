@@ -105,7 +105,7 @@ fn envelope(victim: &Victim, number: u64) -> OutgoingEnvelope {
     let mut message = vec![0; 1_200];
     rng.fill_bytes(&mut message);
     let name = victim.name.as_str();
-    let sealed = if number % 2 == 0 {
+    let sealed = if number.is_multiple_of(2) {
         message
     } else {
         sealed::seal(&victim.sealing_key, name, 1, victim.friend.as_str(), 1, &message, &mut rng).unwrap()

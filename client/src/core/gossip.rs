@@ -52,8 +52,8 @@ fn compare(w: &mut Work<'_>, sender: &Sender, known: &KnownList, said: (u64, [u8
 /// A list that somebody vouched for was looked up after that: the relay must have shown it, or a newer one.
 pub(super) fn looked_up(w: &mut Work<'_>, account: &Username, claim: Claim) -> Result<(), Fault> {
     let Some(known) = w.list(account)? else { return Ok(()) };
-    let shown = known.list.version > claim.version
-        || known.list.version == claim.version && known.hash == claim.hash;
+    let shown =
+        known.list.version > claim.version || known.list.version == claim.version && known.hash == claim.hash;
     if shown { Ok(()) } else { contradicted(w, &known, claim) }
 }
 
