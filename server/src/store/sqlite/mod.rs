@@ -40,7 +40,11 @@ use subrosa_protocol::{DeviceId, Username, frames::PrekeyCounts};
 pub use open::{Inspection, OpenError, inspect};
 pub use options::SqliteOptions;
 
-use self::{ops::Txn, readers::Readers, writer::{Touches, Writer}};
+use self::{
+    ops::Txn,
+    readers::Readers,
+    writer::{Touches, Writer},
+};
 use super::{
     Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage,
     DeviceState, Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered,
