@@ -151,14 +151,16 @@ impl Drop for Side {
 /// Waits until both have sent everything and all of it is accepted; both must be running.
 pub fn quiesce(sides: &mut [Side; 2], limits: [u64; 2], why: &str) {
     let began = Instant::now();
+    // Long versions send thousands.
+    let patience = Duration::from_secs(180 + limits.iter().sum::<u64>() / 25);
     while !sides.iter().zip(limits).all(|(side, limit)| side.is_done(limit)) {
         for side in &mut *sides {
             let ended = side.ended();
             assert!(ended.is_none(), "{} ended by itself: {}", side.person.name, side.said());
         }
         assert!(
-            began.elapsed() < Duration::from_secs(180),
-            "{why}: not quiet after three minutes: {:#?}",
+            began.elapsed() < patience,
+            "{why}: not quiet after {patience:?}: {:#?}",
             sides.each_ref().map(|side| {
                 let entries = Ledger::read(&side.ledger);
                 (entries.asked.len(), entries.accepted.len(), side.said())
