@@ -13,7 +13,7 @@ use crate::relay::Place;
 pub enum Life {
     Running(Box<Core>),
     /// The program does not run; this is what it left.
-    Stopped(Store),
+    Stopped(Box<Store>),
     /// Between the two.
     Changing,
 }
@@ -98,7 +98,7 @@ impl Device {
         Self {
             account,
             place,
-            life: Life::Stopped(store),
+            life: Life::Stopped(Box::new(store)),
             disk,
             net: Net::default(),
             fate: Fate::Active,

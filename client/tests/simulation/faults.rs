@@ -258,7 +258,7 @@ pub fn restore_copy(world: &mut World) -> bool {
     let copy = device.old_copy.take().unwrap();
     let newer = device.accepted[copy.accepted..].iter().any(|id| !copy.outbox.contains(id));
     device.must_be_quarantined |= device.acked > copy.cursor || newer;
-    device.life = Life::Stopped(copy.store);
+    device.life = Life::Stopped(Box::new(copy.store));
     device.shown = copy.shown;
     device.missing = copy.missing;
     device.acked = device.acked.min(copy.cursor);

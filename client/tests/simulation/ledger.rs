@@ -159,7 +159,7 @@ impl Ledger {
                     }
                 }
                 // Reading the outbox back costs more than the rest of the step: now and then.
-                if event % 4 == 0 {
+                if event.is_multiple_of(4) {
                     let ids = outbox(device, &send.to, send.device);
                     if send.envelopes.iter().any(|envelope| !ids.contains(&envelope.id)) {
                         panic!("R21: {} sends what it did not commit", device.name());

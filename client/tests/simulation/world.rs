@@ -86,7 +86,7 @@ impl World {
         let restart_at = self.now + self.dice.below(60_000);
         let device = &mut self.devices[at];
         if let Life::Running(core) = std::mem::replace(&mut device.life, Life::Changing) {
-            device.life = Life::Stopped(core.into_store());
+            device.life = Life::Stopped(Box::new(core.into_store()));
         }
         device.disk.heal();
         device.cut = None;
@@ -104,7 +104,7 @@ impl World {
         let Life::Stopped(store) = std::mem::replace(&mut device.life, Life::Changing) else {
             panic!("a program that runs cannot be started")
         };
-        let core = Core::new(store, Facts::default()).unwrap();
+        let core = Core::new(*store, Facts::default()).unwrap();
         device.running = device.wall;
         device.net.blocked = !core.may_connect();
         device.net.dial_at = now;
