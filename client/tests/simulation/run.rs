@@ -43,6 +43,12 @@ struct Broken {
 
 pub fn run(options: &Options) {
     keep_panics_quiet();
+    // An invariant may break before any world begins.
+    if let Err(why) = quietly(|| drop(Templates::new())) {
+        println!("broken: {why}");
+        println!("seed: {}", options.seeds.start);
+        panic!("the worlds that seeds start from: {why}");
+    }
     if let Some(trace) = options.replay {
         let templates = Templates::new();
         let (counts, broken) = live(&templates, options.seeds.start, options.events, trace, trace);
@@ -98,29 +104,32 @@ fn live(templates: &Templates, seed: u64, events: u32, trace: bool, print: bool)
     subrosa_crypto::ratchet::ledger::clear();
     let mut world = World::new(templates, seed, trace);
     world.trace.print = print;
-    let outcome = QUIET.with(|quiet| {
-        quiet.set(true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            for _ in 0..events {
-                world.one_event();
-            }
-            world.come_to_rest();
-        }));
-        quiet.set(false);
-        outcome
+    let outcome = quietly(|| {
+        for _ in 0..events {
+            world.one_event();
+        }
+        world.come_to_rest();
     });
     world.counts.seeds = 1;
-    let broken = outcome.err().map(|panic| {
-        let why = panic.downcast_ref::<String>().cloned();
-        let why = why.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Broken { seed, why: why.unwrap_or_else(|| "a panic".to_owned()) }
-    });
+    let broken = outcome.err().map(|why| Broken { seed, why });
     if broken.is_some() && trace && !print {
         for line in world.trace.last(LAST_LINES) {
             println!("  {line}");
         }
     }
     (world.counts, broken)
+}
+
+/// What was done, or what it panicked with.
+fn quietly(work: impl FnOnce()) -> Result<(), String> {
+    QUIET.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    outcome.map_err(|panic| {
+        let why = panic.downcast_ref::<String>().cloned();
+        let why = why.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        why.unwrap_or_else(|| "a panic".to_owned())
+    })
 }
 
 /// Lives the broken world once more, to show how it ended.
