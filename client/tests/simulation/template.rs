@@ -53,6 +53,8 @@ pub struct Templates {
 
 impl Templates {
     pub fn new() -> Self {
+        // Made twice, they use the same keys twice.
+        subrosa_crypto::ratchet::ledger::clear();
         let strangers = strangers();
         let mut friends = copy(&strangers, 1);
         friends.ledger.before = true;
