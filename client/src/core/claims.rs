@@ -59,7 +59,7 @@ impl Core {
             .cloned()
             .collect();
         for account in ready {
-            self.claims.needed.remove(&account);
+            // When the store fails here, it stays needed.
             let devices = self.transact(turn, |w| {
                 let devices = devices_without_session(w, &account)?;
                 if devices.is_empty() {
@@ -68,6 +68,7 @@ impl Core {
                 }
                 Ok(devices)
             })?;
+            self.claims.needed.remove(&account);
             let Ok(devices) = BoundedVec::new(devices) else { continue };
             if devices.is_empty() {
                 continue;
