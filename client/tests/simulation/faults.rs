@@ -176,7 +176,10 @@ pub fn refuse(world: &mut World) -> bool {
 /// A clock is set, forward or back. A program that runs never sees its clock go back; the next one does.
 pub fn clock_jump(world: &mut World) -> bool {
     let at = world.dice.index(world.devices.len());
-    let far = if world.dice.once_in(4) { 3 * 24 * HOUR_MS } else { HOUR_MS };
+    // Prekeys that are made more than a day ahead of time are refused until then: no such clock where prekeys are made.
+    let makes_prekeys = world.sort.refills || world.sort.long;
+    let farthest = if makes_prekeys { 20 * HOUR_MS } else { 3 * 24 * HOUR_MS };
+    let far = if world.dice.once_in(4) { farthest } else { HOUR_MS };
     let jump = i64::try_from(world.dice.below(2 * far)).unwrap() - i64::try_from(far).unwrap();
     let device = &mut world.devices[at];
     device.wall = jump;

@@ -88,8 +88,9 @@ impl Ledger {
 
     /// A store was replaced by a copy that is older than these texts.
     pub fn lost_with(&mut self, at: usize, first: usize) {
-        for text in self.texts.iter_mut().skip(first).filter(|text| text.from == at) {
-            text.lost = true;
+        for (number, text) in self.texts.iter_mut().enumerate().filter(|(_, text)| text.from == at) {
+            // What was asked for once more may have been queued only then.
+            text.lost |= number >= first || text.asked_again;
         }
     }
 
