@@ -63,6 +63,8 @@ impl Lookups {
     }
 
     pub(super) fn on_down(&mut self) {
+        // With the next connection the store says anew who is to be looked up for envelopes.
+        self.for_envelopes.clear();
         for account in std::mem::take(&mut self.under_way).into_keys() {
             self.wanted.entry(account).or_default();
         }
@@ -213,15 +215,15 @@ impl Core {
         let wanted: Vec<_> =
             self.lookups.wanted.keys().filter(|account| ready(&self.lookups, account)).cloned().collect();
         for account in wanted {
-            let whole = self.lookups.wanted.remove(&account).unwrap_or(false);
-            self.look_up(turn, account, whole)?;
+            self.look_up(turn, account)?;
         }
         Ok(())
     }
 
-    fn look_up(&mut self, turn: &mut Turn<'_>, account: Username, whole: bool) -> Result<(), Fault> {
+    fn look_up(&mut self, turn: &mut Turn<'_>, account: Username) -> Result<(), Fault> {
+        // When the store fails here, the account stays wanted.
         let known = self.transact(turn, |w| Ok(w.list(&account)?.map(|known| known.list.version)))?;
-        let whole = whole || known.is_none();
+        let whole = self.lookups.wanted.remove(&account).unwrap_or(false) || known.is_none();
         let since = known.filter(|_| !whole).unwrap_or(0);
         let for_envelopes = self.lookups.for_envelopes.remove(&account);
         self.lookups.under_way.insert(account.clone(), for_envelopes);
@@ -270,7 +272,6 @@ impl Core {
             let fetch = DeviceListFetch { account: account.clone(), since: newest };
             return self.ask(turn, Asked::Lists { account, chain, whole }, &Request::DeviceListFetch(fetch));
         }
-        let for_envelopes = self.lookups.under_way.remove(&account).unwrap_or(false);
         let claim = self.lookups.claims_under_way.get(&account).cloned();
         let (followed, news) = self.transact(turn, |w| {
             let before = w.list(&account)?.map(|known| known.list.version);
@@ -284,7 +285,8 @@ impl Core {
             }
             Ok((followed, news))
         })?;
-        if for_envelopes {
+        // Not before: when the store fails, the lookup is made again with the next connection.
+        if self.lookups.under_way.remove(&account).unwrap_or(false) {
             self.lookups.looked_for_envelopes(&account, turn.now, news);
         }
         match followed {
