@@ -174,7 +174,9 @@ impl Core {
             {
                 continue;
             }
-            let at = if at > turn.now { at } else { self.look_up_sender(turn, account)? };
+            // Nothing is put off for longer: a time further ahead was written before the clock was set back.
+            let waits = at > turn.now && at <= turn.now.saturating_add(RETRY_MAX_MS);
+            let at = if waits { at } else { self.look_up_sender(turn, account)? };
             if at > turn.now {
                 self.lookups.deferred_at =
                     Some(self.lookups.deferred_at.map_or(at, |earlier| earlier.min(at)));
