@@ -1,14 +1,17 @@
 //! One device: its machine while the program runs, its store while it does not, and what is between it and the relay.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use subrosa_client::{
     core::Core,
-    store::{Disk, Store},
+    store::{Disk, Store, StoreError},
 };
 use subrosa_protocol::{RawFrame, frames::FromRelay};
 
-use crate::relay::Place;
+use crate::{relay::Place, template::name};
 
 pub enum Life {
     Running(Box<Core>),
@@ -46,11 +49,10 @@ pub struct Net {
 /// A copy of a store, and what was true when it was made.
 pub struct OldCopy {
     pub store: Store,
-    /// The highest acknowledgement that the store covers, and the envelopes of its outbox.
+    /// The highest acknowledgement that the store covers.
     pub cursor: u64,
-    pub outbox: HashSet<[u8; 16]>,
-    /// How many envelopes of this device the relay had accepted.
-    pub accepted: usize,
+    /// A hash of its sessions.
+    pub ratchets: u64,
     pub shown: HashSet<usize>,
     pub missing: HashMap<(String, u32), (u64, u64)>,
     /// How many texts had been asked for, by anybody.
@@ -79,10 +81,14 @@ pub struct Device {
     pub old_copy: Option<OldCopy>,
     /// It is an old copy of which the relay has seen newer states: it must find out, and say nothing.
     pub must_be_quarantined: bool,
+    /// An old copy without what had been acknowledged and not read: that is missing, and is asked for.
+    pub lost_mail: bool,
     /// The highest acknowledgement that the relay got.
     pub acked: u64,
-    /// The envelopes of this device that the relay accepted, in order.
-    pub accepted: Vec<[u8; 16]>,
+    /// Requests that were sent when the sessions were other ones than those of the old copy.
+    pub newer_requests: HashSet<u32>,
+    /// The relay took one of them: the old copy must not talk any more.
+    pub newer_seen: bool,
     /// Texts it displayed, as told live.
     pub shown: HashSet<usize>,
     /// Of each sending device: how many texts were told missing before the last such event, and since.
@@ -111,8 +117,10 @@ impl Device {
             since,
             old_copy: None,
             must_be_quarantined: false,
+            lost_mail: false,
             acked: 0,
-            accepted: Vec::new(),
+            newer_requests: HashSet::new(),
+            newer_seen: false,
             shown: HashSet::new(),
             missing: HashMap::new(),
             last_order: 0,
@@ -142,6 +150,21 @@ impl Device {
             Life::Stopped(store) => store,
             Life::Changing => panic!("a device without a store"),
         }
+    }
+
+    /// A hash of all sessions.
+    pub fn ratchets(&self, accounts: &[String]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let all = self.store().read(|tx| {
+            for account in accounts.iter().map(|account| name(account)) {
+                for device in tx.session_devices(&account)? {
+                    tx.session(&account, device)?.map(|record| record.to_vec()).hash(&mut hasher);
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        all.unwrap();
+        hasher.finish()
     }
 
     pub fn clock(&self, now: u64) -> u64 {

@@ -1,7 +1,5 @@
 //! What may go wrong. Each says whether it did.
 
-use std::collections::HashSet;
-
 use subrosa_client::{
     api::Request,
     store::{DiskFault, Store},
@@ -210,27 +208,21 @@ pub fn copy_store(world: &mut World) -> bool {
     }
     let Some(at) = some(world, |world, at| world.devices[at].fate == Fate::Active) else { return false };
     let texts = world.ledger.texts.len();
+    let names = world.names();
     let device = &mut world.devices[at];
     // Of a disk that is about to fail no good copy is made.
     if device.disk.is_gone() {
         return false;
     }
     let store = Store::in_memory_on(device.disk.clone(), Some(device.store())).unwrap();
-    let (cursor, outbox) = store
-        .read(|tx| {
-            let mut outbox = HashSet::new();
-            for target in tx.outbox_targets()? {
-                let rows = tx.outbox_head(&target.account, target.device, usize::MAX, usize::MAX)?;
-                outbox.extend(rows.into_iter().map(|row| *row.envelope.as_bytes()));
-            }
-            Ok::<_, subrosa_client::store::StoreError>((tx.mailbox_cursor()?, outbox))
-        })
-        .unwrap();
+    let cursor = store.read(|tx| tx.mailbox_cursor()).unwrap();
+    let ratchets = device.ratchets(&names);
+    device.newer_requests.clear();
+    device.newer_seen = false;
     device.old_copy = Some(OldCopy {
         store,
         cursor,
-        outbox,
-        accepted: device.accepted.len(),
+        ratchets,
         shown: device.shown.clone(),
         missing: device.missing.clone(),
         texts,
@@ -259,8 +251,8 @@ pub fn restore_copy(world: &mut World) -> bool {
     world.crash(at);
     let device = &mut world.devices[at];
     let copy = device.old_copy.take().unwrap();
-    let newer = device.accepted[copy.accepted..].iter().any(|id| !copy.outbox.contains(id));
-    device.must_be_quarantined |= device.acked > copy.cursor || newer;
+    device.must_be_quarantined |= device.newer_seen;
+    device.lost_mail |= device.acked > copy.cursor;
     device.life = Life::Stopped(Box::new(copy.store));
     device.shown = copy.shown;
     device.missing = copy.missing;

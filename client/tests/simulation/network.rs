@@ -19,6 +19,7 @@ impl World {
     /// The connection is gone, with what was on its way.
     pub fn lose_connection(&mut self, at: usize) {
         let wait = 250 + self.dice.below(REDIAL_MS);
+        self.devices[at].newer_requests.clear();
         let net = &mut self.devices[at].net;
         net.up = false;
         net.authenticated = false;
@@ -82,17 +83,12 @@ impl World {
         assert!(self.devices[at].net.authenticated, "step: {place:?} asked before it was authenticated");
         let request = Request::from_raw(frame).unwrap();
         self.trace.line(|| format!("relay from {}{} [{}]: {}", place.0, place.1, frame.id, brief(&request)));
-        let (ack, sent) = match &request {
-            Request::MailboxAck(ack) => (ack.up_to, Vec::new()),
-            Request::EnvelopeSend(send) => (0, send.envelopes.iter().map(|e| *e.id.as_bytes()).collect()),
-            _ => (0, Vec::new()),
-        };
+        let acked = if let Request::MailboxAck(ack) = &request { ack.up_to } else { 0 };
         let (response, pushes) = self.relay.request(&place, request);
         let device = &mut self.devices[at];
-        device.acked = device.acked.max(ack);
-        if matches!(response, Response::EnvelopeAccepted(_)) {
-            device.accepted.extend(sent);
-        }
+        device.acked = device.acked.max(acked);
+        let refused = matches!(response, Response::Error(_) | Response::StaleDeviceList(_));
+        device.newer_seen |= !refused && device.newer_requests.contains(&frame.id);
         self.push(pushes);
         Some(response)
     }

@@ -11,7 +11,7 @@ use subrosa_client::{
 use crate::{
     device::{Device, Fate},
     events,
-    ledger::{Outcome, dropped_requests, number},
+    ledger::{Outcome, may_miss, number},
     template::name,
     world::World,
 };
@@ -58,7 +58,7 @@ impl World {
         }
         let mut outcome = self.hold_against_ledger();
         for _ in 0..ROUNDS {
-            let may_mend = self.sort.lossy || self.devices.iter().any(dropped_requests);
+            let may_mend = self.sort.lossy || self.devices.iter().any(may_miss);
             if outcome.is_ok() || !may_mend {
                 break;
             }

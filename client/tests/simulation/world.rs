@@ -3,11 +3,14 @@
 use std::fmt;
 
 use subrosa_client::{
-    api::{EventBody, Reply, Request},
+    api::{self, EventBody, Reply},
     core::{Core, Effect, Facts, Input},
 };
 use subrosa_crypto::{account::AccountSecret, ratchet::ledger as keys};
-use subrosa_protocol::frames::PreAuthRequest;
+use subrosa_protocol::{
+    RawFrame,
+    frames::{PreAuthRequest, Request},
+};
 
 use crate::{
     device::{Device, Fate, Life},
@@ -165,6 +168,14 @@ impl World {
                 if device.must_be_quarantined && device.net.authenticated && !proof {
                     panic!("R23: {} is an old copy and talks to the relay", device.name());
                 }
+                if tells_generation(&frame)
+                    && let Some(copy) = &device.old_copy
+                {
+                    let names: Vec<_> = self.accounts.iter().map(|account| account.name.clone()).collect();
+                    if device.ratchets(&names) != copy.ratchets {
+                        device.newer_requests.insert(frame.id);
+                    }
+                }
                 if !proof {
                     self.ledger.check_sent(&self.devices[at], &frame, self.event);
                 }
@@ -223,7 +234,7 @@ impl World {
     // --- front ends ----------------------------------------------------------------------------------------
 
     /// A request whose answer does not matter.
-    pub fn ask(&mut self, at: usize, request: Request) {
+    pub fn ask(&mut self, at: usize, request: api::Request) {
         self.devices[at].token += 1;
         let token = self.devices[at].token;
         self.feed(at, Input::Request { token, request });
@@ -239,9 +250,18 @@ impl World {
             .collect()
     }
 
+    pub fn names(&self) -> Vec<String> {
+        self.accounts.iter().map(|account| account.name.clone()).collect()
+    }
+
     pub fn running(&self) -> Vec<usize> {
         (0..self.devices.len()).filter(|at| self.devices[*at].is_running()).collect()
     }
+}
+
+/// Whether the relay learns the state generation with it.
+fn tells_generation(frame: &RawFrame) -> bool {
+    matches!(Request::from_raw(frame), Ok(Request::EnvelopeSend(_) | Request::MailboxAck(_)))
 }
 
 /// What happened, in words.
