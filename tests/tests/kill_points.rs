@@ -32,11 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Of a hundred kills at least so many must hit their point.
 const MUST_HIT: u64 = 50;
 
+/// More messages than are sent before a kill: several go into one commit, so that no number would do for so many commits.
+const PLENTY: u64 = 1_000_000;
+
 /// Two people who write to each other, and how far they may go.
 struct Pair {
     world: World,
     sides: [Side; 2],
-    limits: [u64; 2],
     dice: Dice,
 }
 
@@ -50,16 +52,19 @@ impl Pair {
         inject(calls, &format!("signal=KILL:when={when}"))
     }
 
-    /// More to do for one of them, who is not running.
-    fn more(&mut self, who: usize, numbers: u64) -> u64 {
-        self.limits[who] = Ledger::read(&self.sides[who].ledger).asked.len() as u64 + numbers;
-        self.limits[who]
+    /// Starts one of them, with so many more messages to send.
+    fn starts(&mut self, who: usize, more: u64, under: &[String]) {
+        let limit = self.asked(who) + more;
+        self.sides[who].start_under(limit, under);
+    }
+
+    fn asked(&self, who: usize) -> u64 {
+        Ledger::read(&self.sides[who].ledger).asked.len() as u64
     }
 
     /// Runs one of them until it dies by the fault.
-    fn dies(&mut self, who: usize, numbers: u64, under: &[String]) {
-        let limit = self.more(who, numbers);
-        self.sides[who].start_under(limit, under);
+    fn dies(&mut self, who: usize, more: u64, under: &[String]) {
+        self.starts(who, more, under);
         let ended = self.sides[who].wait(PATIENCE);
         let side = &self.sides[who];
         let status = ended.unwrap_or_else(|| {
@@ -87,7 +92,7 @@ impl Pair {
     /// Alice dies with an envelope in her outbox that the relay has not got.
     fn committed_and_not_sent(&mut self) -> bool {
         let under = self.kill(20);
-        self.dies(0, 60, &under);
+        self.dies(0, PLENTY, &under);
         let outbox = self.client(0).outbox;
         let accepted = self.mailbox(1).accepted;
         outbox.iter().any(|envelope| !accepted.contains(envelope))
@@ -110,12 +115,17 @@ impl Pair {
             assert!(began.elapsed() < PATIENCE, "the relay was not killed: {}", self.world.relay.log());
             thread::sleep(Duration::from_millis(1));
         }
-        self.sides[0].freeze(true);
-        let side = &self.sides[0];
+        self.unanswered(0) || self.unanswered(1)
+    }
+
+    /// Whether somebody waits for an answer about an envelope that the relay has. It cannot come while they are looked at.
+    fn unanswered(&self, who: usize) -> bool {
+        let side = &self.sides[who];
+        side.freeze(true);
         let outbox =
-            stores::client(&side.folder(), &side.key, "bob").map(|view| view.outbox).unwrap_or_default();
-        let accepted = self.mailbox(1).accepted;
-        self.sides[0].freeze(false);
+            stores::client(&side.folder(), &side.key, &side.peer).map(|view| view.outbox).unwrap_or_default();
+        side.freeze(false);
+        let accepted = self.mailbox(1 - who).accepted;
         outbox.iter().any(|envelope| accepted.contains(envelope))
     }
 
@@ -151,31 +161,28 @@ fn r21_r56_kills_between_commit_and_what_follows_lose_nothing_and_double_nothing
     let world = World::with(RelayOptions { config: FAST.into(), ..RelayOptions::default() });
     let (alice, bob) = world.friends("alice", "bob");
     let sides = [Side::new(world.path(), alice, "bob"), Side::new(world.path(), bob, "alice")];
-    let mut pair = Pair { world, sides, limits: [0; 2], dice: Dice::new(seed) };
+    let mut pair = Pair { world, sides, dice: Dice::new(seed) };
 
     pair.sides[1].start(100);
-    pair.limits[1] = 100;
     let hits = (0..kills).filter(|_| pair.committed_and_not_sent()).count() as u64;
     hit("ratchet committed and not sent", hits, kills);
 
     pair.sides[1].kill();
-    let limit = pair.more(0, kills * 60);
-    pair.sides[0].start(limit);
+    pair.starts(0, PLENTY, &[]);
     let hits = (0..kills).filter(|_| pair.decrypted_and_not_acknowledged()).count() as u64;
     hit("decrypted and not acknowledged", hits, kills);
 
-    let (alices, bobs) = (pair.limits[0] + kills * 60, pair.more(1, kills * 20));
-    pair.limits[0] = alices;
-    pair.sides[0].kill();
-    pair.sides[0].start(alices);
-    pair.sides[1].start(bobs);
+    pair.starts(1, PLENTY, &[]);
     pair.world.relay.kill();
     let hits = (0..kills).filter(|_| pair.stored_and_not_answered()).count() as u64;
     hit("relay committed and not acknowledged", hits, kills);
     pair.relay_checks_out();
 
     pair.world.restart_relay();
-    let limits = pair.limits;
+    pair.sides.iter_mut().for_each(Side::kill);
+    let limits = [pair.asked(0), pair.asked(1)];
+    pair.starts(0, 0, &[]);
+    pair.starts(1, 0, &[]);
     quiesce(&mut pair.sides, limits, &format!("seed {seed}"));
     thread::sleep(Duration::from_secs(2));
     for side in &mut pair.sides {
