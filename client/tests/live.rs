@@ -80,7 +80,7 @@ impl Person {
     }
 
     async fn wait_for_text(&self, chat: &str, text: &str) {
-        for _ in 0..400 {
+        for _ in 0..1_800 {
             if self.texts(chat).await.iter().any(|line| line == text) {
                 return;
             }
