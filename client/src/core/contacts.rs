@@ -83,7 +83,7 @@ pub(super) fn wrote(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
             set_state(w, account, ContactState::RequestReceived)?;
             w.emit(EventBody::ContactRequested { name: account.to_string() })
         }
-        Some(ContactState::Added | ContactState::RequestSent) => become_accepted(w, account),
+        Some(ContactState::Added | ContactState::RequestSent) => accepted_here(w, account),
         Some(ContactState::RequestReceived | ContactState::Accepted) => Ok(()),
     }
 }
@@ -91,9 +91,17 @@ pub(super) fn wrote(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
 /// The other side accepted our request: it says so, or gives a receipt, which only those do who accepted.
 pub(super) fn accepted_by(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     match state(w, account)? {
-        Some(ContactState::RequestSent) => become_accepted(w, account),
+        Some(ContactState::RequestSent) => accepted_here(w, account),
         _ => Ok(()),
     }
+}
+
+/// They accepted this account, and said so to this device; of a newer own device they may not know yet.
+fn accepted_here(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+    become_accepted(w, account)?;
+    let me = w.me.account.clone();
+    let others = w.list(&me)?.is_some_and(|own| own.list.devices.len() > 1);
+    if others { say_accepted(w, &me, None, account) } else { Ok(()) }
 }
 
 /// Another device of this account wrote to them.
