@@ -41,6 +41,8 @@ pub struct Net {
     pub cut_off: bool,
     /// Packets wait until then.
     pub stalled_until: u64,
+    /// A push was lost on this connection: what it told of may be heard of with the next one only.
+    pub lost_push: bool,
     pub dial_at: u64,
     pub to_relay: VecDeque<RawFrame>,
     pub to_device: VecDeque<FromRelay>,

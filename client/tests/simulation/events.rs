@@ -11,9 +11,9 @@ use crate::{faults, ledger::Outcome, world::World};
 type Happening = (u64, fn(&mut World) -> bool);
 
 const HAPPENINGS: &[Happening] = &[
-    (640, World::progress),
+    (643, World::progress),
     (70, a_while_passes),
-    (32, somebody_writes),
+    (29, somebody_writes),
     (12, somebody_asks_again),
     (14, somebody_reads),
     (10, somebody_accepts),

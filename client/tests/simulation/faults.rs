@@ -104,6 +104,7 @@ pub fn lose_frame(world: &mut World) -> bool {
     let which = world.dice.index(world.devices[at].net.to_device.len());
     let lost = world.devices[at].net.to_device.remove(which);
     world.trace.line(|| format!("lost on the way to {}: {lost:?}", world.devices[at].name()));
+    world.devices[at].net.lost_push |= matches!(lost, Some(FromRelay::Push(_)));
     // Without the relay's word that it is gone, a removed device would have to find out; it is told only once.
     if let Some(FromRelay::Push(Push::Closing(_))) = lost {
         world.break_connection(at);

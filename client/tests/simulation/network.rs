@@ -23,6 +23,7 @@ impl World {
         let net = &mut self.devices[at].net;
         net.up = false;
         net.authenticated = false;
+        net.lost_push = false;
         net.to_relay.clear();
         net.to_device.clear();
         net.dial_at = self.now + wait;

@@ -45,6 +45,9 @@ impl World {
             if device.running != 0 && device.is_running() {
                 self.crash(at);
             }
+            if self.devices[at].net.lost_push {
+                self.go_down(at, "lossy");
+            }
         }
         self.be_quiet();
         if self.sort.strangers {

@@ -28,6 +28,8 @@ use crate::{
 
 /// ms since 1970.
 const START: u64 = 1_800_000_000_000;
+/// No world is made of these: it would draw the same ids again.
+const SEEDS: [u64; 2] = [u64::MAX - 1, u64::MAX];
 /// One-time prekeys of each kind that a device begins with.
 const PREKEYS: u32 = 4;
 const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
@@ -56,7 +58,7 @@ impl Templates {
         // Made twice, they use the same keys twice.
         subrosa_crypto::ratchet::ledger::clear();
         let strangers = strangers();
-        let mut friends = copy(&strangers, 1);
+        let mut friends = copy(&strangers, SEEDS[1]);
         friends.ledger.before = true;
         befriend(&mut friends);
         Self { strangers, friends }
@@ -102,8 +104,8 @@ fn strangers() -> World {
         accounts: Vec::new(),
         devices: Vec::new(),
         now: START,
-        dice: Dice::new(0, 1),
-        rng: Dice::new(0, 2),
+        dice: Dice::new(SEEDS[0], 1),
+        rng: Dice::new(SEEDS[0], 2),
         ledger: Ledger { before: true, ..Ledger::default() },
         counts: Counts::default(),
         trace: Trace::default(),

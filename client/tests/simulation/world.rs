@@ -110,6 +110,11 @@ impl World {
         let core = Core::new(*store, Facts::default()).unwrap();
         device.running = device.wall;
         device.net.blocked = !core.may_connect();
+        if device.net.blocked && device.fate == Fate::Active {
+            // It noticed, and ended before it could say so.
+            device.fate = Fate::Quarantined;
+            self.counts.quarantines += 1;
+        }
         device.net.dial_at = now;
         device.life = Life::Running(Box::new(core));
         self.ledger.check_acknowledged(device);
