@@ -102,7 +102,7 @@ impl Terminal {
             if done(&screen) {
                 return screen;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "{complaint}:\n{screen}");
+            assert!(began.elapsed() < Duration::from_secs(90), "{complaint}:\n{screen}");
             thread::sleep(Duration::from_millis(30));
         }
     }

@@ -67,6 +67,16 @@ impl Stage {
         }
     }
 
+    /// Answers the calls that waited, in order.
+    pub(crate) fn answer_waiting(&mut self) -> &mut Self {
+        for effect in std::mem::take(&mut self.waiting) {
+            let Effect::Call(purpose, request) = effect else { continue };
+            let answer = self.world.answer(request);
+            self.send(Msg::Reply(purpose, answer));
+        }
+        self
+    }
+
     /// Presses a key by its label, as the keymap writes it.
     pub(crate) fn key(&mut self, label: &str) -> &mut Self {
         let chord = Chord::parse(label).unwrap_or_else(|| panic!("no key {label}"));

@@ -304,3 +304,56 @@ fn without_a_chat_nothing_is_sent() {
     assert!(stage.sent().is_empty());
     assert_eq!(stage.draft(), "hello?");
 }
+
+#[test]
+fn what_is_typed_before_a_chat_is_there_goes_to_it_and_to_nobody_else() {
+    let mut stage = open();
+    assert_eq!(stage.desk().here(), Some("bob"));
+    stage.answers = false;
+    stage.enter("/msg zoe first").enter("second");
+    assert!(stage.notice().contains("goes to zoe"), "{}", stage.notice());
+    stage.type_in("thi");
+    assert!(stage.sent().is_empty());
+    stage.answers = true;
+    stage.answer_waiting();
+    assert_eq!(stage.desk().here(), Some("zoe"));
+    assert_eq!(
+        stage.sent(),
+        [("zoe".to_owned(), "first".to_owned()), ("zoe".to_owned(), "second".to_owned())]
+    );
+    assert_eq!(stage.draft(), "thi");
+    stage.type_in("rd").key("Enter");
+    assert_eq!(stage.sent()[2], ("zoe".to_owned(), "third".to_owned()));
+    // Nothing of it became bob's draft.
+    assert!(stage.world.asked.iter().all(
+        |asked| !matches!(asked, Request::ChatDraft { chat, text } if chat == "bob" && !text.is_empty())
+    ));
+}
+
+#[test]
+fn who_goes_elsewhere_meanwhile_stays_there() {
+    let mut stage = open();
+    stage.answers = false;
+    stage.enter("/msg zoe").enter("for zoe");
+    stage.answers = true;
+    stage.enter("/msg bob").enter("for bob");
+    stage.answer_waiting();
+    assert_eq!(stage.desk().here(), Some("bob"));
+    assert_eq!(
+        stage.sent(),
+        [("bob".to_owned(), "for bob".to_owned()), ("zoe".to_owned(), "for zoe".to_owned())]
+    );
+}
+
+#[test]
+fn texts_for_nobody_come_back() {
+    let mut stage = open();
+    stage.answers = false;
+    stage.enter("/msg nobody").enter("one").enter("//two").type_in("thr");
+    stage.answers = true;
+    stage.answer_waiting();
+    assert_eq!(stage.desk().here(), Some("bob"));
+    assert_eq!(stage.draft(), "one\n/two\nthr");
+    assert!(stage.notice().contains("no account nobody"), "{}", stage.notice());
+    assert!(stage.sent().is_empty());
+}

@@ -2,7 +2,7 @@
 
 use subrosa_client::api::{ConnectionState, Contact, Status, time::Timestamp};
 
-use super::{Chats, Composer, Conversation, Hits, Overlay};
+use super::{Chats, Composer, Conversation, Hits, Openings, Overlay};
 
 /// Asking the engine for something again: one question at a time, however many reasons come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +45,8 @@ pub struct Desk {
     pub people: Vec<Contact>,
     /// The open chat.
     pub open: Option<Conversation>,
+    /// Chats that were asked for and are not there yet.
+    pub openings: Openings,
     /// The composer.
     pub composer: Composer,
     /// What lies over the conversation.
@@ -74,6 +76,7 @@ impl Default for Desk {
             chats: Chats::default(),
             people: Vec::new(),
             open: None,
+            openings: Openings::default(),
             composer: Composer::default(),
             overlay: None,
             hits: None,

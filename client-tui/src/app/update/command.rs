@@ -23,10 +23,7 @@ pub(super) fn run(
     match command.verb {
         Verb::Msg | Verb::Add if name.is_empty() => missing(model, command),
         Verb::Msg => message(model, name, rest, fx),
-        Verb::Add => {
-            fx.push(Effect::Call(Purpose::Added(None), Request::ContactAdd { name: name.to_owned() }));
-            true
-        }
+        Verb::Add => add(model, name, "", fx),
         Verb::Accept | Verb::Verify | Verb::Trust => about_somebody(model, command, name, fx),
         Verb::Reply => reply(model, arguments, fx),
         Verb::Search => {
@@ -74,14 +71,22 @@ fn missing(model: &mut Model, command: &Command) -> bool {
 fn message(model: &mut Model, name: &str, text: &str, fx: &mut Vec<Effect>) -> bool {
     let known = model.desk().is_some_and(|desk| desk.chats.find(name).is_some());
     if !known {
-        let text = (!text.is_empty()).then(|| text.to_owned());
-        fx.push(Effect::Call(Purpose::Added(text), Request::ContactAdd { name: name.to_owned() }));
-        return true;
+        return add(model, name, text, fx);
     }
     clear_line(model);
     conversation::open(model, name, fx);
     if !text.is_empty() {
         submit::send(model, text, fx);
+    }
+    true
+}
+
+/// Asks the relay who that is. What is written until it answers is for them.
+fn add(model: &mut Model, name: &str, text: &str, fx: &mut Vec<Effect>) -> bool {
+    let text = Some(text).filter(|text| !text.is_empty());
+    if model.desk_mut().is_some_and(|desk| desk.openings.begin(name, text)) {
+        let request = Request::ContactAdd { name: name.to_owned() };
+        fx.push(Effect::Call(Purpose::Added(name.to_owned()), request));
     }
     true
 }

@@ -2,7 +2,7 @@
 
 use subrosa_client::{Request, api::Direction};
 
-use super::{Effect, Purpose, Want, save_draft};
+use super::{Effect, Purpose, Want, draft_changed, save_draft};
 use crate::app::{
     layout::{self, SIDEBAR_FROM},
     model::{Conversation, Model, Overlay, PAGE, Position, Size, Timeline},
@@ -16,6 +16,7 @@ const MARGIN: usize = 20;
 
 /// Opens a chat at its newest or first unread messages.
 pub(super) fn open(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
+    leave_openings(model);
     if model.desk().and_then(|desk| desk.here()) == Some(name) {
         close_over(model);
         return;
@@ -27,6 +28,7 @@ pub(super) fn open(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
 
 /// Opens a chat, if need be, at a message.
 pub(super) fn jump(model: &mut Model, name: &str, order: i64, select: bool, fx: &mut Vec<Effect>) {
+    leave_openings(model);
     if model.desk().and_then(|desk| desk.here()) != Some(name) {
         enter(model, name, fx);
         return load(model, Want::Around { order, select }, fx);
@@ -43,6 +45,28 @@ pub(super) fn jump(model: &mut Model, name: &str, order: i64, select: bool, fx: 
         return reveal(model, order);
     }
     place(model, |context, height| timeline::around(context, height, order));
+}
+
+/// Opens a chat that was waited for. What has been typed meanwhile is for it, and no draft of the chat before.
+pub(super) fn open_awaited(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
+    let Some(desk) = model.desk_mut() else { return };
+    let (typed, pasted) = (desk.composer.editor.text().to_owned(), desk.composer.pasted);
+    desk.composer.editor.forget();
+    desk.composer.changed();
+    open(model, name, fx);
+    if !typed.is_empty()
+        && let Some(desk) = model.desk_mut()
+    {
+        desk.composer.editor.set(&typed);
+        desk.composer.pasted = pasted;
+        draft_changed(model);
+    }
+}
+
+fn leave_openings(model: &mut Model) {
+    if let Some(desk) = model.desk_mut() {
+        desk.openings.leave();
+    }
 }
 
 /// Makes a chat the open one; its messages are to be loaded.

@@ -139,8 +139,8 @@ pub enum Purpose {
     Search(String),
     /// A quoted message that is not in the window.
     Quoted,
-    /// Somebody was added; their chat is opened, and the text sent.
-    Added(Option<String>),
+    /// Somebody was added, by this name; their chat is opened, and what waits for it sent.
+    Added(String),
     /// Somebody was accepted.
     Accepted,
     /// Somebody was verified.

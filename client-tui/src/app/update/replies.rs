@@ -7,7 +7,7 @@ use subrosa_client::{
 
 use super::{Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, submit};
 use crate::app::{
-    model::{Model, Overlay, Position, Refresh, is_request},
+    model::{Model, Opened, Overlay, Position, Refresh, is_request},
     view::timeline,
     words,
 };
@@ -69,12 +69,15 @@ pub(super) fn reply(
         (Purpose::Quoted, Reply::Message { message }) => {
             conversation::jump(model, &message.chat, message.order, true, fx);
         }
-        (Purpose::Added(text), Reply::Contact { contact }) => {
+        (Purpose::Added(asked), Reply::Contact { contact }) => {
             let name = contact.name.clone();
+            let opened = model.desk_mut().map(|desk| desk.openings.take(&asked)).unwrap_or_default();
             took_contact(model, contact, fx);
-            conversation::open(model, &name, fx);
-            if let Some(text) = text {
-                submit::send(model, &text, fx);
+            if opened.awaited {
+                conversation::open_awaited(model, &name, fx);
+            }
+            for text in opened.texts {
+                submit::send_to(name.clone(), &text, None, fx);
             }
         }
         (Purpose::Accepted, Reply::Contact { contact }) => {
@@ -116,6 +119,7 @@ fn refused(model: &mut Model, purpose: Purpose, error: &ApiError) {
             }
         }
         Purpose::Sent { chat, text } => give_back(model, &chat, &text),
+        Purpose::Added(asked) => not_opened(model, &asked),
         _ => {}
     }
     model.complain(words::refusal(error));
@@ -134,6 +138,31 @@ fn give_back(model: &mut Model, chat: &str, text: &str) {
         if let Some(desk) = model.desk_mut() {
             desk.composer.pasted = text.starts_with('/');
         }
+    }
+}
+
+/// The chat that texts waited for does not exist: they come back into the composer, before what was begun there, or, when
+/// the person is elsewhere by now, with `Up`.
+fn not_opened(model: &mut Model, asked: &str) {
+    let Some(desk) = model.desk_mut() else { return };
+    let Opened { mut texts, awaited } = desk.openings.take(asked);
+    if texts.is_empty() {
+        return;
+    }
+    if !awaited {
+        let here = desk.here().unwrap_or_default().to_owned();
+        for text in texts {
+            desk.composer.remember(&here, &text);
+        }
+        return;
+    }
+    texts.extend(Some(desk.composer.editor.text().to_owned()).filter(|begun| !begun.is_empty()));
+    let text = texts.join("\n");
+    desk.composer.editor.set(&text);
+    super::draft_changed(model);
+    if let Some(desk) = model.desk_mut() {
+        // What was sent as a text must not run as a command the second time.
+        desk.composer.pasted = text.starts_with('/');
     }
 }
 
@@ -189,7 +218,7 @@ fn took_chats(model: &mut Model, chats: Vec<subrosa_client::api::Chat>, fx: &mut
     if desk.chats_refresh.answered() {
         ask_chats(model, fx);
     }
-    if opening && model.desk().is_some_and(|desk| desk.open.is_none()) {
+    if opening && model.desk().is_some_and(|desk| desk.open.is_none() && desk.openings.awaited().is_none()) {
         let chats = model.desk().map(|desk| desk.chats.all()).unwrap_or_default();
         let recent = chats.iter().find(|chat| !is_request(chat)).map(|chat| chat.chat.clone());
         if let Some(name) = first.or(recent) {

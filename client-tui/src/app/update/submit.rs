@@ -108,8 +108,18 @@ pub(super) fn run(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool {
     }
 }
 
-/// Sends a text to the open chat. Tells whether there is one.
+/// Sends a text to the open chat, or keeps it for the one that is being opened. Tells whether there is one.
 pub(super) fn send(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool {
+    if let Some(awaited) = model.desk().and_then(|desk| desk.openings.awaited()) {
+        let name = cells::fit(awaited, 20);
+        let kept = model.desk_mut().is_some_and(|desk| desk.openings.push(text));
+        if kept {
+            model.tell(format!("goes to {name} as soon as the relay has told who that is"));
+        } else {
+            model.complain(format!("too much waits for {name} already"));
+        }
+        return kept;
+    }
     let Some(open) = model.desk_mut().and_then(|desk| desk.open.as_mut()) else {
         model.complain("no chat is open: /msg NAME opens one, Ctrl-P finds one");
         return false;
@@ -117,6 +127,13 @@ pub(super) fn send(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool 
     open.new_after = None;
     let chat = open.chat.clone();
     let reply_to = model.desk_mut().and_then(|desk| desk.composer.reply_to.take()).map(|reply| reply.id);
+    send_to(chat, text, reply_to, fx);
+    conversation::to_newest(model, fx);
+    true
+}
+
+/// Sends a text to a chat by name.
+pub(super) fn send_to(chat: String, text: &str, reply_to: Option<String>, fx: &mut Vec<Effect>) {
     let send = SendMessage {
         to: vec![chat.clone()],
         text: text.to_owned(),
@@ -126,8 +143,6 @@ pub(super) fn send(model: &mut Model, text: &str, fx: &mut Vec<Effect>) -> bool 
         timeout_ms: None,
     };
     fx.push(Effect::Call(Purpose::Sent { chat, text: text.to_owned() }, Request::MessageSend(send)));
-    conversation::to_newest(model, fx);
-    true
 }
 
 /// Empties the composer after its text was dealt with; `Up` brings it back. Where the command opened another chat, its
