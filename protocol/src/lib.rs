@@ -13,7 +13,8 @@
 //! | [`error_code`] | typed errors a relay answers with |
 //! | [`version`] | version and feature negotiation |
 //! | [`content`] | the typed plaintext inside an envelope |
-//! | [`names`] | usernames, device ids, message ids |
+//! | [`names`] | usernames, device ids, ids of messages, envelopes and entries |
+//! | [`room_names`] | room ids and slugs |
 //! | [`address`] | relay addresses, account addresses, join links |
 //! | [`safe_text`] | text of others, made harmless for a terminal |
 
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod frames;
 pub mod limits;
 pub mod names;
+pub mod room_names;
 pub mod safe_text;
 pub mod version;
 
@@ -36,5 +38,6 @@ pub use bounded::{BoundedBytes, BoundedStr, BoundedVec, OverBound};
 pub use content::{Content, Payload};
 pub use error_code::ErrorCode;
 pub use frame::{FrameDecoder, FrameError, RawFrame};
-pub use names::{DeviceId, EnvelopeId, MessageId, NameError, Username};
+pub use names::{DeviceId, EntryId, EnvelopeId, MessageId, NameError, Username};
+pub use room_names::{RoomId, RoomNameError, Slug};
 pub use safe_text::SafeText;
