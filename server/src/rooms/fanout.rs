@@ -349,11 +349,6 @@ impl Rooms {
         }
     }
 
-    /// Rooms and devices remembered.
-    #[cfg(test)]
-    pub(crate) fn remembered(&self) -> (usize, usize) {
-        (lock(&self.rooms).len(), self.devices.load(Ordering::Relaxed))
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
