@@ -16,7 +16,10 @@ use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 use subrosa_protocol::{BoundedStr, EntryId, EnvelopeId, ErrorCode, RoomId, Slug, frames::*};
 use subrosa_server::limits::Quota;
-use subrosa_verify::{labels, room::{OwnerKeyTranscript, RebootTranscript}};
+use subrosa_verify::{
+    labels,
+    room::{OwnerKeyTranscript, RebootTranscript},
+};
 
 const PIECE: usize = 64 * 1024;
 
@@ -60,7 +63,8 @@ async fn create(client: &mut Client, number: u8, listing: Option<Listing>) -> Re
         None => None,
     };
     let key = owner_key().verifying_key().to_bytes();
-    let create = RoomCreate { room: room(number), owner_key: key.into(), listing, group_info, state_generation: 0 };
+    let create =
+        RoomCreate { room: room(number), owner_key: key.into(), listing, group_info, state_generation: 0 };
     client.ask(Request::RoomCreate(create)).await
 }
 
@@ -202,7 +206,8 @@ async fn a_room_is_made_filled_written_to_and_read() {
         panic!()
     };
     assert_eq!((info.head, info.devices, info.accounts, info.standing), (3, 3, 3, Standing::Joined));
-    let Response::RoomHeadsPage(heads) = clients[2].ask(Request::RoomHeads(RoomHeads { after: None })).await else {
+    let Response::RoomHeadsPage(heads) = clients[2].ask(Request::RoomHeads(RoomHeads { after: None })).await
+    else {
         panic!()
     };
     assert_eq!((heads.rooms.len(), heads.rooms[0].head), (1, 3));
@@ -288,7 +293,9 @@ async fn r30_public_rooms_are_found_joined_from_outside_and_banned_from() {
     assert_eq!(code(create(&mut clients[1], 2, Some(listing("l0bby"))).await), ErrorCode::SlugTaken);
     assert_eq!(code(create(&mut clients[1], 1, None).await), ErrorCode::RoomExists);
     let search = RoomDirectory { prefix: BoundedStr::new("lob").unwrap(), after: None };
-    let Response::RoomDirectoryPage(found) = clients[1].ask(Request::RoomDirectory(search)).await else { panic!() };
+    let Response::RoomDirectoryPage(found) = clients[1].ask(Request::RoomDirectory(search)).await else {
+        panic!()
+    };
     assert_eq!((found.rooms.len(), found.rooms[0].room, found.more), (1, room(1), false));
     let show = Request::RoomShow(RoomShow { room: RoomName::Slug(Slug::new("lobby").unwrap()) });
     let Response::RoomInfo(info) = clients[1].ask(show.clone()).await else { panic!() };
@@ -351,9 +358,17 @@ async fn unknown_private_and_foreign_rooms_are_answered_alike() {
             Request::RoomLists(RoomLists { room: room(number), accounts: Default::default() }),
             Request::RoomCursor(RoomCursor { room: room(number), up_to: 1, state_generation: 0 }),
             Request::RoomAccept(RoomAccept { room: room(number), state_generation: 0 }),
-            Request::RoomLeave(RoomLeave { room: room(number), account: true, proposal: None, state_generation: 0 }),
+            Request::RoomLeave(RoomLeave {
+                room: room(number),
+                account: true,
+                proposal: None,
+                state_generation: 0,
+            }),
             Request::ObjectGet(ObjectGet { room: room(number), hash: ObjectHash([1; 32]), offset: 0 }),
-            Request::RoomEphemeral(RoomEphemeral { room: room(number), bytes: b"x".to_vec().try_into_bounded() }),
+            Request::RoomEphemeral(RoomEphemeral {
+                room: room(number),
+                bytes: b"x".to_vec().try_into_bounded(),
+            }),
             message(number, 1, "hello"),
             Request::RoomCommit(commit(number, 1)),
         ]
@@ -381,13 +396,22 @@ async fn r4_objects_that_are_wrong_large_many_or_gone() {
         Request::ObjectPut(ObjectPut { object, offset, piece: piece.try_into_bounded() })
     };
     assert_eq!(code(client.ask(put_of(ObjectHash([1; 32]), 3, 0, vec![1; 3])).await), ErrorCode::WrongHash);
-    assert_eq!(code(client.ask(put_of(ObjectHash([1; 32]), (1 << 20) + 1, 0, vec![1; PIECE])).await), ErrorCode::TooLarge);
-    assert_eq!(code(client.ask(put_of(ObjectHash([1; 32]), 70_000, 65_536, vec![1; 9])).await), ErrorCode::NoSuchObject);
+    assert_eq!(
+        code(client.ask(put_of(ObjectHash([1; 32]), (1 << 20) + 1, 0, vec![1; PIECE])).await),
+        ErrorCode::TooLarge
+    );
+    assert_eq!(
+        code(client.ask(put_of(ObjectHash([1; 32]), 70_000, 65_536, vec![1; 9])).await),
+        ErrorCode::NoSuchObject
+    );
     for number in 2..4 {
         let begun = client.ask(put_of(ObjectHash([number; 32]), 70_000, 0, vec![1; PIECE])).await;
         assert!(matches!(begun, Response::Done(_)));
     }
-    assert_eq!(code(client.ask(put_of(ObjectHash([4; 32]), 70_000, 0, vec![1; PIECE])).await), ErrorCode::TooLarge);
+    assert_eq!(
+        code(client.ask(put_of(ObjectHash([4; 32]), 70_000, 0, vec![1; PIECE])).await),
+        ErrorCode::TooLarge
+    );
     // A commit that names what was never put, or not to its end.
     for hash in [ObjectHash([9; 32]), ObjectHash([2; 32])] {
         let commit = RoomCommit { commit: CommitBody::Object(hash), ..commit(1, 1) };
@@ -487,7 +511,9 @@ async fn r31_only_the_owner_key_reboots_a_room_or_is_replaced() {
     let get = Request::ObjectGet(ObjectGet { room: room(1), hash: welcome, offset: 0 });
     assert!(matches!(clients[1].ask(get.clone()).await, Response::ObjectPiece(_)));
     assert_eq!(code(clients[2].ask(get).await), ErrorCode::NoSuchObject);
-    assert!(matches!(clients[1].ask(message(1, 1, "old")).await, Response::EpochPassed(p) if p.generation == 1));
+    assert!(
+        matches!(clients[1].ask(message(1, 1, "old")).await, Response::EpochPassed(p) if p.generation == 1)
+    );
 
     // A new owner key is signed by the old one.
     let key = SigningKey::from_bytes(&[11; 32]);
@@ -528,7 +554,8 @@ async fn leaving_frees_the_slug_and_tells_the_others() {
     assert_eq!(pushed(&mut clients[0], 1).await[0].kind, EntryKind::Proposal);
     assert_eq!(code(clients[1].ask(message(1, 1, "still")).await), ErrorCode::UnknownRoom);
     assert!(matches!(create(&mut clients[0], 2, Some(listing("mine"))).await, Response::Done(_)));
-    let gone = Request::RoomLeave(RoomLeave { room: room(2), account: false, proposal: None, state_generation: 0 });
+    let gone =
+        Request::RoomLeave(RoomLeave { room: room(2), account: false, proposal: None, state_generation: 0 });
     assert!(matches!(clients[0].ask(gone).await, Response::Done(_)));
     assert!(matches!(create(&mut clients[1], 3, Some(listing("mine"))).await, Response::Done(_)));
     common::quiet(&relay);
@@ -568,7 +595,9 @@ async fn r43_rooms_posts_and_signals_have_their_rates() {
     };
     let upload = KeyPackageUpload { suite: 1, packages: Default::default(), last_resort: Some(package) };
     assert!(matches!(clients[1].ask(Request::KeyPackageUpload(upload)).await, Response::KeyPackageCounts(_)));
-    let Response::KeyPackages(got) = clients[0].ask(Request::KeyPackageClaim(claim.clone())).await else { panic!() };
+    let Response::KeyPackages(got) = clients[0].ask(Request::KeyPackageClaim(claim.clone())).await else {
+        panic!()
+    };
     assert_eq!(&got.packages[0].bytes[..], b"a key package");
     assert!(matches!(clients[1].push().await, Push::KeyPackagesLow(low) if low.suites[0].last_resort_used));
     assert_eq!(code(clients[0].ask(Request::KeyPackageClaim(claim)).await), ErrorCode::RateLimited);
@@ -577,7 +606,8 @@ async fn r43_rooms_posts_and_signals_have_their_rates() {
 
 #[tokio::test]
 async fn a_lobby_is_told_to_who_asks() {
-    let relay = Fixture::with(subrosa_server::Config { lobby: Some("lobby".into()), ..common::lifted() }).await;
+    let relay =
+        Fixture::with(subrosa_server::Config { lobby: Some("lobby".into()), ..common::lifted() }).await;
     let (_, mut clients) = people(&relay, 1).await;
     let Response::RelayInfo(info) = clients[0].ask(Request::RelayShow(Empty {})).await else { panic!() };
     assert_eq!((info.lobby, info.room_days), (Some(Slug::new("lobby").unwrap()), 30));

@@ -348,7 +348,6 @@ impl Rooms {
             self.forget(room);
         }
     }
-
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
