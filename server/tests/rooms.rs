@@ -553,6 +553,15 @@ async fn leaving_frees_the_slug_and_tells_the_others() {
     assert_eq!(seq(clients[1].ask(leave(Some(1))).await), 2);
     assert_eq!(pushed(&mut clients[0], 1).await[0].kind, EntryKind::Proposal);
     assert_eq!(code(clients[1].ask(message(1, 1, "still")).await), ErrorCode::UnknownRoom);
+    assert_eq!(filled(&people, &mut clients, 9).await, 1);
+    let silent =
+        Request::RoomLeave(RoomLeave { room: room(9), account: false, proposal: None, state_generation: 0 });
+    assert!(matches!(clients[1].ask(silent).await, Response::Done(_)));
+    loop {
+        if let Push::RoomChanged(changed) = clients[0].push().await {
+            break assert_eq!(changed, RoomChanged { room: room(9), change: RoomChange::Roster });
+        }
+    }
     assert!(matches!(create(&mut clients[0], 2, Some(listing("mine"))).await, Response::Done(_)));
     let gone =
         Request::RoomLeave(RoomLeave { room: room(2), account: false, proposal: None, state_generation: 0 });
