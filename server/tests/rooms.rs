@@ -227,8 +227,7 @@ async fn r31_of_twenty_commits_at_once_one_wins_and_the_losers_get_it() {
     let relay = Fixture::open().await;
     let (people, mut clients) = people(&relay, 20).await;
     let first = filled(&people, &mut clients, 1).await;
-    let mut head = 1;
-    for epoch in first..first + 50 {
+    for (head, epoch) in (1..).zip(first..first + 50) {
         let mut asked = Vec::new();
         for client in &mut clients {
             let commit = RoomCommit { after: head, ..commit(1, epoch) };
@@ -252,7 +251,6 @@ async fn r31_of_twenty_commits_at_once_one_wins_and_the_losers_get_it() {
         }
         assert_eq!((winners, seen.len()), (1, 19));
         assert!(seen.iter().all(|id| *id == seen[0]));
-        head += 1;
     }
     let page = page(&mut clients[3], 1, 0).await;
     assert_eq!(page.epoch, first + 50);
