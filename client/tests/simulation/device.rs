@@ -83,8 +83,9 @@ pub struct Device {
     pub old_copy: Option<OldCopy>,
     /// It is an old copy of which the relay has seen newer states: it must find out, and say nothing.
     pub must_be_quarantined: bool,
-    /// An old copy without what had been acknowledged and not read: that is missing, and is asked for.
-    pub lost_mail: bool,
+    /// An old copy, also when it need not know: it may lack what had been acknowledged and not read, and the secrets of
+    /// prekeys that were uploaded since. What that costs is missing, and is asked for.
+    pub is_copy: bool,
     /// The highest acknowledgement that the relay got.
     pub acked: u64,
     /// Requests that were sent when the sessions were other ones than those of the old copy.
@@ -119,7 +120,7 @@ impl Device {
             since,
             old_copy: None,
             must_be_quarantined: false,
-            lost_mail: false,
+            is_copy: false,
             acked: 0,
             newer_requests: HashSet::new(),
             newer_seen: false,

@@ -253,7 +253,7 @@ pub fn restore_copy(world: &mut World) -> bool {
     let device = &mut world.devices[at];
     let copy = device.old_copy.take().unwrap();
     device.must_be_quarantined |= device.newer_seen;
-    device.lost_mail |= device.acked > copy.cursor;
+    device.is_copy = true;
     device.life = Life::Stopped(Box::new(copy.store));
     device.shown = copy.shown;
     device.missing = copy.missing;
