@@ -60,7 +60,7 @@ pub fn run(options: &Options) {
         return;
     }
     let (next, stop) = (AtomicU64::new(options.seeds.start), AtomicBool::new(false));
-    let (sum, first) = (Mutex::new(Counts::default()), Mutex::new(None::<Broken>));
+    let (sum, all_broken) = (Mutex::new(Counts::default()), Mutex::new(Vec::<Broken>::new()));
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..options.threads {
@@ -74,11 +74,8 @@ pub fn run(options: &Options) {
                     let (counts, broken) = live(&templates, seed, options.events, false, false);
                     sum.lock().unwrap().add(&counts);
                     if let Some(broken) = broken {
-                        stop.store(true, Ordering::Relaxed);
-                        let mut first = first.lock().unwrap();
-                        if first.as_ref().is_none_or(|first| broken.seed < first.seed) {
-                            *first = Some(broken);
-                        }
+                        stop.store(!options.keep_going, Ordering::Relaxed);
+                        all_broken.lock().unwrap().push(broken);
                     }
                 }
             });
@@ -93,8 +90,16 @@ pub fn run(options: &Options) {
         processor_seconds(),
     );
     println!("{sum}");
-    if let Some(broken) = first.into_inner().unwrap() {
-        fail(options, &Templates::new(), &broken);
+    let mut all_broken = all_broken.into_inner().unwrap();
+    all_broken.sort_by_key(|broken| broken.seed);
+    if options.keep_going {
+        for Broken { seed, why } in &all_broken {
+            println!("broken seed {seed}: {why}");
+        }
+        println!("did: simulation: {} of {} seeds hold", sum.seeds - all_broken.len() as u64, sum.seeds);
+    }
+    if let Some(broken) = all_broken.first() {
+        fail(options, &Templates::new(), broken);
     }
     assert!(sum.is_lively(), "too little happened for this to say anything:\n{sum}");
 }
