@@ -336,7 +336,13 @@ pub fn double_envelope(world: &mut World) -> bool {
     let Some(mut envelope) = device.mailbox.get(which).cloned() else { return false };
     device.last_seq += 1;
     envelope.seq = device.last_seq;
-    device.mailbox.push(envelope);
+    device.mailbox.push(envelope.clone());
+    if world.dice.once_in(2) {
+        world.push(vec![(place, Push::Deliver(envelope))]);
+    } else {
+        // Nobody is told: it is heard of with the next push, or on the next connection.
+        world.devices[at].net.lost_push |= world.devices[at].net.authenticated;
+    }
     world.counts.envelopes_doubled += 1;
     true
 }

@@ -16,6 +16,8 @@ use crate::{
     world::{Counts, World},
 };
 
+/// After so many seeds a run says how far it is.
+const TELL_EVERY: u64 = 1_000;
 /// Lines of a broken world's trace that are printed with it.
 const LAST_LINES: usize = 40;
 
@@ -72,8 +74,16 @@ pub fn run(options: &Options) {
                         return;
                     }
                     let (counts, broken) = live(&templates, seed, options.events, false, false);
-                    sum.lock().unwrap().add(&counts);
+                    let mut sum = sum.lock().unwrap();
+                    sum.add(&counts);
+                    if sum.seeds.is_multiple_of(TELL_EVERY) {
+                        println!("{} seeds after {:.0} s", sum.seeds, begun.elapsed().as_secs_f64());
+                    }
+                    drop(sum);
                     if let Some(broken) = broken {
+                        if options.keep_going {
+                            println!("broken seed {}: {}", broken.seed, broken.why);
+                        }
                         stop.store(!options.keep_going, Ordering::Relaxed);
                         all_broken.lock().unwrap().push(broken);
                     }
@@ -93,9 +103,7 @@ pub fn run(options: &Options) {
     let mut all_broken = all_broken.into_inner().unwrap();
     all_broken.sort_by_key(|broken| broken.seed);
     if options.keep_going {
-        for Broken { seed, why } in &all_broken {
-            println!("broken seed {seed}: {why}");
-        }
+        println!("broken seeds: {:?}", all_broken.iter().map(|broken| broken.seed).collect::<Vec<_>>());
         println!("did: simulation: {} of {} seeds hold", sum.seeds - all_broken.len() as u64, sum.seeds);
     }
     if let Some(broken) = all_broken.first() {
