@@ -21,6 +21,8 @@ use subrosa_protocol::{
 };
 
 pub type Place = (String, u32);
+/// A device, its signing key, and a signature made with that.
+type Proof = (Place, [u8; 32], [u8; 64]);
 
 pub const NONCE: [u8; 32] = [9; 32];
 pub const EXPORTER: [u8; 32] = [7; 32];
@@ -61,7 +63,7 @@ pub struct Relay {
     /// The newest list of each account that was asked for, with its bytes.
     parsed: RefCell<BTreeMap<String, (Vec<u8>, DeviceList)>>,
     /// Proofs that were found good, with the key they are good for: the same bytes need no second look.
-    proofs: RefCell<BTreeSet<(Place, [u8; 32], [u8; 64])>>,
+    proofs: RefCell<BTreeSet<Proof>>,
 }
 
 fn error(code: ErrorCode) -> Response {
