@@ -226,7 +226,11 @@ impl World {
                 self.trace.line(|| format!("{} tells {:?}", self.devices[at].name(), event.body));
                 if matches!(event.body, EventBody::ServerNotice { .. }) {
                     if !may_fail {
-                        panic!("step: a step of {} failed by itself: {:?}", self.devices[at].name(), event.body);
+                        panic!(
+                            "step: a step of {} failed by itself: {:?}",
+                            self.devices[at].name(),
+                            event.body
+                        );
                     }
                     self.counts.failed += 1;
                 }
