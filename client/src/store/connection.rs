@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, TransactionBehavior, backup::Backup};
+use rusqlite::{Connection, backup::Backup};
 use subrosa_protocol::SafeText;
 
 use super::{
@@ -138,8 +138,8 @@ impl Store {
             self.group.set(Some(Group { raised: tx.raised.get() }));
             return Ok(value);
         }
-        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let tx = Tx::new(begun.map_err(StoreError::from)?, &self.parsed);
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.begin(&self.connection))?;
+        let tx = Tx::to_write(&self.connection, &self.parsed)?;
         let value = work(&tx)?;
         match &self.disk {
             None => tx.commit()?,
@@ -159,7 +159,7 @@ impl Store {
         if let Some(tx) = self.part_of_group()? {
             return tx.undone(work);
         }
-        let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?, &self.parsed);
+        let tx = Tx::to_read(&self.connection, &self.parsed)?;
         work(&tx)
     }
 
@@ -169,6 +169,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot begin; then nothing is grouped.
     pub fn begin_group(&mut self) -> Result<()> {
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.begin(&self.connection))?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.group.set(Some(Group::default()));
         Ok(())

@@ -122,6 +122,25 @@ fn a_new_device_learns_who_is_accepted() {
 }
 
 #[test]
+fn a_device_that_never_saw_a_request_learns_that_it_was_answered() {
+    let mut world = World::with(208, &["alice", "bob"]);
+    world.send("alice", "bob", "may I?");
+    world.settle();
+    world.login("bob", "bob2");
+    world.settle();
+    // Nothing of alice can tell it: she is not there.
+    world.disconnect("alice");
+    world.send("bob", "alice", "yes");
+    world.settle();
+    let id = world.send("bob2", "alice", "from the second");
+    world.settle();
+    assert_eq!(world.state("bob2", &id), MessageState::Accepted, "not held as a further request");
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.texts("alice", "bob"), ["may I?", "yes", "from the second"]);
+}
+
+#[test]
 fn accepting_on_one_device_counts_on_the_other() {
     let mut world = World::with(204, &["alice", "bob"]);
     world.login("bob", "bob2");
