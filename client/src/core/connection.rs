@@ -1,6 +1,6 @@
 //! The connection to the relay as the machine sees it: authentication, requests in flight, and how it ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_bytes::ByteArray;
 use subrosa_crypto::verify::{auth::AuthTranscript, device_list::SignedDeviceList, prekey::PrekeyKind};
@@ -12,7 +12,7 @@ use subrosa_protocol::{
     },
 };
 
-use super::{Core, Effect, Fault, Turn};
+use super::{Core, Effect, Fault, Turn, sending::Sending};
 use crate::{
     api::{ApiError, ConnectionState, EventBody, Kind, Trust},
     limits::REQUEST_TIMEOUT_MS,
@@ -50,8 +50,8 @@ pub(super) struct Link {
     pub(super) shown: ConnectionState,
     pub(super) round_trip_ms: u32,
     pub(super) prekeys: Option<PrekeyCounts>,
-    /// Devices to which envelopes are in flight.
-    pub(super) sending: HashSet<(Username, DeviceId)>,
+    /// Envelopes in flight.
+    pub(super) sending: Sending,
     /// When an envelope that was put off may be sent again.
     pub(super) outbox_at: Option<u64>,
     /// Connections that failed since the last one that worked.
@@ -72,7 +72,7 @@ impl Link {
             shown,
             round_trip_ms: 0,
             prekeys: None,
-            sending: HashSet::new(),
+            sending: Sending::default(),
             outbox_at: None,
             failures: 0,
             exporter: [0; 32],
@@ -357,7 +357,7 @@ impl Core {
                 self.not_published(turn, &publishing);
             }
         }
-        self.link.sending.clear();
+        self.link.sending.broke();
         self.mailbox.on_down();
         self.lookups.on_down();
         self.claims.on_down();

@@ -10,7 +10,7 @@
 //! | `mailbox`, `receive` | what comes: order, acknowledgement; opening one envelope |
 //! | `contents` | what a message that was read means |
 //! | `gaps`, `heal` | what is missing, what cannot be read |
-//! | `send`, `drain`, `seal`, `outbox` | what goes: queueing, encrypting, sealing, handing to the relay |
+//! | `send`, `drain`, `seal`, `outbox`, `sending` | what goes: queueing, encrypting, sealing, handing to the relay, how much at a time |
 //! | `lookup`, `lists` | fetching device lists, following them |
 //! | `claims` | fetching prekey bundles, opening sessions |
 //! | `trust`, `gossip` | changed keys, forked lists, verification |
@@ -44,6 +44,7 @@ mod receive;
 mod requests;
 mod seal;
 mod send;
+mod sending;
 mod trust;
 mod upkeep;
 mod waits;
