@@ -33,7 +33,7 @@ fn rows(database: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 
 /// Whether a column belongs to the mailboxes.
 fn is_mail(column: &str) -> bool {
-    ["envelopes.", "bodies.", "accepted_ids."].iter().any(|table| column.starts_with(table))
+    ["envelopes.", "bodies.", "accepted."].iter().any(|table| column.starts_with(table))
 }
 
 #[test]
