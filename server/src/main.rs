@@ -5,9 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use subrosa_server::cli::{Cli, run};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     run(Cli::parse()).await

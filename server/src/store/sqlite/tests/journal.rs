@@ -170,7 +170,7 @@ async fn a_batch_that_is_damaged_before_a_good_one_is_told_and_nothing_is_droppe
             let place = random.next_u32() as usize % used;
             bytes[place] = random.next_u32() as u8;
         }
-        bytes.truncate(if random.next_u32() % 4 == 0 {
+        bytes.truncate(if random.next_u32().is_multiple_of(4) {
             random.next_u32() as usize % used
         } else {
             bytes.len()
