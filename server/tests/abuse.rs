@@ -214,6 +214,9 @@ impl Store for Faulty {
     fn check_integrity(&self) -> Answer<()> {
         self.real.check_integrity()
     }
+    fn back_up(&self, to: &std::path::Path) -> Answer<()> {
+        self.real.back_up(to)
+    }
     fn close(&self) -> Answer<()> {
         self.real.close()
     }

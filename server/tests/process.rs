@@ -330,6 +330,30 @@ fn check_looks_at_a_running_and_a_stopped_relay() {
     fails(&run(&["up", "--listen", "127.0.0.1:0"], &data), 3, &["opaque-setup is damaged", "backup"]);
 }
 
+#[test]
+fn a_backup_is_made_of_a_running_and_of_a_stopped_relay_and_overwrites_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (parent, data) = dir();
+    let copy = |name: &str| parent.path().join(name);
+    let back_up = |name: &str| run(&["backup", "--json", copy(name).to_str().unwrap()], &data);
+    fails(&back_up("early.db"), 3, &["there is no data directory"]);
+    let rosad = Rosad::up(&data, &["--registration", "open"]);
+    let backup = back_up("running.db");
+    assert!(backup.status.success(), "{backup:?}");
+    let told: Value = serde_json::from_slice(&backup.stdout).unwrap();
+    assert_eq!(told["event"], "backup");
+    fails(&back_up("running.db"), 3, &["cannot create", "running.db"]);
+    drop(rosad);
+    assert!(back_up("stopped.db").status.success());
+    for name in ["running.db", "stopped.db"] {
+        let mode = std::fs::metadata(copy(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let seen = subrosa_server::store::sqlite::inspect(&copy(name)).unwrap();
+        assert_eq!((seen.schema_version, seen.problem), (2, None));
+    }
+    assert!(!copy("early.db").exists());
+}
+
 #[tokio::test]
 async fn the_passphrase_keys_are_not_made_anew_while_there_are_accounts() {
     let (_dir, data) = dir();

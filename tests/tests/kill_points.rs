@@ -43,11 +43,12 @@ struct Pair {
 }
 
 impl Pair {
-    /// The fault that ends a program at one of its next `commits`, or at one of the sends that follow them.
-    fn kill(&mut self, commits: u64) -> Vec<String> {
+    /// The fault that ends a program at one of its next `commits` after the first ones, or at one of the sends that follow
+    /// them.
+    fn kill(&mut self, first: u64, commits: u64) -> Vec<String> {
         let (calls, when) = match self.dice.below(4) {
             0 => (SENDS, 4 + self.dice.below(6)),
-            _ => (SYNCS, 4 + self.dice.below(commits)),
+            _ => (SYNCS, first + self.dice.below(commits)),
         };
         inject(calls, &format!("signal=KILL:when={when}"))
     }
@@ -91,7 +92,7 @@ impl Pair {
 
     /// Alice dies with an envelope in her outbox that the relay has not got.
     fn committed_and_not_sent(&mut self) -> bool {
-        let under = self.kill(20);
+        let under = self.kill(4, 20);
         self.dies(0, PLENTY, &under);
         let outbox = self.client(0).outbox;
         let accepted = self.mailbox(1).accepted;
@@ -100,7 +101,7 @@ impl Pair {
 
     /// Bob dies having read what the relay still holds for him.
     fn decrypted_and_not_acknowledged(&mut self) -> bool {
-        let under = self.kill(5);
+        let under = self.kill(4, 5);
         self.dies(1, 0, &under);
         let cursor = self.client(1).cursor;
         self.mailbox(1).waiting.keys().any(|place| *place <= cursor)
@@ -108,7 +109,8 @@ impl Pair {
 
     /// The relay dies having stored what its sender was not told of.
     fn stored_and_not_answered(&mut self) -> bool {
-        let under = self.kill(8);
+        // Its first syncs fold the last life's journal in and empty the log, before it is ready.
+        let under = self.kill(9, 12);
         self.world.restart_relay_as(RelayOptions { under, config: FAST.into(), ..RelayOptions::default() });
         let began = Instant::now();
         while self.world.relay.ended().is_none() {

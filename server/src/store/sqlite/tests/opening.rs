@@ -14,10 +14,19 @@ use crate::store::{
 };
 
 const V1: &str = include_str!("../migrations/V1__accounts_and_mailboxes.sql");
+const V2: &str = include_str!("../migrations/V2__mailbox_journal.sql");
 
-fn runner(second: &str) -> Runner {
-    let migration = |name: &str, sql: &str| Migration::unapplied(name, sql).unwrap();
-    Runner::new(&[migration("V1__accounts_and_mailboxes", V1), migration("V2__later", second)])
+/// The migrations, and one that does not exist yet.
+fn runner(third: &str) -> Runner {
+    Runner::new(&[
+        migration("V1__accounts_and_mailboxes", V1),
+        migration("V2__mailbox_journal", V2),
+        migration("V3__later", third),
+    ])
+}
+
+fn migration(name: &str, sql: &str) -> Migration {
+    Migration::unapplied(name, sql).unwrap()
 }
 
 /// Every file of a directory with its bytes, but for the shared memory, which readers touch.
@@ -70,12 +79,12 @@ async fn r58_a_newer_schema_is_refused_untouched() {
     let dir = TempDir::new().unwrap();
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
-    let newer = "UPDATE refinery_schema_history SET version = 99";
+    let newer = "UPDATE refinery_schema_history SET version = 99 WHERE version = 2";
     Connection::open(&path).unwrap().execute_batch(newer).unwrap();
     let before = contents(dir.path());
     let refused = SqliteStore::open(&path, SqliteOptions::default()).unwrap_err();
-    assert!(matches!(refused, OpenError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
-    assert!(refused.to_string().contains("schema version 99, and this rosad knows versions up to 1"));
+    assert!(matches!(refused, OpenError::NewerSchema { found: 99, known: 2, .. }), "{refused}");
+    assert!(refused.to_string().contains("schema version 99, and this rosad knows versions up to 2"));
     assert_eq!(contents(dir.path()), before);
     assert_eq!(inspect(&path).unwrap().schema_version, 99);
 }
@@ -86,24 +95,69 @@ async fn r58_a_backup_is_written_before_a_migration() {
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
     // What is left of an earlier attempt is no obstacle.
-    fs::write(dir.path().join("relay.db.v1.partial"), b"half").unwrap();
-    let second = "ALTER TABLE accounts ADD COLUMN later INTEGER NOT NULL DEFAULT 5;";
-    let conn = open::open_with(&path, &SqliteOptions::default(), runner(second)).unwrap();
+    fs::write(dir.path().join("relay.db.v2.partial"), b"half").unwrap();
+    let third = "ALTER TABLE accounts ADD COLUMN later INTEGER NOT NULL DEFAULT 5;";
+    let conn = open::open_with(&path, &SqliteOptions::default(), runner(third)).unwrap();
     let later: i64 = conn.query_row("SELECT later FROM accounts", [], |row| row.get(0)).unwrap();
     assert_eq!(later, 5);
     drop(conn);
     // The way back: this version refuses the new schema, and runs on the backup with everything in it.
     assert!(matches!(
         SqliteStore::open(&path, SqliteOptions::default()),
-        Err(OpenError::NewerSchema { found: 2, known: 1, .. })
+        Err(OpenError::NewerSchema { found: 3, known: 2, .. })
     ));
-    let backup = dir.path().join("relay.db.v1.backup");
+    let backup = dir.path().join("relay.db.v2.backup");
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(!dir.path().join("relay.db.v1.partial").exists());
+    assert!(!dir.path().join("relay.db.v2.partial").exists());
     fs::rename(&backup, &path).unwrap();
     let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
     assert_eq!(mailbox(&store, "alice").await.len(), 5);
     store.check_integrity().await.unwrap();
+}
+
+/// The first schema had a row for each remembered id, and no journal.
+#[tokio::test]
+async fn r58_the_first_schema_is_brought_up_to_date_with_everything_in_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("relay.db");
+    let first = Runner::new(&[migration("V1__accounts_and_mailboxes", V1)]);
+    let conn = open::open_with(&path, &SqliteOptions::default(), first).unwrap();
+    let account = "INSERT INTO accounts (id, name, display_name, account_key, opaque_record, admin, list_version, highest_device)
+                   VALUES (1, 'alice', 'Alice', zeroblob(32), x'', 0, 1, 1);
+                   INSERT INTO device_lists VALUES (1, 1, x'01000000', x'', zeroblob(64));
+                   INSERT INTO devices (id, account, device, signing_key, last_seen_day, next_seq, pending, pending_bytes)
+                   VALUES (5, 1, 1, zeroblob(32), 0, 301, 2, 80);
+                   INSERT INTO prekeys VALUES (5, 1, 1, x''), (5, 3, 1, x'')";
+    conn.execute_batch(account).unwrap();
+    for id in 0..300u64 {
+        let envelope = envelope(id.into(), 40);
+        let values = (envelope.id.as_bytes(), id as i64 + 1, (NOW + id) as i64);
+        conn.execute(
+            "INSERT INTO accepted_ids (device, id, seq, accepted_at) VALUES (5, ?1, ?2, ?3)",
+            values,
+        )
+        .unwrap();
+        if id >= 298 {
+            let body = crate::store::sqlite::body::lay_out(&envelope.sealed).unwrap();
+            conn.execute("INSERT INTO bodies (body) VALUES (?1)", [body]).unwrap();
+            let sql = "INSERT INTO envelopes SELECT device, seq, id, accepted_at, 40, ?2 FROM accepted_ids WHERE seq = ?1";
+            conn.execute(sql, (id as i64 + 1, conn.last_insert_rowid())).unwrap();
+        }
+    }
+    drop(conn);
+    let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
+    store.check_integrity().await.unwrap();
+    assert_eq!(mailbox(&store, "alice").await, [(299, 298), (300, 299)]);
+    for id in [0u128, 62, 63, 64, 150, 299] {
+        let answer =
+            store.append_envelopes(delivery("alice", "alice", vec![envelope(id, 40)])).await.unwrap();
+        let accepted_at = NOW + u64::try_from(id).unwrap();
+        assert_eq!(answer, crate::store::Appended::Accepted { accepted_at, fresh: vec![] }, "{id}");
+    }
+    assert_eq!(send(&store, "alice", "alice", envelopes(300..302)).await, [301, 302]);
+    store.close().await.unwrap();
+    assert!(dir.path().join("relay.db.v1.backup").exists());
+    assert_eq!(inspect(&path).unwrap().schema_version, 2);
 }
 
 #[tokio::test]
@@ -111,8 +165,8 @@ async fn r58_a_failing_migration_changes_nothing() {
     let dir = TempDir::new().unwrap();
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
-    let second = "DELETE FROM envelopes; INSERT INTO nonsense VALUES (1);";
-    let failed = open::open_with(&path, &SqliteOptions::default(), runner(second)).unwrap_err();
+    let third = "DELETE FROM envelopes; INSERT INTO nonsense VALUES (1);";
+    let failed = open::open_with(&path, &SqliteOptions::default(), runner(third)).unwrap_err();
     assert!(matches!(failed, OpenError::Migration { .. }), "{failed}");
     let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
     assert_eq!(mailbox(&store, "alice").await.len(), 5);
