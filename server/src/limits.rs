@@ -74,8 +74,10 @@ pub const STAGED_PREKEYS: usize = subrosa_protocol::limits::ONE_TIME_PREKEYS;
 pub const ADMIN_LINE: usize = 4 * 1024;
 /// Admin connections at once.
 pub const ADMIN_CONNECTIONS: usize = 8;
-/// HTTP connections at once.
+/// HTTP connections at once; the oldest gives way to one more.
 pub const HTTP_CONNECTIONS: usize = 64;
+/// How long an HTTP connection lives, whatever it does.
+pub const HTTP_LIFETIME: Duration = Duration::from_secs(5);
 /// Uses of one invite, at most.
 pub const INVITE_USES: u32 = 10_000;
 /// Seconds an invite lives, at most: a year.

@@ -2,7 +2,7 @@
 //! not acknowledged; when the relay committed and did not answer. The program dies on entering the sync of a commit: all
 //! of the transaction is in the file then, and nothing was told. The stores prove that the point was hit.
 //!
-//! Long version: `SUBROSA_KILLS` at each point (12), `SUBROSA_KILLS_SEED`.
+//! Long version: `SUBROSA_KILLS` that hit each point (12), `SUBROSA_KILLS_SEED`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -29,8 +29,8 @@ use subrosa_tests::{
 
 /// How long a program may take to reach its last system call.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of a hundred kills at least so many must hit their point.
-const MUST_HIT: u64 = 50;
+/// So many kills may be made for each that must hit its point: some come between other steps.
+const TRIES: u64 = 3;
 
 /// More messages than are sent before a kill: several go into one commit, so that no number would do for so many commits.
 const PLENTY: u64 = 1_000_000;
@@ -147,9 +147,15 @@ impl Pair {
     }
 }
 
-fn hit(what: &str, hits: u64, kills: u64) {
-    did(&format!("kills, {what}: {kills}, of which {hits} hit the point"));
-    assert!(hits * 100 >= kills * MUST_HIT, "{what}: only {hits} of {kills} kills hit the point");
+/// Kills until so many hit their point.
+fn until_hit(what: &str, wanted: u64, mut kill: impl FnMut() -> bool) {
+    let (mut hits, mut tries) = (0, 0);
+    while hits < wanted {
+        assert!(tries < wanted * TRIES, "{what}: only {hits} of {tries} kills hit the point");
+        tries += 1;
+        hits += u64::from(kill());
+    }
+    did(&format!("kills, {what}: {hits} hit the point, of {tries}"));
 }
 
 #[test]
@@ -166,18 +172,15 @@ fn r21_r56_kills_between_commit_and_what_follows_lose_nothing_and_double_nothing
     let mut pair = Pair { world, sides, dice: Dice::new(seed) };
 
     pair.sides[1].start(100);
-    let hits = (0..kills).filter(|_| pair.committed_and_not_sent()).count() as u64;
-    hit("ratchet committed and not sent", hits, kills);
+    until_hit("ratchet committed and not sent", kills, || pair.committed_and_not_sent());
 
     pair.sides[1].kill();
     pair.starts(0, PLENTY, &[]);
-    let hits = (0..kills).filter(|_| pair.decrypted_and_not_acknowledged()).count() as u64;
-    hit("decrypted and not acknowledged", hits, kills);
+    until_hit("decrypted and not acknowledged", kills, || pair.decrypted_and_not_acknowledged());
 
     pair.starts(1, PLENTY, &[]);
     pair.world.relay.kill();
-    let hits = (0..kills).filter(|_| pair.stored_and_not_answered()).count() as u64;
-    hit("relay committed and not acknowledged", hits, kills);
+    until_hit("relay committed and not acknowledged", kills, || pair.stored_and_not_answered());
     pair.relay_checks_out();
 
     pair.world.restart_relay();

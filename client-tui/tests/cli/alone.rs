@@ -145,11 +145,17 @@ fn two_people_chat_by_flags_alone() {
 fn what_can_go_wrong_with_joining_is_told_and_leaves_nothing() {
     let world = World::new();
     let alice = world.joined("alice");
-    alice.join(&world.address, "words").code(5);
+    let words = std::fs::read(alice.file("words")).unwrap();
+    let same = alice.join(&world.address, "words").code(5).error();
+    assert!(same["message"].as_str().unwrap().contains("profile default exists already"), "{same}");
+    assert_eq!(std::fs::read(alice.file("words")).unwrap(), words);
     let again = alice.join(&world.address, "other").code(5);
     assert!(!std::fs::exists(alice.file("other")).unwrap(), "{again:?}");
 
     let mallory = Person { name: "alice", home: world.person("mallory").home };
+    std::fs::write(mallory.file("full"), "not words").unwrap();
+    let full = mallory.join(&world.address, "full").code(5).error();
+    assert!(full["hint"].as_str().unwrap().contains("does not exist yet"), "{full}");
     let taken = mallory.join(&world.address, "words").code(5);
     assert!(taken.error()["message"].as_str().unwrap().contains("taken"), "{taken:?}");
     assert!(!std::fs::exists(mallory.file("words")).unwrap());
