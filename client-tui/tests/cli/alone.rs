@@ -341,3 +341,37 @@ fn an_owner_with_another_environment_is_found() {
         assert!(!told.exists());
     }
 }
+
+#[test]
+fn an_owner_that_hangs_is_named_in_time() {
+    let world = World::new();
+    let alice = world.joined("alice");
+    let (daemon, _) = alice.daemon();
+    let verb = |args: &[&str]| run(&mut rosa(&alice.home, &[&["--json"], args].concat()));
+    verb(&["status"]).code(0);
+    signal(&daemon, Signal::STOP);
+    let named = format!("pid {}", daemon.id());
+    let refused = |outcome: Outcome, limit: Duration| {
+        let outcome = outcome.code(3);
+        assert!(outcome.error()["message"].as_str().unwrap().contains(&named), "{outcome:?}");
+        assert!(outcome.took < limit, "{outcome:?}");
+        outcome
+    };
+    for args in [
+        &["status", "--timeout", "2s"][..],
+        &["recv", "--timeout", "2s"],
+        &["recv", "--follow", "--timeout", "2s"],
+        &["send", "bob", "hi", "--timeout", "2s"],
+        &["check", "--timeout", "2s"],
+        &["ls", "--timeout", "2s"],
+    ] {
+        refused(verb(args), Duration::from_secs(9));
+    }
+    let outcome = refused(verb(&["whoami"]), Duration::from_secs(30));
+    assert!(outcome.took > Duration::from_secs(5), "it may only be slow: {outcome:?}");
+    // It was not the end of it.
+    signal(&daemon, Signal::CONT);
+    verb(&["status"]).code(0);
+    signal(&daemon, Signal::TERM);
+    finish(daemon, Instant::now()).code(0);
+}
