@@ -211,7 +211,7 @@ impl World {
             }
             Effect::Event(event) => {
                 self.trace.line(|| format!("{} tells {:?}", self.devices[at].name(), event.body));
-                if matches!(event.body, EventBody::ServerNotice { .. }) && !struck {
+                if is_complaint(&event.body) && !struck {
                     panic!("step: a step of {} failed by itself: {:?}", self.devices[at].name(), event.body);
                 }
                 self.ledger.told(&mut self.devices[at], &event.body, self.sort.lossy, &mut self.counts);
@@ -390,4 +390,9 @@ impl Counts {
         ];
         all.iter().all(|count| *count > 0)
     }
+}
+
+/// Whether a step failed, or the relay did what no relay does.
+const fn is_complaint(body: &EventBody) -> bool {
+    matches!(body, EventBody::ServerNotice { .. } | EventBody::ProfileFault { error: Some(_) })
 }
