@@ -375,3 +375,47 @@ fn an_owner_that_hangs_is_named_in_time() {
     signal(&daemon, Signal::TERM);
     finish(daemon, Instant::now()).code(0);
 }
+
+#[test]
+fn check_tells_a_profile_that_may_not_connect_from_a_relay_that_is_away() {
+    let mut world = World::new();
+    let (alice, bob) = (world.joined("alice"), world.joined("bob"));
+    let profiles = alice.home.join(".local/share/rosa");
+    let copy = |from: &str, to: &str| {
+        let paths = [profiles.join(from), profiles.join(to)];
+        assert!(Command::new("cp").arg("-a").args(&paths).status().unwrap().success());
+    };
+    let check = |profile: &str| alice.run(&["check", "--profile", profile]);
+    let failed = |outcome: &Outcome| {
+        let items = outcome.json()["items"].as_array().unwrap().clone();
+        let failed = items.iter().filter(|item| item["ok"] == false);
+        failed.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let fine = check("default").code(0).json();
+    assert!(fine["items"].as_array().unwrap().iter().any(|item| item["name"] == "disk"), "{fine}");
+
+    copy("default", "older");
+    alice.run(&["send", "bob", "after the copy was made"]).code(0);
+    bob.run(&["recv"]).code(0);
+    let older = check("older").code(3);
+    assert_eq!(failed(&older), ["relay"]);
+    assert!(older.error()["message"].as_str().unwrap().contains("old copy"), "{older:?}");
+
+    let words = alice.file("words");
+    let login =
+        ["login", &world.address, "--name", "alice", "--profile", "second", "--recovery-file", &words];
+    alice.run(&login).code(0);
+    copy("second", "removed");
+    alice.run(&["logout", "--yes", "--profile", "second"]).code(0);
+    let removed = check("removed").code(3);
+    assert_eq!(failed(&removed), ["relay"]);
+    assert!(
+        removed.error()["message"].as_str().unwrap().contains("does not know this device"),
+        "{removed:?}"
+    );
+
+    check("default").code(0);
+    world.runtime.block_on(world.relay.take().unwrap().shutdown());
+    let away = check("default").code(4);
+    assert_eq!(failed(&away), ["relay"]);
+}
