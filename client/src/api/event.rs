@@ -166,6 +166,8 @@ events! {
     DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
     /// A device was removed from an account's list.
     DeviceRemoved(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.removed",
-    /// The relay or the engine has something to say to the person.
+    /// This profile cannot do its work (its disk is full, for one), or can again.
+    ProfileFault(#[doc = "Why, and what to do; `null` once it is over."] error: Option<ApiError>,) = "profile.fault",
+    /// The relay has something to say to the person, or does what no relay does.
     ServerNotice(#[doc = "What."] text: SafeText,) = "server.notice",
 }

@@ -165,6 +165,12 @@ pub fn subscribe(id: u64) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": SUBSCRIBE, "params": {} })
 }
 
+/// A call of no method, which every owner refuses at once, whatever its engine does: to hear whether it is there.
+#[must_use]
+pub fn nothing(id: u64) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "" })
+}
+
 /// What the owner says to an attached program.
 #[derive(Debug, PartialEq)]
 pub enum Said {

@@ -12,7 +12,7 @@ use subrosa_protocol::{
     },
 };
 
-use super::{Core, Effect, Fault, Turn, sending::Sending};
+use super::{Core, Effect, Fault, Turn, fault::own_reason, sending::Sending};
 use crate::{
     api::{ApiError, ConnectionState, EventBody, Kind, Trust},
     limits::REQUEST_TIMEOUT_MS,
@@ -54,6 +54,8 @@ pub(super) struct Link {
     pub(super) sending: Sending,
     /// When an envelope that was put off may be sent again.
     pub(super) outbox_at: Option<u64>,
+    /// The own fault for which this connection was given up.
+    pub(super) given_up_for: Option<ApiError>,
     /// Connections that failed since the last one that worked.
     pub(super) failures: u32,
     exporter: [u8; 32],
@@ -74,6 +76,7 @@ impl Link {
             prekeys: None,
             sending: Sending::default(),
             outbox_at: None,
+            given_up_for: None,
             failures: 0,
             exporter: [0; 32],
             next_id: 0,
@@ -83,6 +86,11 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.phase == Phase::Up
+    }
+
+    /// Whether there is a connection to be given up.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating | Phase::Up)
     }
 
     /// Whether a challenge was answered and the relay has not said yes yet.
@@ -143,6 +151,7 @@ impl Core {
             return Ok(());
         };
         self.link.phase = Phase::Authenticating;
+        self.link.given_up_for = None;
         self.link.exporter = exporter;
         self.link.round_trip_ms = round_trip_ms;
         let transcript = AuthTranscript {
@@ -328,7 +337,7 @@ impl Core {
 
     /// Something went wrong with this connection: a new one may do better.
     pub(super) fn drop_connection(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.link.phase, Phase::Authenticating | Phase::Up) {
+        if self.link.is_open() {
             self.link.phase = Phase::Dropping;
             turn.out.push(Effect::Drop);
         }
@@ -341,11 +350,18 @@ impl Core {
         self.forget_connection(turn);
         self.link.phase = Phase::Down;
         self.link.failures = self.link.failures.saturating_add(1);
-        self.link.shown = ConnectionState::Down { reason: SafeText::single_line(reason), retry_in_ms };
+        let own = self.link.given_up_for.take();
+        let reason = own.as_ref().map_or_else(|| SafeText::single_line(reason), own_reason);
+        self.link.shown = ConnectionState::Down { reason: reason.clone(), retry_in_ms };
         self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
-        if self.link.failures > 1 {
-            let error = ApiError::new(Kind::Unreachable, reason).hint("it is tried again by itself");
-            self.waits.fail_relay(turn, &error);
+        match own {
+            Some(error) => self.waits.fail_relay(turn, &error),
+            None if self.link.failures > 1 => {
+                let error =
+                    ApiError::new(Kind::Unreachable, reason.as_str()).hint("it is tried again by itself");
+                self.waits.fail_relay(turn, &error);
+            }
+            None => {}
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::CheckItem,
-    profile::{Locked, private_file},
+    profile::{Locked, private_file, room},
 };
 
 /// The store of a profile. It owns the connection and the profile's lock; both end with it.
@@ -265,8 +265,8 @@ impl Store {
         Ok(())
     }
 
-    /// Checks the store: settings, the authentication of every page, the structure, the search index, schema and
-    /// permissions.
+    /// Checks the store: settings, the authentication of every page, the structure, the search index, schema, permissions,
+    /// and the disk below it.
     #[must_use]
     pub fn check(&self) -> Vec<CheckItem> {
         let mut items = vec![
@@ -286,6 +286,7 @@ impl Store {
         });
         if let Some(path) = &self.path {
             items.push(private_file::check(path));
+            items.push(room::check(path));
         }
         items
     }

@@ -224,7 +224,7 @@ impl World {
             }
             Effect::Event(event) => {
                 self.trace.line(|| format!("{} tells {:?}", self.devices[at].name(), event.body));
-                if matches!(event.body, EventBody::ServerNotice { .. }) {
+                if is_complaint(&event.body) {
                     if !may_fail {
                         panic!(
                             "step: a step of {} failed by itself: {:?}",
@@ -447,4 +447,9 @@ impl Counts {
         ];
         all.iter().all(|count| *count > 0)
     }
+}
+
+/// Whether a step failed, or the relay did what no relay does.
+const fn is_complaint(body: &EventBody) -> bool {
+    matches!(body, EventBody::ServerNotice { .. } | EventBody::ProfileFault { error: Some(_) })
 }
