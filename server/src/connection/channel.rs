@@ -368,7 +368,7 @@ mod tests {
         assert!(channel.settle(now) && channel.taking.is_none());
         assert_eq!(channel.slow_since(), channel.half_since(), "a large frame is half there");
         // The other side does not read: 4 KiB fit its pipe.
-        while tokio::time::timeout(std::time::Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
+        while tokio::time::timeout(Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
         assert!(channel.taking.is_some());
         channel.send(&frame(65_000));
         assert!(!channel.settle(now), "one past the bound");
