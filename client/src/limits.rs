@@ -66,8 +66,10 @@ pub const REQUEST_TIMEOUT_MS: u64 = 30 * SECOND;
 pub const REQUEST_QUEUE: usize = 256;
 /// Requests that wait for something to happen (a receipt, the relay), in all.
 pub const WAITING_REQUESTS: usize = 1_024;
-/// Events waiting for one slow reader; more become a gap.
+/// Events waiting for one slow reader; more become a gap. See also [`EVENT_QUEUE_BYTES`].
 pub const EVENT_QUEUE: usize = 1_024;
+/// Bytes of events waiting for one slow reader, counted as [`crate::api::Event::weight`] does; more become a gap.
+pub const EVENT_QUEUE_BYTES: usize = 256 * 1024;
 /// Event streams at once.
 pub const SUBSCRIBERS: usize = 64;
 /// Milliseconds a request waits at most when it says nothing.

@@ -57,6 +57,17 @@ fn a_filter_lets_through_what_it_names() {
 }
 
 #[test]
+fn a_filter_that_no_event_has_is_refused() {
+    let owner = told(1);
+    for more in [&["--follow"][..], &[]] {
+        let filter = ["recv", "--json", "--filter", "contact.*", "--filter", "message.recieved"];
+        let outcome = run(&mut owner.rosa(&[&filter[..], more].concat())).code(2);
+        assert_eq!(outcome.error()["hint"], "did you mean message.received?");
+    }
+    assert!(owner.engine.requests.lock().unwrap().is_empty());
+}
+
+#[test]
 fn it_syncs_first_and_says_when_the_relay_is_away() {
     let owner = told(1);
     seqs(&owner, &[]);

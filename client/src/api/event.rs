@@ -21,6 +21,22 @@ pub struct Event {
     pub body: EventBody,
 }
 
+impl Event {
+    /// About how many bytes it takes while it waits for a reader.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const BESIDES_TEXT: usize = 256;
+        let text = match &self.body {
+            EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => {
+                message.text.as_str().len()
+            }
+            EventBody::ServerNotice { text } => text.as_str().len(),
+            _ => 0,
+        };
+        BESIDES_TEXT + text
+    }
+}
+
 /// A message that came or was sent from another device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageEvent {

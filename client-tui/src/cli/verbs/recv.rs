@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use subrosa_client::{
     ApiError, Event, Handle, Reply, Request,
     api::{EventBody, EventStream, Kind, StreamItem, time::Timestamp},
-    attach::filter::matches,
+    attach::filter::{check, matches},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -66,8 +66,9 @@ pub struct Args {
 }
 
 /// # Errors
-/// Exit code 9 when nothing came in time, 4 when the relay does not answer (what is stored is printed all the same).
+/// Exit code 2 for an event that does not exist, 9 when nothing came in time, 4 when the relay does not answer (what is stored is printed all the same).
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    check(&args.filter)?;
     let handle = context.open().await?;
     let deadline = context.global.timeout.map(|time| Instant::now() + time);
     let mut reader =
