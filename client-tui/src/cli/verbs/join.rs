@@ -70,8 +70,8 @@ pub async fn run(args: Args, context: &Arc<Context>) -> Result<(), Failure> {
     let passphrase = passphrase(context, &name).await?;
     context.note(&format!("registering {name} at {} …", link.relay.authority()));
     let params = JoinParams { link, name: name.clone(), display_name: args.display_name, passphrase };
-    let Joined { store, words, address } = join::join(paths.clone(), params).await?;
-    let told = keep(&mut sink, &words).await?;
+    let keep = async |words: &Zeroizing<String>| keep(&mut sink, words).await;
+    let (Joined { store, words, address }, told) = join::join_keeping(paths.clone(), params, keep).await?;
     drop(words);
     if !args.no_app && !context.out.json && terminal::is_there() {
         let handle = context.own(store, Role::Passing).await?;
@@ -138,7 +138,7 @@ async fn keep(sink: &mut Sink, words: &Zeroizing<String>) -> Result<Told, Failur
                     kept.path().display()
                 ),
             )
-            .hint("make room and log in anew while this device still works")
+            .hint("make room, and give the same command again with another --recovery-file")
             .into()),
         },
     }
