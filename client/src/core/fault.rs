@@ -48,6 +48,9 @@ impl Fault {
 pub(super) struct Faults {
     /// The last one.
     pub(super) own: Option<ApiError>,
+    /// It came up while there was a connection: only one that gets everything shows that it is over. A small change may
+    /// still find room where a larger one does not.
+    connected: bool,
     /// A step of this turn failed.
     failed: bool,
     /// Something was written in this turn.
@@ -67,6 +70,7 @@ impl Core {
             self.faults.failed = true;
             self.faults.own = Some(error.clone());
             if self.link.is_open() {
+                self.faults.connected = true;
                 self.link.given_up_for = Some(error.clone());
             }
             self.tell(turn, EventBody::ProfileFault { error: Some(error) });
@@ -74,13 +78,14 @@ impl Core {
         self.drop_connection(turn);
     }
 
-    /// An own fault is over when something could be written again; with a connection, when all that the relay had for this
-    /// device could be.
+    /// An own fault is over when something could be written again; one that came up with a connection, when all that the
+    /// relay had for this device could be.
     pub(super) fn look_whether_it_is_over(&mut self, turn: &mut Turn<'_>) {
         let failed = std::mem::take(&mut self.faults.failed);
         let wrote = std::mem::take(&mut self.faults.wrote);
-        let works = if self.link.is_up() { self.mailbox.synced } else { wrote };
+        let works = if self.link.is_up() { self.mailbox.synced } else { wrote && !self.faults.connected };
         if works && !failed && self.faults.own.take().is_some() {
+            self.faults.connected = false;
             self.tell(turn, EventBody::ProfileFault { error: None });
         }
     }

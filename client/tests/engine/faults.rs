@@ -86,6 +86,11 @@ fn an_own_full_disk_is_not_blamed_on_the_relay() {
     };
     assert_eq!(failed(answer(&mut core, Request::ProfileCheck {}, 3_000, &mut rng)), ["profile", "relay"]);
 
+    // A small change that finds room says nothing about the next message.
+    let draft = Request::ChatDraft { chat: "bob".into(), text: "small".into() };
+    answer(&mut core, draft, 3_500, &mut rng);
+    assert_eq!(failed(answer(&mut core, Request::ProfileCheck {}, 3_500, &mut rng)), ["profile", "relay"]);
+
     // There is room again: that is told once, when everything that came could be kept.
     let effects = connect(&mut core, 4_000, &mut rng);
     let over = |body: &&EventBody| matches!(body, EventBody::ProfileFault { error: None });
