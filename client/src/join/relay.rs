@@ -29,6 +29,9 @@ use crate::{
     store::{Identity, IdentityKeys, Progress, Store},
 };
 
+/// How often a relay that does not answer is dialled.
+const DIAL_TRIES: u32 = 3;
+
 /// Everything a profile that joins tells the relay.
 pub(super) struct Joining {
     pub(super) identity: Identity,
@@ -120,9 +123,17 @@ impl Joining {
     }
 }
 
-/// A connection to the relay, hellos exchanged, its key checked (R1).
+/// A connection to the relay, hellos exchanged, its key checked (R1). Where packets are lost and far away, a handshake may
+/// take longer than its five seconds: silence is tried again.
 pub(super) async fn connect(relay: &RelayAddress) -> Result<Dialogue, ApiError> {
-    Ok(Dialogue::new(dial(relay).await?))
+    let mut tries = 1;
+    loop {
+        match dial(relay).await {
+            Ok(wire) => return Ok(Dialogue::new(wire)),
+            Err(NetError::Silent { .. } | NetError::Timeout) if tries < DIAL_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Whether the relay knows the device already.
