@@ -14,6 +14,7 @@ use subrosa_protocol::{
     limits::{FRAME_MAX, FRAME_MAX_UNAUTHENTICATED},
 };
 use subrosa_tests::{
+    faults::strace,
     raw_client::{
         Gauge, Holes, Identity, Manners, Network, Probe, Session,
         gauge::{MIB, mib},
@@ -313,16 +314,28 @@ async fn a_thousand_connections_that_never_authenticate_cost_little_and_give_it_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_authenticated_connections_cost_little_whatever_they_do() {
-    let relay = Relay::alone("open", PATIENT).await;
+    waves_of_devices(&Relay::alone("open", PATIENT).await, waves()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_authenticated_connections_cost_little_also_while_the_disk_is_slow() {
+    if strace::works_for("a thousand hostile devices and a slow disk") {
+        // What they send waits for the disk in the relay's memory.
+        let under = strace::slow_syncs(100_000);
+        waves_of_devices(&Relay::alone_under(under, "open", PATIENT).await, 1).await;
+    }
+}
+
+async fn waves_of_devices(relay: &Relay, waves: usize) {
     // A device may have two connections.
     let people = Arc::new(relay.people(connections().div_ceil(2)).await);
     let probe = Probe::start(&relay.world.relay).await;
     let base = relay.gauge.resident();
     let mut after = Vec::new();
-    for wave in 0..waves() {
+    for wave in 0..waves {
         let kind = Worst::AFTER[wave % Worst::AFTER.len()];
         let networks = Network::several(relay.to, connections().div_ceil(PER_NETWORK));
-        let measured = Wave::begin(&relay);
+        let measured = Wave::begin(relay);
         let sessions = everywhere(&networks, connections(), |network, number| {
             let people = Arc::clone(&people);
             async move {
@@ -335,7 +348,7 @@ async fn a_thousand_authenticated_connections_cost_little_whatever_they_do() {
         let growth = measured.cost_of_all(&format!("authenticated and idle, wave {wave}"), base);
         assert!(growth < most(), "{}", mib(growth));
 
-        let measured = Wave::begin(&relay);
+        let measured = Wave::begin(relay);
         let tasks: Vec<_> = sessions
             .into_iter()
             .map(|(number, mut session, holes)| {

@@ -58,7 +58,7 @@ impl Default for SqliteOptions {
             id_memory_count: 20_000,
             readers: 4,
             queue_jobs: 8192,
-            queue_bytes: 64 * 1024 * 1024,
+            queue_bytes: 16 * 1024 * 1024,
             batch_jobs: 512,
             batch_bytes: 1024 * 1024,
             scrub_after: Duration::from_secs(15),
