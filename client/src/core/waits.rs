@@ -218,8 +218,7 @@ impl Core {
             for send in &mut sends {
                 let late = send.deadline <= turn.now;
                 for slot in &mut send.slots {
-                    let stop = blocked.clone().or_else(|| late.then(|| too_late(send.want)));
-                    settle(tx, slot, send.want, stop, failed)?;
+                    settle(tx, slot, send.want, blocked.as_ref(), late, failed)?;
                 }
             }
             Ok::<_, Fault>(())
@@ -244,14 +243,15 @@ fn settle(
     tx: &Tx<'_>,
     slot: &mut Slot,
     want: WaitFor,
-    stop: Option<ApiError>,
+    blocked: Option<&ApiError>,
+    late: bool,
     failed: &[(i64, ApiError)],
 ) -> Result<(), Fault> {
     let Slot::Open { to, order } = slot else { return Ok(()) };
     // Most lines that are waited for have not come far enough yet: their text is not read for that.
     let state = tx.message_state(*order)?;
     let waits = state.is_some_and(|state| is_on_its_way(state) && !came_as_far_as(state, want));
-    if waits && stop.is_none() {
+    if waits && blocked.is_none() && !late {
         return Ok(());
     }
     let Some(line) = tx.message_at(*order)? else {
@@ -263,21 +263,26 @@ fn settle(
         MessageState::Failed => Some(why_failed(&line, failed)),
         MessageState::Held => why_held(tx, &line, want)?,
         state if came_as_far_as(state, want) => None,
-        _ if stop.is_some() => stop,
-        _ => return Ok(()),
+        _ => match blocked {
+            Some(why) => Some(why.clone()),
+            None if late => Some(too_late(want, line.reason.as_deref())),
+            None => return Ok(()),
+        },
     };
     let error = error.map(|error| ApiError { id: Some(line.id.clone()), ..error });
     *slot = Slot::Settled(SendResult { to: to.clone(), id: Some(line.id), state: line.state, error });
     Ok(())
 }
 
-fn too_late(want: WaitFor) -> ApiError {
+/// Time is up. `reason`: what stands below the line, such as what the relay answered when it was sent last.
+fn too_late(want: WaitFor, reason: Option<&str>) -> ApiError {
+    let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let text = match want {
         WaitFor::Queued | WaitFor::Accepted => {
-            "the relay has not accepted it in time; it stays queued and goes out by itself"
+            format!("the relay has not accepted it in time{why}; it stays queued and goes out by itself")
         }
-        WaitFor::Delivered => "not delivered in time; it is on its way all the same",
-        WaitFor::Read => "not read in time; it is on its way all the same",
+        WaitFor::Delivered => format!("not delivered in time{why}; it is on its way all the same"),
+        WaitFor::Read => "not read in time; it is on its way all the same".to_owned(),
     };
     ApiError::new(Kind::Timeout, text).hint("do not send it again")
 }

@@ -18,7 +18,7 @@
 //! | [`pending`] | contents not yet encrypted |
 //! | [`outbox`] | sealed envelopes on their way out |
 //! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
-//! | [`receipts`] | receipts due and given |
+//! | [`receipts`] | receipts due and given, and those that came before their message |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |

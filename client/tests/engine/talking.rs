@@ -93,6 +93,21 @@ fn r21_retries_send_identical_bytes_and_r45_nothing_arrives_twice() {
 }
 
 #[test]
+fn whoever_waits_too_long_is_told_what_the_relay_answered() {
+    let mut world = World::friends(5);
+    world.relay.refuse_sends = Some(ErrorFrame::new(ErrorCode::StorageFull, ""));
+    let token = world.send_later("alice", "bob", "patience", WaitFor::Accepted);
+    world.run_for(120_000);
+    let subrosa_client::api::Reply::Sent { results } = world.answer("alice", token).unwrap().unwrap() else {
+        panic!()
+    };
+    let error = results[0].error.as_ref().unwrap();
+    assert_eq!(error.kind, Kind::Timeout);
+    assert!(error.message.as_str().contains("the relay's disk is full"), "{}", error.message);
+    assert!(error.message.as_str().contains("goes out by itself"), "{}", error.message);
+}
+
+#[test]
 fn an_idempotency_key_sends_once() {
     let mut world = World::friends(6);
     let first = world.send_with_key("alice", "bob", "once", "key-1");

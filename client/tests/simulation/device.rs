@@ -7,7 +7,7 @@ use std::{
 
 use subrosa_client::{
     core::Core,
-    store::{Disk, Store, StoreError},
+    store::{Disk, DiskFault, Store, StoreError},
 };
 use subrosa_protocol::{RawFrame, frames::FromRelay};
 
@@ -66,6 +66,8 @@ pub struct Device {
     pub place: Place,
     pub life: Life,
     pub disk: Disk,
+    /// What the disk was last told to do.
+    pub disk_fault: DiskFault,
     pub net: Net,
     pub fate: Fate,
     /// What its wall clock is off the true time, in ms.
@@ -83,8 +85,9 @@ pub struct Device {
     pub old_copy: Option<OldCopy>,
     /// It is an old copy of which the relay has seen newer states: it must find out, and say nothing.
     pub must_be_quarantined: bool,
-    /// An old copy without what had been acknowledged and not read: that is missing, and is asked for.
-    pub lost_mail: bool,
+    /// An old copy, also when it need not know: it may lack what had been acknowledged and not read, and the secrets of
+    /// prekeys that were uploaded since. What that costs is missing, and is asked for.
+    pub is_copy: bool,
     /// The highest acknowledgement that the relay got.
     pub acked: u64,
     /// Requests that were sent when the sessions were other ones than those of the old copy.
@@ -108,6 +111,7 @@ impl Device {
             place,
             life: Life::Stopped(Box::new(store)),
             disk,
+            disk_fault: DiskFault::Full,
             net: Net::default(),
             fate: Fate::Active,
             wall: 0,
@@ -119,7 +123,7 @@ impl Device {
             since,
             old_copy: None,
             must_be_quarantined: false,
-            lost_mail: false,
+            is_copy: false,
             acked: 0,
             newer_requests: HashSet::new(),
             newer_seen: false,
@@ -167,6 +171,12 @@ impl Device {
         });
         all.unwrap();
         hasher.finish()
+    }
+
+    /// After so many further commits the next one fails.
+    pub fn break_disk(&mut self, commits: u32, fault: DiskFault) {
+        self.disk_fault = fault;
+        self.disk.fail_after(commits, fault);
     }
 
     pub fn clock(&self, now: u64) -> u64 {

@@ -44,6 +44,11 @@ fn told(event: &Event) -> String {
         EventBody::DeviceLinked { name, device } => format!("-- {name} has a new device ({device})"),
         EventBody::DeviceRemoved { name, device } => format!("-- {name} removed device {device}"),
         EventBody::ServerNotice { text } => format!("-- {text}"),
+        EventBody::ProfileFault { error: Some(error) } => {
+            let hint = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("-- this profile: {error}{hint}")
+        }
+        EventBody::ProfileFault { error: None } => "-- this profile: it works again".to_owned(),
         EventBody::SystemReady { version } => format!("-- rosa {version} runs"),
         EventBody::SystemGap { from, to } => format!("-- events {from} to {to} are no longer there"),
         EventBody::SystemShutdown {} => "-- rosa ends".to_owned(),
