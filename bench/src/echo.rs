@@ -142,14 +142,14 @@ impl EchoClient {
 /// What the clients of one run share.
 pub struct Shared {
     /// Round trips and their times in microseconds, while [`Shared::measuring`].
-    pub times: std::sync::Mutex<Histogram<u64>>,
+    pub times: Mutex<Histogram<u64>>,
     /// Whether to count.
     pub measuring: std::sync::atomic::AtomicBool,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { times: std::sync::Mutex::new(histogram()), measuring: false.into() }
+        Self { times: Mutex::new(histogram()), measuring: false.into() }
     }
 }
 

@@ -101,6 +101,8 @@ pub const ROOM_DEVICES: usize = 1_000;
 pub const ROOM_BANNED: usize = 1_000;
 /// Elements of each list of a commit's delta; a commit holds at most as many proposals.
 pub const ROOM_CHANGES: usize = 100;
+/// Leave proposals that may wait for a commit in one epoch.
+pub const ROOM_LEAVES: usize = 100;
 /// Invitations that stand in a commit's frame; more travel as an object.
 pub const INVITATIONS_INLINE: usize = 24;
 /// Bytes of an entry that stands in its frame: 64 KiB of padded plaintext and what MLS adds.

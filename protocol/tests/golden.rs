@@ -222,6 +222,7 @@ fn requests() -> Vec<Request> {
             generation: 1,
             epoch: 4,
             after: 299,
+            leaves: 2,
             commit: CommitBody::Inline(bytes(0x65, 7)),
             delta: delta(),
             group_info: Some(hash(0x66)),
@@ -237,7 +238,7 @@ fn requests() -> Vec<Request> {
         Request::RoomPost(RoomPost {
             room: room(),
             id: entry_id(),
-            kind: EntryKind::Proposal,
+            kind: EntryKind::Application,
             generation: 1,
             epoch: 4,
             bytes: bytes(0x6a, 5),
@@ -395,7 +396,7 @@ fn pushes() -> Vec<Push> {
         Push::DeviceListChanged(DeviceListChanged { version: 4 }),
         Push::Closing(Closing { reason: CloseReason::Replaced }),
         Push::KeyPackagesLow(suites()),
-        Push::RoomDeliver(RoomDeliver { room: room(), entry: message() }),
+        Push::RoomDeliver(RoomDeliver { room: room(), entry: Box::new(message()) }),
         Push::RoomHint(RoomHint { room: room(), seq: 305 }),
         Push::RoomSignal(RoomEphemeral { room: room(), bytes: bytes(0x6b, 3) }),
         Push::RoomChanged(RoomChanged { room: room(), change: RoomChange::Gone }),
@@ -591,7 +592,9 @@ fn the_largest_entries_fit_a_frame() {
         },
         RoomEntry { body: EntryBody::Inline(bytes(1, ROOM_ENTRY_BYTES)), ..far },
     ] {
-        let raw = Push::RoomDeliver(RoomDeliver { room: room(), entry: entry.clone() }).to_raw(0).unwrap();
+        let raw = Push::RoomDeliver(RoomDeliver { room: room(), entry: Box::new(entry.clone()) })
+            .to_raw(0)
+            .unwrap();
         raw.write_to(&mut BytesMut::new()).unwrap();
         let page = RoomPage {
             entries: vec(vec![entry]),

@@ -76,6 +76,7 @@ fn commit(number: u8, epoch: u64) -> RoomCommit {
         generation: 0,
         epoch,
         after: 0,
+        leaves: 0,
         commit: CommitBody::Inline(format!("commit of {epoch}").into_bytes().try_into_bounded()),
         delta: RoomDelta::default(),
         group_info: None,
@@ -175,7 +176,7 @@ async fn pushed(client: &mut Client, count: usize) -> Vec<RoomEntry> {
     let mut entries = Vec::new();
     while entries.len() < count {
         if let Push::RoomDeliver(deliver) = client.push().await {
-            entries.push(deliver.entry);
+            entries.push(*deliver.entry);
         }
     }
     entries
@@ -551,6 +552,15 @@ async fn leaving_frees_the_slug_and_tells_the_others() {
     assert_eq!(seq(clients[1].ask(leave(Some(1))).await), 2);
     assert_eq!(pushed(&mut clients[0], 1).await[0].kind, EntryKind::Proposal);
     assert_eq!(code(clients[1].ask(message(1, 1, "still")).await), ErrorCode::UnknownRoom);
+    // A commit that did not know of it is told where the room is, and what came.
+    let answer = clients[0].ask(Request::RoomCommit(RoomCommit { after: 1, ..commit(1, 1) })).await;
+    let Response::EpochPassed(passed) = answer else { panic!("{answer:?}") };
+    assert_eq!((passed.epoch, passed.entries.len(), passed.entries[0].kind), (1, 1, EntryKind::Proposal));
+    assert_eq!(seq(clients[0].ask(Request::RoomCommit(RoomCommit { leaves: 1, ..commit(1, 1) })).await), 3);
+    // Proposals come with a leave, and in no other way.
+    let Request::RoomPost(proposal) = message(1, 2, "bye") else { panic!() };
+    let proposal = Request::RoomPost(RoomPost { kind: EntryKind::Proposal, ..proposal });
+    assert_eq!(code(clients[0].ask(proposal).await), ErrorCode::BadRequest);
     assert_eq!(filled(&people, &mut clients, 9).await, 1);
     let silent =
         Request::RoomLeave(RoomLeave { room: room(9), account: false, proposal: None, state_generation: 0 });

@@ -17,7 +17,7 @@ use crate::{
 pub enum EntryKind {
     /// An MLS application message.
     Application,
-    /// An MLS proposal by itself, for somebody to commit.
+    /// An MLS proposal by itself, for somebody to commit: of a device that leaves.
     Proposal,
     /// An MLS commit: it begins the epoch after its own.
     Commit,
@@ -250,18 +250,18 @@ impl Reboot {
     }
 }
 
-/// A message or a proposal for a room's log.
+/// A message for a room's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomPost {
     /// The room.
     pub room: RoomId,
     /// Random, chosen by the sender; the same one is accepted once however often it is sent.
     pub id: EntryId,
-    /// `Application` or `Proposal`.
+    /// `Application`.
     pub kind: EntryKind,
     /// The generation of the group it was made in.
     pub generation: u32,
-    /// The epoch it was made in: for a proposal the room's, for a message one of the last four.
+    /// The epoch it was made in: one of the last four.
     pub epoch: u64,
     /// The MLS message.
     pub bytes: BoundedBytes<ROOM_ENTRY_BYTES>,
@@ -346,7 +346,7 @@ pub struct RoomDeliver {
     /// The room.
     pub room: RoomId,
     /// The entry.
-    pub entry: RoomEntry,
+    pub entry: Box<RoomEntry>,
 }
 
 /// Entries of a room were not pushed: sync.

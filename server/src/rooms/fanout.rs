@@ -104,7 +104,7 @@ impl Publication {
         let hint = wire(&Push::RoomHint(RoomHint { room, seq }))?;
         let removed = entry.delta.as_ref().map(|delta| delta.removed.to_vec()).unwrap_or_default();
         let changes_all = matches!(entry.body, subrosa_protocol::frames::EntryBody::Reboot(_));
-        let frame = wire(&Push::RoomDeliver(RoomDeliver { room, entry }))?;
+        let frame = wire(&Push::RoomDeliver(RoomDeliver { room, entry: Box::new(entry) }))?;
         let joined = joined.then(|| from.clone());
         let push = Arc::new(RoomPush::new(frame, hint, &core.buffers));
         Some(Self { seq, push, except: from, removed, joined, changes_all })

@@ -174,7 +174,7 @@ pub trait Store: Send + Sync + 'static {
     /// roster, bans, listing, owner key, `GroupInfo`, Welcome, invitations into mailboxes (R31).
     fn commit_room_epoch(&self, commit: NewCommit) -> RoomAnswer<Posted>;
 
-    /// Puts a message or a proposal into a room's log.
+    /// Puts a message into a room's log.
     fn post_room_entry(&self, post: NewPost) -> RoomAnswer<Posted>;
 
     /// Begins a new generation of a room (R31).

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use subrosa_protocol::{
     DeviceId, EntryId, RoomId, Username,
     frames::{
-        AccountLists, EntryKind, Invitation, Listing, MailboxEnvelope, Reboot, RoomDelta, RoomDevice,
-        RoomEntry, RosterDevice,
+        AccountLists, Invitation, Listing, MailboxEnvelope, Reboot, RoomDelta, RoomDevice, RoomEntry,
+        RosterDevice,
     },
 };
 
@@ -78,15 +78,13 @@ pub struct NewRoom {
     pub sender: Sender,
 }
 
-/// A message or proposal.
+/// A message.
 #[derive(Debug, Clone)]
 pub struct NewPost {
     /// The room.
     pub room: RoomId,
     /// The entry's id.
     pub id: EntryId,
-    /// `Application` or `Proposal`.
-    pub kind: EntryKind,
     /// The generation it was made in.
     pub generation: u32,
     /// The epoch it was made in.
@@ -119,6 +117,8 @@ pub struct NewCommit {
     pub generation: u32,
     /// The epoch it was made in.
     pub epoch: u64,
+    /// The leaves of this epoch that it knows of; it must be all.
+    pub leaves: u16,
     /// The commit.
     pub commit: CommitBytes,
     /// What it changes.

@@ -117,7 +117,7 @@ async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (
     }
     let epoch = members.div_ceil(24) as u64;
     let idle = relay.process.memory_kib();
-    let post = |size: usize| {
+    let post = move |size: usize| {
         Request::RoomPost(RoomPost {
             room: ROOM,
             id: EntryId::from_bytes(id()),
@@ -198,6 +198,7 @@ async fn fill(client: &mut Client, people: &[Person]) {
             generation: 0,
             epoch: epoch as u64,
             after: 0,
+            leaves: 0,
             commit: CommitBody::Inline(BoundedBytes::new(vec![1; 300]).unwrap()),
             delta: RoomDelta { added: BoundedVec::new(added).ok().unwrap(), ..RoomDelta::default() },
             group_info: None,

@@ -94,6 +94,7 @@ pub(in crate::handlers) async fn commit(cx: Context, request: RoomCommit) -> Ans
         id: request.id,
         generation: request.generation,
         epoch: request.epoch,
+        leaves: request.leaves,
         commit,
         delta: request.delta,
         owner_key,

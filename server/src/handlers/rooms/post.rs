@@ -23,11 +23,8 @@ pub(in crate::handlers) async fn post(cx: Context, request: RoomPost) -> Answere
     if !core.accepts_writes() {
         return Err(Refusal::storage_full());
     }
-    match request.kind {
-        EntryKind::Application | EntryKind::Proposal => {}
-        EntryKind::Commit | EntryKind::Reboot => {
-            return Err(Refusal::bad_request("commits and reboots have frames of their own"));
-        }
+    if request.kind != EntryKind::Application {
+        return Err(Refusal::bad_request("all but messages have frames of their own"));
     }
     if request.bytes.is_empty() {
         return Err(Refusal::bad_request("an empty entry"));
@@ -39,7 +36,6 @@ pub(in crate::handlers) async fn post(cx: Context, request: RoomPost) -> Answere
     let new = NewPost {
         room,
         id: request.id,
-        kind: request.kind,
         generation: request.generation,
         epoch: request.epoch,
         bytes: Bytes::from(request.bytes.into_inner()),

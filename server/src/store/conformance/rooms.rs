@@ -73,6 +73,7 @@ pub(in crate::store) fn commit(
         id: entry_id(id),
         generation: 0,
         epoch,
+        leaves: 0,
         commit: CommitBytes::Inline(Bytes::from(format!("commit {id}"))),
         delta: RoomDelta { added: devices(add), removed: devices(remove), ..RoomDelta::default() },
         owner_key: None,
@@ -88,7 +89,6 @@ pub(in crate::store) fn post(number: u8, by: &str, id: u128, epoch: u64) -> NewP
     NewPost {
         room: room(number),
         id: entry_id(id),
-        kind: EntryKind::Application,
         generation: 0,
         epoch,
         bytes: Bytes::from(format!("message {id}")),
@@ -228,23 +228,13 @@ pub(in crate::store) async fn epochs_a_little_old_are_taken_and_others_refused(s
             .await
             .unwrap());
     }
-    let answer = |epoch, kind| {
-        store.post_room_entry(NewPost { kind, ..post(1, "bob", 100 + u128::from(epoch), epoch) })
-    };
+    let answer = |epoch: u64| store.post_room_entry(post(1, "bob", 100 + (u128::from(epoch)), epoch));
     for epoch in [3, 4, 5, 6] {
-        assert!(
-            matches!(answer(epoch, EntryKind::Application).await.unwrap(), Ok(Posted::Accepted(_))),
-            "{epoch}"
-        );
+        assert!(matches!(answer(epoch).await.unwrap(), Ok(Posted::Accepted(_))), "{epoch}");
     }
     for epoch in [0, 2, 7, u64::MAX] {
         let passed = Posted::Passed { generation: 0, epoch: 6 };
-        assert_eq!(answer(epoch, EntryKind::Application).await.unwrap(), Ok(passed), "{epoch}");
-    }
-    for epoch in [5, 7] {
-        let proposal =
-            store.post_room_entry(NewPost { kind: EntryKind::Proposal, ..post(1, "bob", 300, epoch) });
-        assert!(matches!(proposal.await.unwrap(), Ok(Posted::Passed { .. })), "{epoch}");
+        assert_eq!(answer(epoch).await.unwrap(), Ok(passed), "{epoch}");
     }
     let other = NewPost { generation: 1, ..post(1, "bob", 301, 6) };
     assert!(matches!(store.post_room_entry(other).await.unwrap(), Ok(Posted::Passed { .. })));
@@ -376,6 +366,15 @@ pub(in crate::store) async fn who_leaves_is_out_at_once_and_an_empty_room_goes(s
         panic!()
     };
     assert_eq!((devices, entry.unwrap().kind), (vec![member("bob")], EntryKind::Proposal));
+    // A commit that does not know of it would void it; one that does begins the next epoch without any.
+    for leaves in [0, 2] {
+        let answer =
+            store.commit_room_epoch(NewCommit { leaves, ..commit(1, "carol", 8, 1, &[], &[]) }).await;
+        assert_eq!(answer.unwrap(), Ok(Posted::Passed { generation: 0, epoch: 1 }), "{leaves}");
+    }
+    let covers = NewCommit { leaves: 1, ..commit(1, "carol", 8, 1, &[], &[]) };
+    assert_eq!(seq(store.commit_room_epoch(covers).await.unwrap()), 3);
+    assert_eq!(seq(store.commit_room_epoch(commit(1, "carol", 9, 2, &[], &[])).await.unwrap()), 4);
     assert_eq!(page(&store, 1, "bob", 0).await, Err(RoomRefusal::Unknown));
     assert_eq!(store.leave_room(leave("bob", None)).await.unwrap(), Err(RoomRefusal::Unknown));
     // A device that its account removes is out of its rooms.
@@ -385,7 +384,7 @@ pub(in crate::store) async fn who_leaves_is_out_at_once_and_an_empty_room_goes(s
     store.leave_room(leave("alice", None)).await.unwrap().unwrap();
     assert_eq!(page(&store, 1, "alice", 0).await, Err(RoomRefusal::Unknown));
     let expired = store.expire_rooms(NOW).await.unwrap();
-    assert_eq!((expired.rooms, expired.entries, expired.more), (1, 2, false));
+    assert_eq!((expired.rooms, expired.entries, expired.more), (1, 4, false));
     assert_eq!(store.create_room(private(1, "alice")).await.unwrap(), Ok(()), "nothing is left of it");
 }
 

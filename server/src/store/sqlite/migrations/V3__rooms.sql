@@ -5,6 +5,8 @@ CREATE TABLE rooms (
     owner_key  BLOB    NOT NULL CHECK (length(owner_key) = 32),
     generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
     epoch      INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    -- Proposals to leave in this epoch; a commit must know of all of them.
+    leaves     INTEGER NOT NULL DEFAULT 0 CHECK (leaves >= 0),
     next_seq   INTEGER NOT NULL DEFAULT 1 CHECK (next_seq >= 1),
     -- The first entry that is kept, or next_seq.
     first_seq  INTEGER NOT NULL DEFAULT 1 CHECK (first_seq BETWEEN 1 AND next_seq),

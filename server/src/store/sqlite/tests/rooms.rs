@@ -12,7 +12,7 @@ use rusqlite::{Connection, types::Value};
 
 use super::{SqliteOptions, SqliteStore, opened};
 use crate::store::{
-    Appended, CommitBytes, NewCommit, NewPost, Object, Posted, Sender,
+    Appended, CommitBytes, Leaving, Left, NewCommit, NewPost, Object, Posted, RoomRefusal, Sender,
     conformance::{rooms::*, *},
 };
 
@@ -184,4 +184,40 @@ async fn r23_whoever_acts_in_a_room_reports_its_generation() {
     store.commit_room_epoch(by_commit).await.unwrap().unwrap();
     store.statistics().await.unwrap();
     assert_eq!(generation().await, 9);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_past_the_leaves_that_may_wait_is_refused_until_a_commit_knows_of_them() {
+    let (store, _dir) = opened(SqliteOptions::default());
+    let store: AnyStore = store;
+    join(&store, "alice").await;
+    store.create_room(private(1, "alice")).await.unwrap().unwrap();
+    let names: Vec<String> = (0..101).map(|number| format!("leaver{number}")).collect();
+    for (epoch, some) in (0..).zip(names.chunks(100)) {
+        let some: Vec<&str> = some.iter().map(String::as_str).collect();
+        for who in &some {
+            join(&store, who).await;
+        }
+        let adds = commit(1, "alice", 1 + u128::from(epoch), epoch, &some, &[]);
+        store.commit_room_epoch(adds).await.unwrap().unwrap();
+        for who in &some {
+            store.accept_room(room(1), sender(who)).await.unwrap().unwrap();
+        }
+    }
+    let leave = |number: usize, epoch| Leaving {
+        room: room(1),
+        account: true,
+        proposal: Some((entry_id(1000 + number as u128), 0, epoch, Bytes::from_static(b"bye"))),
+        sender: sender(&names[number]),
+        now: NOW,
+    };
+    for number in 0..100 {
+        store.leave_room(leave(number, 2)).await.unwrap().unwrap();
+    }
+    assert_eq!(store.leave_room(leave(100, 2)).await.unwrap(), Err(RoomRefusal::Full));
+    let of = |leaves| NewCommit { leaves, ..commit(1, "alice", 9, 2, &[], &[]) };
+    assert!(matches!(store.commit_room_epoch(of(99)).await.unwrap(), Ok(Posted::Passed { .. })));
+    assert!(matches!(store.commit_room_epoch(of(100)).await.unwrap(), Ok(Posted::Accepted(_))));
+    assert!(matches!(store.leave_room(leave(100, 3)).await.unwrap(), Ok(Left::Done { .. })));
+    store.check_integrity().await.unwrap();
 }

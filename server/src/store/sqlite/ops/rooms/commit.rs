@@ -96,7 +96,7 @@ pub(in crate::store::sqlite) fn commit(
     if !joined && let Some(refusal) = no_external(txn, &room, new, from, member.is_some(), options)? {
         return Ok(Err(refusal));
     }
-    if (new.generation, new.epoch) != (room.generation, room.epoch) {
+    if (new.generation, new.epoch, u64::from(new.leaves)) != (room.generation, room.epoch, room.leaves) {
         return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
     }
     let delta = &new.delta;
@@ -319,11 +319,8 @@ fn carry_out(
         objects::put(txn, room.row, 0, Kind::GroupInfo, group_info)?;
     }
     let owner_key = delta.owner_key.as_ref().map_or(room.owner_key, |new| *new.key);
-    cached(txn, "UPDATE rooms SET epoch = ?2, owner_key = ?3 WHERE id = ?1")?.execute(params![
-        room.row,
-        int(new.epoch + 1),
-        owner_key
-    ])?;
+    cached(txn, "UPDATE rooms SET epoch = ?2, leaves = 0, owner_key = ?3 WHERE id = ?1")?
+        .execute(params![room.row, int(new.epoch + 1), owner_key])?;
     Ok(())
 }
 
@@ -442,11 +439,8 @@ pub(in crate::store::sqlite) fn reboot(
     if let Some(group_info) = &new.group_info {
         objects::put(txn, room.row, 0, Kind::GroupInfo, group_info)?;
     }
-    cached(txn, "UPDATE rooms SET generation = ?2, epoch = ?3 WHERE id = ?1")?.execute(params![
-        room.row,
-        asked.new_generation,
-        int(asked.epoch)
-    ])?;
+    cached(txn, "UPDATE rooms SET generation = ?2, epoch = ?3, leaves = 0 WHERE id = ?1")?
+        .execute(params![room.row, asked.new_generation, int(asked.epoch)])?;
     Ok(Ok(Posted::Accepted(Box::new(Accepted {
         seq,
         accepted_at: new.now,

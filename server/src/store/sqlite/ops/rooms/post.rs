@@ -4,6 +4,7 @@ use rusqlite::params;
 use subrosa_protocol::{
     BoundedBytes, RoomId,
     frames::{EntryBody, EntryKind, RoomDevice},
+    limits::ROOM_LEAVES,
 };
 
 use super::{
@@ -40,10 +41,7 @@ pub(in crate::store::sqlite) fn post(
     if member.is_none_or(|member| member.state != JOINED) {
         return Ok(Err(room.closed_to(txn, &post.sender.account, member.is_some())?));
     }
-    let oldest = match post.kind {
-        EntryKind::Application => room.epoch.saturating_sub(PAST_EPOCHS),
-        _ => room.epoch,
-    };
+    let oldest = room.epoch.saturating_sub(PAST_EPOCHS);
     if post.generation != room.generation || !(oldest..=room.epoch).contains(&post.epoch) {
         return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
     }
@@ -52,7 +50,7 @@ pub(in crate::store::sqlite) fn post(
         &mut room,
         Incoming {
             id: post.id,
-            kind: post.kind,
+            kind: EntryKind::Application,
             generation: post.generation,
             epoch: post.epoch,
             body: inline(&post.bytes)?,
@@ -129,6 +127,10 @@ pub(in crate::store::sqlite) fn leave(
             if log::repeated(txn, &room, *id)?.is_some() {
                 return Ok(Err(RoomRefusal::Malformed("the entry's id was used before")));
             }
+            if room.leaves >= ROOM_LEAVES as u64 {
+                return Ok(Err(RoomRefusal::Full));
+            }
+            cached(txn, "UPDATE rooms SET leaves = leaves + 1 WHERE id = ?1")?.execute([room.row])?;
             let incoming = Incoming {
                 id: *id,
                 kind: EntryKind::Proposal,
