@@ -15,7 +15,10 @@ use std::{
 use common::{Client, Person, quic};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use subrosa_protocol::{InviteSecret, JoinLink, frames::*};
+use sha2::Digest as _;
+use subrosa_protocol::{
+    BoundedBytes, BoundedStr, ErrorCode, InviteSecret, JoinLink, RoomId, Slug, frames::*,
+};
 use tempfile::TempDir;
 
 /// A running `rosad up --json`.
@@ -352,6 +355,67 @@ fn a_backup_is_made_of_a_running_and_of_a_stopped_relay_and_overwrites_nothing()
         assert_eq!((seen.schema_version, seen.problem), (3, None));
     }
     assert!(!copy("early.db").exists());
+}
+
+#[tokio::test]
+async fn the_operator_lists_and_removes_rooms() {
+    let (_dir, data) = dir();
+    fails(&run(&["room", "list"], &data), 4, &["no relay runs on", "rosad up"]);
+    let relay = Rosad::up(&data, &["--registration", "open"]);
+    let (mut client, _connection) = relay.client().await;
+    let alice = Person::new("alice");
+    assert!(matches!(client.register(&alice, None).await, Response::Done(_)));
+    let (mut client, _connection) = relay.client().await;
+    client.authenticate(&alice, 1).await;
+    let info = b"group info";
+    let hash = ObjectHash(sha2::Sha256::digest(info).into());
+    let object = ObjectRef { hash, size: 10 };
+    let put = ObjectPut { object, offset: 0, piece: BoundedBytes::new(*info).unwrap() };
+    assert!(matches!(client.ask(Request::ObjectPut(put)).await, Response::Done(_)));
+    let room = |id: u8, public: bool| {
+        let listing = Listing {
+            slug: Slug::new("general").unwrap(),
+            name: BoundedStr::new("Everybody").unwrap(),
+            description: BoundedStr::default(),
+        };
+        let mut owner_key = [0x66; 32];
+        owner_key[0] = 0x58;
+        Request::RoomCreate(RoomCreate {
+            room: RoomId::from_bytes([id; 16]),
+            owner_key: owner_key.into(),
+            listing: public.then_some(listing),
+            group_info: public.then_some(hash),
+            state_generation: 0,
+        })
+    };
+    assert!(matches!(client.ask(room(1, true)).await, Response::Done(_)));
+    assert!(matches!(client.ask(room(2, false)).await, Response::Done(_)));
+    let listed = run(&["room", "list"], &data);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let id = |number: u8| RoomId::from_bytes([number; 16]).to_string();
+    assert!(text.lines().count() == 1 && text.starts_with("general ") && text.contains(&id(1)), "{text}");
+    assert!(text.trim_end().ends_with("Everybody"), "{text}");
+    // Without a terminal nobody is asked.
+    fails(&run(&["room", "remove", "general"], &data), 2, &["nothing was removed", "--yes"]);
+    fails(&run(&["room", "remove", "--yes", "nowhere"], &data), 3, &["there is no such room"]);
+    fails(&run(&["room", "remove", "--yes", "No Slug"], &data), 3, &["neither a slug nor a room's id"]);
+    let json = run(&["room", "list", "--json"], &data);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((json["slug"].as_str(), json["accounts"].as_u64()), (Some("general"), Some(1)));
+    assert!(run(&["room", "remove", "--yes", "general"], &data).status.success());
+    let removed = run(&["room", "remove", "--yes", "--json", &id(2)], &data);
+    let removed: Value = serde_json::from_slice(&removed.stdout).unwrap();
+    assert_eq!(removed["removed"].as_str(), Some(&*id(2)));
+    assert!(run(&["room", "list"], &data).stdout.is_empty());
+    let mut told = 0;
+    while told < 2 {
+        if let Push::RoomChanged(changed) = client.push().await {
+            assert_eq!(changed.change, RoomChange::Gone);
+            told += 1;
+        }
+    }
+    let show = Request::RoomShow(RoomShow { room: RoomName::Id(RoomId::from_bytes([1; 16])) });
+    assert!(matches!(client.ask(show).await, Response::Error(error) if error.code == ErrorCode::UnknownRoom));
 }
 
 #[tokio::test]

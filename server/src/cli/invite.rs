@@ -1,12 +1,12 @@
 //! `rosad invite`.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{INTERNAL, NOT_READY, Place, UNREACHABLE, USAGE, fail, lifetime};
+use super::{NOT_READY, Place, USAGE, ask_relay, fail, lifetime};
 use crate::{
-    admin::{AdminRequest, ask},
+    admin::AdminRequest,
     limits::{INVITE_TTL_MAX_S, INVITE_USES},
 };
 
@@ -41,26 +41,10 @@ impl Invite {
             Err(error) => return fail(self.json, USAGE, &error.to_string()),
         };
         let ttl_s = self.ttl.map_or(config.limits.invite_ttl_s, |ttl| ttl.as_secs());
-        let answer = match ask(&config.data, &AdminRequest::Invite { uses: self.uses, ttl_s }).await {
+        let request = AdminRequest::Invite { uses: self.uses, ttl_s };
+        let answer = match ask_relay(&config.data, self.json, &request).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let data = config.data.display();
-                let none = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
-                return if none {
-                    let message = format!(
-                        "no relay runs on {data}: start one with `rosad up --data {data}`, or name the right directory with --data"
-                    );
-                    fail(self.json, UNREACHABLE, &message)
-                } else if error.kind() == io::ErrorKind::TimedOut {
-                    fail(self.json, UNREACHABLE, &format!("the relay on {data}: {error}"))
-                } else if error.kind() == io::ErrorKind::PermissionDenied {
-                    let message =
-                        format!("{data} belongs to another user: run this as the user who runs rosad");
-                    fail(self.json, NOT_READY, &message)
-                } else {
-                    fail(self.json, INTERNAL, &format!("the relay on {data} did not answer: {error}"))
-                };
-            }
+            Err(code) => return code,
         };
         let Some(link) = answer.get("link").and_then(|link| link.as_str()) else {
             let error = answer.get("error").and_then(|error| error.as_str()).unwrap_or("no reason given");

@@ -1,17 +1,25 @@
-//! `rosad up`, `rosad invite`, `rosad backup`, `rosad check`: what an operator types, and the exit codes.
+//! `rosad up`, `rosad invite`, `rosad room`, `rosad backup`, `rosad check`: what an operator types, and the exit codes.
 //!
 //! 0 ok, 1 internal, 2 usage or configuration, 3 not ready, 4 unreachable (no relay runs, or it does not answer).
 
 mod backup;
 mod check;
 mod invite;
+mod room;
 mod up;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 use crate::{
+    admin::{AdminRequest, ask},
     config::{Config, ConfigError},
     data_dir::CONFIG,
 };
@@ -39,6 +47,8 @@ enum Command {
     Up(up::Up),
     /// Make an invite at the running relay
     Invite(invite::Invite),
+    /// List public rooms of the running relay, or remove a room
+    Room(room::Room),
     /// Copy the database to a new file, while the relay runs or not
     Backup(backup::Backup),
     /// Look at configuration, directory, disk, port, certificate and database
@@ -79,10 +89,30 @@ pub async fn run(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Up(up) => up.run().await,
         Command::Invite(invite) => invite.run().await,
+        Command::Room(room) => room.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Check(check) => check.run().await,
     };
     ExitCode::from(code)
+}
+
+/// What the relay that runs on a directory answers; or the exit code, when that was told.
+async fn ask_relay(data: &Path, json: bool, request: &AdminRequest) -> Result<Value, u8> {
+    let place = data.display();
+    ask(data, request).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            let message = format!(
+                "no relay runs on {place}: start one with `rosad up --data {place}`, or name the right directory with --data"
+            );
+            fail(json, UNREACHABLE, &message)
+        }
+        ErrorKind::TimedOut => fail(json, UNREACHABLE, &format!("the relay on {place}: {error}")),
+        ErrorKind::PermissionDenied => {
+            let message = format!("{place} belongs to another user: run this as the user who runs rosad");
+            fail(json, NOT_READY, &message)
+        }
+        _ => fail(json, INTERNAL, &format!("the relay on {place} did not answer: {error}")),
+    })
 }
 
 /// Says what went wrong, for people on standard error and with `--json` for programs on standard output.

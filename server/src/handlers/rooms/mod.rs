@@ -83,15 +83,18 @@ impl Context {
 
 /// Removes a room, for the operator, and tells those who are in it.
 pub(crate) async fn remove(core: &Arc<Core>, name: RoomName) -> Result<Option<RoomId>, StoreError> {
-    let id = match &name {
-        RoomName::Id(id) => Some(*id),
-        RoomName::Slug(_) => None,
+    let id = match name {
+        RoomName::Id(id) => id,
+        RoomName::Slug(slug) => {
+            let found = core.store.public_rooms(slug.as_str().to_owned(), None, 1).await?;
+            match found.first().filter(|found| found.listing.slug == slug) {
+                Some(found) => found.room,
+                None => return Ok(None),
+            }
+        }
     };
-    let members = match id {
-        Some(id) => core.store.room_joined(id).await?,
-        None => None,
-    };
-    let Some(room) = core.store.remove_room(name).await? else { return Ok(None) };
+    let members = core.store.room_joined(id).await?;
+    let Some(room) = core.store.remove_room(RoomName::Id(id)).await? else { return Ok(None) };
     fanout::gone(core, room);
     if let Some(frame) = wire(&Push::RoomChanged(RoomChanged { room, change: RoomChange::Gone })) {
         for device in members.map(|members| members.devices).unwrap_or_default() {
