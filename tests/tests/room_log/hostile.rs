@@ -137,7 +137,7 @@ async fn deltas_of_hostile_sizes_are_refused_whole_and_cost_nothing() {
     room_of_two(&mut one, &mut other, &people[1]).await;
     let before = gauge.resident();
     let nobody = |number: usize| RoomDevice {
-        account: Username::new(&format!("nobody{number:04}")).unwrap(),
+        account: Username::new(format!("nobody{number:04}")).unwrap(),
         device: DeviceId::new(1).unwrap(),
     };
     let hundred = |from: usize| list((from..from + 100).map(nobody).collect());

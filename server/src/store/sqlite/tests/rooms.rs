@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use rusqlite::{Connection, types::Value};
+use subrosa_protocol::frames::RoomName;
 
 use super::{SqliteOptions, SqliteStore, opened};
 use crate::store::{
@@ -219,5 +220,92 @@ async fn one_past_the_leaves_that_may_wait_is_refused_until_a_commit_knows_of_th
     assert!(matches!(store.commit_room_epoch(of(99)).await.unwrap(), Ok(Posted::Passed { .. })));
     assert!(matches!(store.commit_room_epoch(of(100)).await.unwrap(), Ok(Posted::Accepted(_))));
     assert!(matches!(store.leave_room(leave(100, 3)).await.unwrap(), Ok(Left::Done { .. })));
+    store.check_integrity().await.unwrap();
+}
+
+/// Accounts, registered side by side.
+async fn crowd(store: &AnyStore, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|number| format!("member{number:04}")).collect();
+    let registered: Vec<_> = names.iter().map(|name| store.register(registration(name, None))).collect();
+    for one in registered {
+        one.await.unwrap();
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r30_one_past_a_thousand_devices_is_refused_whole() {
+    let (store, _dir) = opened(SqliteOptions::default());
+    let store: AnyStore = store;
+    let names = crowd(&store, 1001).await;
+    let owner = names[0].as_str();
+    store.create_room(private(1, owner)).await.unwrap().unwrap();
+    let mut epoch = 0;
+    let mut add = async |some: &[String]| {
+        let some: Vec<&str> = some.iter().map(String::as_str).collect();
+        let answer =
+            store.commit_room_epoch(commit(1, owner, 1 + u128::from(epoch), epoch, &some, &[])).await;
+        epoch += u64::from(matches!(answer, Ok(Ok(Posted::Accepted(_)))));
+        answer.unwrap()
+    };
+    for some in names[1..901].chunks(100) {
+        assert!(matches!(add(some).await, Ok(Posted::Accepted(_))));
+    }
+    assert_eq!(add(&names[901..1001]).await, Err(RoomRefusal::Full));
+    assert!(matches!(add(&names[901..1000]).await, Ok(Posted::Accepted(_))));
+    assert_eq!(add(&names[1000..]).await, Err(RoomRefusal::Full));
+    let info = store.room_info(RoomName::Id(room(1)), asker(owner)).await.unwrap().unwrap();
+    assert_eq!((info.devices, info.epoch), (1000, 10));
+    // Who goes makes room, in the same commit.
+    let swap = commit(1, owner, 90, 10, &[&names[1000]], &[&names[1]]);
+    assert!(matches!(store.commit_room_epoch(swap).await.unwrap(), Ok(Posted::Accepted(_))));
+    assert_eq!(mailbox(&store, &names[1]).await.len(), 1);
+    store.check_integrity().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_past_the_rooms_of_an_account_and_the_invitations_of_a_device_is_refused() {
+    let options =
+        SqliteOptions { rooms_per_account: 2, invitations_per_device: 2, ..SqliteOptions::default() };
+    let (store, _dir) = opened(options);
+    let store: AnyStore = store;
+    for who in ["alice", "bob", "carol", "dave"] {
+        join(&store, who).await;
+    }
+    for number in [1, 2] {
+        store.create_room(private(number, "alice")).await.unwrap().unwrap();
+        let adds = commit(number, "alice", 1, 0, &["bob"], &[]);
+        assert!(matches!(store.commit_room_epoch(adds).await.unwrap(), Ok(Posted::Accepted(_))));
+    }
+    assert_eq!(store.create_room(private(3, "alice")).await.unwrap(), Err(RoomRefusal::TooManyRooms));
+    // Two wait for bob; a third one is told back by name, and nothing of its commit happens.
+    store.create_room(private(3, "carol")).await.unwrap().unwrap();
+    let third = commit(3, "carol", 1, 0, &["bob", "dave"], &[]);
+    let full = Posted::Unreachable { missing: vec![], full: vec![member("bob")] };
+    assert_eq!(store.commit_room_epoch(third.clone()).await.unwrap(), Ok(full));
+    assert_eq!(mailbox(&store, "dave").await, []);
+    store.accept_room(room(1), sender("bob")).await.unwrap().unwrap();
+    assert!(matches!(store.commit_room_epoch(third).await.unwrap(), Ok(Posted::Accepted(_))));
+    store.accept_room(room(2), sender("bob")).await.unwrap().unwrap();
+    assert_eq!(store.accept_room(room(3), sender("bob")).await.unwrap(), Err(RoomRefusal::TooManyRooms));
+}
+
+/// A mailbox that is full refuses the commit that would invite its device, and the others get nothing either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r44_a_full_mailbox_refuses_an_invitation_and_its_whole_commit() {
+    let (store, _dir) = opened(SqliteOptions { mailbox_envelopes: 3, ..SqliteOptions::default() });
+    let store: AnyStore = store;
+    for who in ["alice", "bob", "carol"] {
+        join(&store, who).await;
+    }
+    store.create_room(private(1, "alice")).await.unwrap().unwrap();
+    send(&store, "alice", "bob", envelopes(0..3)).await;
+    let both = commit(1, "alice", 1, 0, &["bob", "carol"], &[]);
+    let full = Posted::Unreachable { missing: vec![], full: vec![member("bob")] };
+    assert_eq!(store.commit_room_epoch(both.clone()).await.unwrap(), Ok(full));
+    assert_eq!(mailbox(&store, "carol").await, []);
+    store.ack_mailbox(&name("bob"), device(1), 1, 0).await.unwrap().unwrap();
+    assert!(matches!(store.commit_room_epoch(both).await.unwrap(), Ok(Posted::Accepted(_))));
+    assert_eq!((mailbox(&store, "bob").await.len(), mailbox(&store, "carol").await.len()), (3, 1));
     store.check_integrity().await.unwrap();
 }
