@@ -14,6 +14,7 @@
 //! | [`version`] | version and feature negotiation |
 //! | [`content`] | the typed plaintext inside an envelope |
 //! | [`names`] | usernames, device ids, message ids |
+//! | [`room_names`] | room ids |
 //! | [`address`] | relay addresses, account addresses, join links |
 //! | [`safe_text`] | text of others, made harmless for a terminal |
 
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod frames;
 pub mod limits;
 pub mod names;
+pub mod room_names;
 pub mod safe_text;
 pub mod version;
 
@@ -37,4 +39,5 @@ pub use content::{Content, Payload};
 pub use error_code::ErrorCode;
 pub use frame::{FrameDecoder, FrameError, RawFrame};
 pub use names::{DeviceId, EnvelopeId, MessageId, NameError, Username};
+pub use room_names::{RoomId, RoomNameError};
 pub use safe_text::SafeText;

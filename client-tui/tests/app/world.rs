@@ -172,7 +172,8 @@ impl World {
     pub(crate) fn person(&mut self, name: &str, state: ContactState, trust: Trust) {
         self.chats.push(Chat {
             chat: name.to_owned(),
-            contact: contact(name, state, trust),
+            contact: Some(contact(name, state, trust)),
+            room: None,
             unread: 0,
             read_up_to: 0,
             last: None,
@@ -182,6 +183,11 @@ impl World {
 
     pub(crate) fn chat(&mut self, name: &str) -> &mut Chat {
         self.chats.iter_mut().find(|chat| chat.chat == name).unwrap()
+    }
+
+    /// The other side of a chat with a person.
+    pub(crate) fn contact(&mut self, name: &str) -> &mut Contact {
+        self.chat(name).contact.as_mut().unwrap()
     }
 
     /// Stores a message, read.
@@ -229,9 +235,9 @@ impl World {
             })),
             Request::StatusShow {} => Ok(Reply::Status(Box::new(self.status.clone()))),
             Request::ChatList {} => Ok(Reply::Chats { chats: self.chats.clone() }),
-            Request::ContactList {} => {
-                Ok(Reply::Contacts { contacts: self.chats.iter().map(|chat| chat.contact.clone()).collect() })
-            }
+            Request::ContactList {} => Ok(Reply::Contacts {
+                contacts: self.chats.iter().filter_map(|chat| chat.contact.clone()).collect(),
+            }),
             Request::ChatHistory { chat, before, after, limit } => {
                 Ok(self.history(&chat, before, after, limit as usize))
             }
@@ -281,7 +287,7 @@ impl World {
                 if !self.chats.iter().any(|chat| chat.chat == name) {
                     self.person(&name, ContactState::Added, Trust::Unverified);
                 }
-                Ok(Reply::Contact { contact: self.chat(&name).contact.clone() })
+                Ok(Reply::Contact { contact: self.contact(&name).clone() })
             }
             Request::ContactAccept { name } => self.change(&name, |who| who.state = ContactState::Accepted),
             Request::ContactVerify { name, number } => {
@@ -292,7 +298,7 @@ impl World {
             }
             Request::ContactTrust { name, .. } => self.change(&name, |who| who.trust = Trust::Unverified),
             Request::ContactSafetyNumber { name } => {
-                let trust = self.chat(&name).contact.trust;
+                let trust = self.contact(&name).trust;
                 let previous = (trust == Trust::Changed).then(|| ["98765"; 12].join(" "));
                 Ok(Reply::SafetyNumber(SafetyNumberInfo {
                     name,
@@ -306,8 +312,8 @@ impl World {
     }
 
     fn change(&mut self, name: &str, how: impl Fn(&mut Contact)) -> Result<Reply, ApiError> {
-        how(&mut self.chat(name).contact);
-        Ok(Reply::Contact { contact: self.chat(name).contact.clone() })
+        how(self.contact(name));
+        Ok(Reply::Contact { contact: self.contact(name).clone() })
     }
 
     fn history(&self, chat: &str, before: Option<i64>, after: Option<i64>, limit: usize) -> Reply {

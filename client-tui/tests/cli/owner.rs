@@ -163,7 +163,7 @@ impl Engine {
                 more_after: false,
             }),
             Request::ContactList {} => {
-                Reply::Contacts { contacts: chats().into_iter().map(|chat| chat.contact).collect() }
+                Reply::Contacts { contacts: chats().into_iter().filter_map(|chat| chat.contact).collect() }
             }
             Request::ContactAdd { name }
             | Request::ContactAccept { name }
@@ -253,7 +253,8 @@ fn contact(name: &str, state: ContactState, trust: Trust) -> Contact {
 fn chats() -> Vec<Chat> {
     let chat = |name: &str, state, trust, unread, text: &str| Chat {
         chat: name.into(),
-        contact: contact(name, state, trust),
+        contact: Some(contact(name, state, trust)),
+        room: None,
         unread,
         read_up_to: 0,
         last: Some(Message { chat: name.into(), ..message(1, Direction::In, text) }),

@@ -9,6 +9,7 @@ mod event;
 mod handle;
 mod reply;
 mod request;
+mod room;
 pub mod time;
 
 pub use error::{ApiError, Kind, kind_of};
@@ -20,3 +21,4 @@ pub use reply::{
     SendResult, Status, Trust,
 };
 pub use request::{Request, SendMessage, WaitFor};
+pub use room::{ListedRoom, Member, Role, Room, RoomState, Visibility};

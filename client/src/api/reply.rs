@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, Event, time::Timestamp};
+use super::{ApiError, Event, Room, time::Timestamp};
 
 /// The result of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -253,10 +253,13 @@ pub struct Message {
 /// A chat in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
-    /// The account.
+    /// The account, or a room's label: `#ops`.
     pub chat: String,
-    /// The other side.
-    pub contact: Contact,
+    /// The other side of a chat with a person; `null` for a room.
+    pub contact: Option<Contact>,
+    /// The room; not there for a chat with a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
     /// Unread messages.
     pub unread: u64,
     /// `order` of the last message read.

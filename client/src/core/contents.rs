@@ -28,7 +28,7 @@ pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Conte
         (None, Content::Text(text)) => text.text.len() > REQUEST_TEXT_BYTES,
         (Some(ContactState::RequestReceived), Content::Text(text)) => {
             text.text.len() > REQUEST_TEXT_BYTES
-                || w.tx.texts_from(&sender.account, &sender.account)? >= REQUESTS_PER_STRANGER
+                || w.tx.texts_from(&(&sender.account).into(), &sender.account)? >= REQUESTS_PER_STRANGER
         }
         (None | Some(ContactState::RequestReceived), _) => true,
         _ => false,
@@ -103,7 +103,7 @@ fn line(
     let verified = w.is_me(&sender.account) || w.tx.peer(&sender.account)?.as_ref().is_some_and(is_verified);
     Ok(NewMessage {
         id: read.message,
-        chat: read.chat.clone(),
+        chat: (&read.chat).into(),
         direction: Direction::In,
         from,
         device: sender.device.get(),

@@ -5,6 +5,7 @@ use subrosa_protocol::{MessageId, SafeText, Username, content::ReceiptKind};
 use super::{Core, Effect, Fault, Turn, contacts, receipts, trust, waits::Then};
 use crate::{
     api::{ApiError, ContactState, Kind, Reply, Request},
+    chat::ChatId,
     limits::DEFAULT_WAIT_MS,
 };
 
@@ -104,22 +105,23 @@ impl Core {
     }
 
     /// The chat that somebody named; it need not exist.
-    fn chat_named(&self, text: &str) -> Result<Username, ApiError> {
-        self.account_named(text)
+    fn chat_named(&self, text: &str) -> Result<ChatId, ApiError> {
+        self.account_named(text).map(ChatId::from)
     }
 
     fn mark_read(&mut self, turn: &mut Turn<'_>, chat: &str, up_to: i64) -> Result<Reply, Fault> {
         let chat = self.chat_named(chat)?;
         self.transact(turn, |w| {
             let read = w.tx.mark_read(&chat, up_to)?;
-            if read.is_empty() || !contacts::is_accepted(w, &chat)? {
+            let Some(account) = chat.person() else { return Ok(()) };
+            if read.is_empty() || !contacts::is_accepted(w, account)? {
                 return Ok(());
             }
             if w.tx.setting(READ_RECEIPTS)?.as_deref() == Some("off") {
                 return Ok(());
             }
-            for message in read.into_iter().filter(|message| message.from == chat) {
-                receipts::note(w, &chat, message.id, ReceiptKind::Read)?;
+            for message in read.into_iter().filter(|message| message.from == *account) {
+                receipts::note(w, account, message.id, ReceiptKind::Read)?;
             }
             Ok(())
         })?;

@@ -106,7 +106,7 @@ enum Passage {
 
 fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message, Fault> {
     if let Some(key) = &draft.key
-        && let Some(sent) = w.tx.message_by_key(account, key)?
+        && let Some(sent) = w.tx.message_by_key(&account.into(), key)?
     {
         return match &sent.kind {
             MessageKind::Text { text } if *text != draft.text => Err(ApiError::new(
@@ -131,7 +131,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
     let id = w.random_message_id();
     let line = w.tx.insert_message(&NewMessage {
         id,
-        chat: account.clone(),
+        chat: account.into(),
         direction: Direction::Out,
         from: w.me.account.clone(),
         device: w.me.device.get(),

@@ -92,19 +92,19 @@ impl Work<'_> {
         self.tx.contact(account)?.ok_or_else(|| super::contacts::no_such_contact(account).into())
     }
 
-    /// A line of the program itself in a chat; its place.
+    /// A line of the program itself in the chat with an account; its place.
     pub(super) fn notice(
         &mut self,
-        chat: &Username,
+        account: &Username,
         device: u32,
         kind: MessageKind,
     ) -> Result<Option<i64>, Fault> {
         let id = self.random_message_id();
         let stored = self.tx.insert_message(&NewMessage {
             id,
-            chat: chat.clone(),
+            chat: account.into(),
             direction: Direction::Notice,
-            from: chat.clone(),
+            from: account.clone(),
             device,
             kind,
             reply_to: None,

@@ -10,15 +10,18 @@ use super::{
     limits::{HISTORY_PAGE, IDEMPOTENCY_KEY_BYTES, READ_AT_ONCE, REASON_BYTES},
     rows::{Columns, bounded, clamped, page},
 };
-use crate::api::{Direction, HistoryPage, Message, MessageKind, MessageState, time::Timestamp};
+use crate::{
+    api::{Direction, HistoryPage, Message, MessageKind, MessageState, time::Timestamp},
+    chat::ChatId,
+};
 
 /// A line that is not stored yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
     /// Chosen by its writer; of a notice, random.
     pub id: MessageId,
-    /// The account of the chat.
-    pub chat: Username,
+    /// The chat.
+    pub chat: ChatId,
     /// Whose it is.
     pub direction: Direction,
     /// Who wrote it; of a notice, whom it is about.
@@ -136,7 +139,7 @@ impl Tx<'_> {
             sql,
             params![
                 message.id.as_bytes(),
-                message.chat.as_str(),
+                message.chat.to_string(),
                 message.direction.code(),
                 message.from.as_str(),
                 message.device,
@@ -197,9 +200,9 @@ impl Tx<'_> {
     }
 
     /// The message that was sent to a chat with this idempotency key.
-    pub fn message_by_key(&self, chat: &Username, key: &str) -> Result<Option<Message>> {
+    pub fn message_by_key(&self, chat: &ChatId, key: &str) -> Result<Option<Message>> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND key = ?2");
-        self.one(&sql, (chat.as_str(), key), read)
+        self.one(&sql, (chat.to_string(), key), read)
     }
 
     /// Sets how far a line is and why it is not further. Whether there is such a line.
@@ -249,7 +252,7 @@ impl Tx<'_> {
     /// older; with neither, the newest; with both, the oldest between them. At most `limit`, up to [`HISTORY_PAGE`].
     pub fn history(
         &self,
-        chat: &Username,
+        chat: &ChatId,
         before: Option<i64>,
         after: Option<i64>,
         limit: u32,
@@ -259,7 +262,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND place > ?2 AND place < ?3 ORDER BY place {direction} LIMIT ?4"
         );
-        let mut messages = self.all(&sql, (chat.as_str(), low, high, page(limit, HISTORY_PAGE)), read)?;
+        let mut messages = self.all(&sql, (chat.to_string(), low, high, page(limit, HISTORY_PAGE)), read)?;
         if after.is_none() {
             messages.reverse();
         }
@@ -268,22 +271,22 @@ impl Tx<'_> {
         let more_before = "SELECT 1 FROM messages WHERE chat = ?1 AND place < ?2 LIMIT 1";
         let more_after = "SELECT 1 FROM messages WHERE chat = ?1 AND place > ?2 LIMIT 1";
         Ok(HistoryPage {
-            more_before: self.one(more_before, (chat.as_str(), first), |_| Ok(()))?.is_some(),
-            more_after: self.one(more_after, (chat.as_str(), last), |_| Ok(()))?.is_some(),
+            more_before: self.one(more_before, (chat.to_string(), first), |_| Ok(()))?.is_some(),
+            more_after: self.one(more_after, (chat.to_string(), last), |_| Ok(()))?.is_some(),
             messages,
         })
     }
 
     /// Marks everything received in a chat up to a place as read, and moves its read position there. The messages that were
     /// unread, ascending, at most [`READ_AT_ONCE`] (the oldest; call again for the rest).
-    pub fn mark_read(&self, chat: &Username, up_to: i64) -> Result<Vec<ReadMessage>> {
+    pub fn mark_read(&self, chat: &ChatId, up_to: i64) -> Result<Vec<ReadMessage>> {
         let unread = MessageState::Received.code();
         // The literal state lets the partial index be used.
         let sql = format!(
             "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND place <= ?2 AND state = {unread}
              ORDER BY place LIMIT {READ_AT_ONCE}"
         );
-        let found = self.all(&sql, (chat.as_str(), up_to), read_place)?;
+        let found = self.all(&sql, (chat.to_string(), up_to), read_place)?;
         for message in &found {
             self.set_message_state(message.order, MessageState::Read, None)?;
         }
@@ -292,24 +295,24 @@ impl Tx<'_> {
     }
 
     /// How many received messages of a chat are unread.
-    pub fn unread(&self, chat: &Username) -> Result<u64> {
+    pub fn unread(&self, chat: &ChatId) -> Result<u64> {
         let unread = MessageState::Received.code();
         let sql = format!("SELECT count(*) FROM messages WHERE chat = ?1 AND state = {unread}");
-        self.row(&sql, [chat.as_str()], |row| row.number(0))
+        self.row(&sql, [chat.to_string()], |row| row.number(0))
     }
 
     /// How many texts an account wrote in its chat, such as those a stranger's request consists of.
-    pub fn texts_from(&self, chat: &Username, from: &Username) -> Result<u64> {
+    pub fn texts_from(&self, chat: &ChatId, from: &Username) -> Result<u64> {
         let sql = "SELECT count(*) FROM messages WHERE chat = ?1 AND sender = ?2 AND kind = 0";
-        self.row(sql, (chat.as_str(), from.as_str()), |row| row.number(0))
+        self.row(sql, (chat.to_string(), from.as_str()), |row| row.number(0))
     }
 
     /// The texts that others wrote in a chat, oldest first, at most `max`.
-    pub fn incoming_texts(&self, chat: &Username, max: usize) -> Result<Vec<ReadMessage>> {
+    pub fn incoming_texts(&self, chat: &ChatId, max: usize) -> Result<Vec<ReadMessage>> {
         let sql =
             "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND direction = 1 AND kind = 0
                    ORDER BY place LIMIT ?2";
-        self.all(sql, (chat.as_str(), super::rows::count(max)), read_place)
+        self.all(sql, (chat.to_string(), super::rows::count(max)), read_place)
     }
 
     /// Deletes a line with its text, its index entry, what waits to be encrypted of it and what events say of it. Whether

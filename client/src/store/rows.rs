@@ -9,6 +9,7 @@ use super::{
     codes::Code,
     error::{Result, StoreError},
 };
+use crate::chat::ChatId;
 
 /// A number for a column; what does not fit becomes the greatest that does. For times and sizes, not for counters.
 pub(super) fn clamped(number: u64) -> i64 {
@@ -45,6 +46,8 @@ pub(super) trait Columns {
     fn value<T: Code>(&self, column: impl RowIndex) -> Result<T>;
     /// An account.
     fn account(&self, column: impl RowIndex) -> Result<Username>;
+    /// A chat.
+    fn chat(&self, column: impl RowIndex) -> Result<ChatId>;
     /// A device.
     fn device(&self, column: impl RowIndex) -> Result<DeviceId>;
     /// A message id.
@@ -71,6 +74,10 @@ impl Columns for Row<'_> {
 
     fn account(&self, column: impl RowIndex) -> Result<Username> {
         Username::new(self.get::<_, String>(column)?).map_err(|_| StoreError::Corrupt("username"))
+    }
+
+    fn chat(&self, column: impl RowIndex) -> Result<ChatId> {
+        self.get::<_, String>(column)?.parse().map_err(|_| StoreError::Corrupt("chat"))
     }
 
     fn device(&self, column: impl RowIndex) -> Result<DeviceId> {

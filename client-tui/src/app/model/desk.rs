@@ -102,7 +102,7 @@ impl Desk {
     pub fn contact(&self, name: &str) -> Option<&Contact> {
         self.chats
             .find(name)
-            .map(|chat| &chat.contact)
+            .and_then(|chat| chat.contact.as_ref())
             .or_else(|| self.people.iter().find(|who| who.name == name))
     }
 
@@ -121,7 +121,7 @@ impl Desk {
     /// Takes over how somebody is now.
     pub fn set_contact(&mut self, contact: Contact) {
         if let Some(chat) = self.chats.find_mut(&contact.name) {
-            chat.contact = contact.clone();
+            chat.contact = Some(contact.clone());
         }
         match self.people.iter_mut().find(|who| who.name == contact.name) {
             Some(who) => *who = contact,

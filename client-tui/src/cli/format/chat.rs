@@ -23,7 +23,8 @@ pub fn chats(chats: &[Chat], clock: &Clock) -> String {
             .last
             .as_ref()
             .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
-        vec![chat.chat.clone(), words::trust(chat.contact.trust).to_owned(), unread, time, text]
+        let trust = chat.contact.as_ref().map_or("", |who| words::trust(who.trust));
+        vec![chat.chat.clone(), trust.to_owned(), unread, time, text]
     };
     table(&chats.iter().map(row).collect::<Vec<_>>())
 }
@@ -57,7 +58,7 @@ pub fn requests(chats: &[Chat], clock: &Clock) -> String {
             .last
             .as_ref()
             .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
-        vec![chat.chat.clone(), called(&chat.contact).unwrap_or_default(), time, text]
+        vec![chat.chat.clone(), chat.contact.as_ref().and_then(called).unwrap_or_default(), time, text]
     };
     table(&chats.iter().map(row).collect::<Vec<_>>())
 }

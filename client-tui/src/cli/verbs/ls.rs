@@ -63,7 +63,9 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         }
         What::Requests => {
             let mut requests = chats(context, &*handle).await?;
-            requests.retain(|chat| chat.contact.state == ContactState::RequestReceived);
+            requests.retain(|chat| {
+                chat.contact.as_ref().is_some_and(|who| who.state == ContactState::RequestReceived)
+            });
             context.out.either(&json!({ "requests": requests }), || format::chat::requests(&requests, &clock))
         }
     }

@@ -127,7 +127,7 @@ fn damage_is_told_clearly() {
         Err(error) => assert_eq!(ApiError::from(error).kind, Kind::NotReady),
         Ok(store) => {
             assert!(store.check().iter().any(|item| !item.ok));
-            let read = store.read(|tx| tx.history(&name("bob"), None, None, 500));
+            let read = store.read(|tx| tx.history(&name("bob").into(), None, None, 500));
             assert_eq!(ApiError::from(read.err().unwrap()).kind, Kind::NotReady);
         }
     }
@@ -162,7 +162,7 @@ fn a_full_disk_loses_nothing() {
     assert!(matches!(full, Err(StoreError::DiskFull)), "{full:?}");
     look(&store, |tx| {
         assert!(tx.message(id(1))?.is_some());
-        assert_eq!(tx.history(&name("bob"), None, None, 500)?.messages.len(), 1);
+        assert_eq!(tx.history(&name("bob").into(), None, None, 500)?.messages.len(), 1);
         Ok(())
     });
 }

@@ -60,7 +60,7 @@ fn text(number: u64, from: &str, text: &str) -> NewMessage {
     let own = from == "alice";
     NewMessage {
         id: id(number),
-        chat: name("bob"),
+        chat: name("bob").into(),
         direction: if own { Direction::Out } else { Direction::In },
         from: name(from),
         device: 1,

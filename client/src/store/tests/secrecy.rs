@@ -40,7 +40,7 @@ fn fill(store: &mut Store) -> i64 {
             reason: HeldFor::Request,
             queued_at: 1,
         })?;
-        tx.set_draft(&bob, WORD)?;
+        tx.set_draft(&bob.clone().into(), WORD)?;
         Ok(order)
     })
 }
@@ -102,7 +102,7 @@ fn a_deleted_text_is_gone_even_for_somebody_with_the_key() {
 
     change(&mut store, |tx| {
         tx.delete_message(order)?;
-        tx.set_draft(&name("bob"), "")
+        tx.set_draft(&name("bob").into(), "")
     });
     store.checkpoint().unwrap();
     let pages = decrypted(&store);
