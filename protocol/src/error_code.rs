@@ -81,6 +81,25 @@ codes! {
     Refused = 19 "refused",
     /// The relay has no room for more connections of this network, account or at all. Try again later.
     TooManyConnections = 20 "too_many_connections",
+    /// No such room, or one that the asker may not know of. The same answer for both.
+    UnknownRoom = 21 "unknown_room",
+    /// The public room exists, and this device is not in it.
+    NotAMember = 22 "not_a_member",
+    /// The account is banned from the public room.
+    Banned = 23 "banned",
+    /// The slug, or one that looks like it, belongs to another room.
+    SlugTaken = 24 "slug_taken",
+    /// The roster, or the list of banned accounts, would be longer than it may be.
+    RoomFull = 25 "room_full",
+    /// The account is in as many rooms as it may be. Leave one first.
+    TooManyRooms = 26 "too_many_rooms",
+    /// The object is not there, not there any more, or not for the asker. The same answer for all. Put it again; or
+    /// ask for the room anew.
+    NoSuchObject = 27 "no_such_object",
+    /// The bytes of an object are not those that its name says. Nothing of it was kept.
+    WrongHash = 28 "wrong_hash",
+    /// The room id is in use. Choose another one.
+    RoomExists = 29 "room_exists",
 }
 
 impl fmt::Display for ErrorCode {

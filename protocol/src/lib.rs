@@ -13,8 +13,8 @@
 //! | [`error_code`] | typed errors a relay answers with |
 //! | [`version`] | version and feature negotiation |
 //! | [`content`] | the typed plaintext inside an envelope |
-//! | [`names`] | usernames, device ids, message ids |
-//! | [`room_names`] | room ids |
+//! | [`names`] | usernames, device ids, ids of messages, envelopes and entries |
+//! | [`room_names`] | room ids and slugs |
 //! | [`address`] | relay addresses, account addresses, join links |
 //! | [`safe_text`] | text of others, made harmless for a terminal |
 
@@ -38,6 +38,6 @@ pub use bounded::{BoundedBytes, BoundedStr, BoundedVec, OverBound};
 pub use content::{Content, Payload};
 pub use error_code::ErrorCode;
 pub use frame::{FrameDecoder, FrameError, RawFrame};
-pub use names::{DeviceId, EnvelopeId, MessageId, NameError, Username};
-pub use room_names::{RoomId, RoomNameError};
+pub use names::{DeviceId, EntryId, EnvelopeId, MessageId, NameError, Username};
+pub use room_names::{RoomId, RoomNameError, Slug};
 pub use safe_text::SafeText;

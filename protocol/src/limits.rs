@@ -68,3 +68,54 @@ pub const COMBINING_MARKS_IN_NAMES: usize = 8;
 
 /// Bytes of a host name or address in a relay address.
 pub const HOST_BYTES: usize = 253;
+
+/// Bytes of one MLS KeyPackage, at most; one with X-Wing keys has about 2,700 (R35).
+pub const KEY_PACKAGE_BYTES: usize = 4 * 1024;
+/// KeyPackages of each suite that a device publishes (R35).
+pub const KEY_PACKAGES: usize = 50;
+/// KeyPackages in one upload.
+pub const KEY_PACKAGES_PER_UPLOAD: usize = 16;
+/// A device refills its KeyPackages of a suite when fewer than this are left (R35).
+pub const KEY_PACKAGES_LOW: u32 = 15;
+/// MLS cipher suites for which a device publishes KeyPackages, at most.
+pub const SUITES: usize = 4;
+
+/// Bytes of one object: a commit, a Welcome, a GroupInfo, a list of invitations (R4).
+pub const OBJECT_BYTES: usize = 1024 * 1024;
+/// Bytes of every piece of an object but the last (R4).
+pub const OBJECT_PIECE_BYTES: usize = 64 * 1024;
+/// Objects that a connection may have put and not yet used (R4).
+pub const OBJECTS_IN_FLIGHT: usize = 2;
+
+/// Characters of a slug, at least.
+pub const SLUG_MIN: usize = 2;
+/// Characters of a slug, at most.
+pub const SLUG_MAX: usize = 32;
+/// UTF-8 bytes of a public room's name (R39).
+pub const ROOM_NAME_BYTES: usize = 256;
+/// UTF-8 bytes of a public room's description.
+pub const ROOM_DESCRIPTION_BYTES: usize = 512;
+/// Devices in a room's roster (R30).
+pub const ROOM_DEVICES: usize = 1_000;
+/// Accounts that are banned from a room.
+pub const ROOM_BANNED: usize = 1_000;
+/// Elements of each list of a commit's delta; a commit holds at most as many proposals.
+pub const ROOM_CHANGES: usize = 100;
+/// Invitations that stand in a commit's frame; more travel as an object.
+pub const INVITATIONS_INLINE: usize = 24;
+/// Bytes of an entry that stands in its frame: 64 KiB of padded plaintext and what MLS adds.
+pub const ROOM_ENTRY_BYTES: usize = 68 * 1024;
+/// Bytes of a commit that stands in its frame; a larger one is an object. It leaves room for the largest delta.
+pub const ROOM_COMMIT_INLINE: usize = 40 * 1024;
+/// Bytes of an ephemeral message: 1 KiB of padded plaintext and what MLS adds.
+pub const ROOM_EPHEMERAL_BYTES: usize = 2 * 1024;
+/// Entries in one page of a room log.
+pub const ROOM_ENTRIES_PER_PAGE: usize = 48;
+/// Devices in one page of a roster.
+pub const ROSTER_PER_PAGE: usize = 250;
+/// Accounts whose device lists one request may name.
+pub const ROOM_LISTS_PER_PAGE: usize = 64;
+/// Rooms in one page of the directory.
+pub const DIRECTORY_PER_PAGE: usize = 32;
+/// Rooms in one page of the rooms that a device is in.
+pub const ROOM_HEADS_PER_PAGE: usize = 128;

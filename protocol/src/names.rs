@@ -172,6 +172,10 @@ random_id! {
     /// An envelope's id: 16 random bytes, chosen by its sender; the relay accepts each once.
     EnvelopeId
 }
+random_id! {
+    /// The id of an entry of a room's log: 16 random bytes, chosen by its sender; the room accepts each once.
+    EntryId
+}
 
 #[cfg(test)]
 mod tests {

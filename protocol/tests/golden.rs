@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use data_encoding::HEXLOWER;
 use serde_bytes::ByteArray;
 use subrosa_protocol::{
-    BoundedBytes, BoundedStr, BoundedVec, DeviceId, EnvelopeId, ErrorCode, FrameDecoder, FrameError,
-    RawFrame, Username, frames::*,
+    BoundedBytes, BoundedStr, BoundedVec, DeviceId, EntryId, EnvelopeId, ErrorCode, FrameDecoder, FrameError,
+    RawFrame, RoomId, Slug, Username, frames::*,
 };
 
 const ID: u32 = 0x0102_0304;
@@ -55,6 +55,77 @@ fn error() -> ErrorFrame {
         retry_after_ms: Some(70_000),
         detail: BoundedStr::new("too many requests").unwrap(),
     }
+}
+
+fn room() -> RoomId {
+    RoomId::from_bytes([0x71; 16])
+}
+fn entry_id() -> EntryId {
+    EntryId::from_bytes([0x72; 16])
+}
+fn hash(byte: u8) -> ObjectHash {
+    ObjectHash([byte; 32])
+}
+fn object(byte: u8) -> ObjectRef {
+    ObjectRef { hash: hash(byte), size: 70_000 }
+}
+fn member(number: u32) -> RoomDevice {
+    RoomDevice { account: name(), device: device(number) }
+}
+fn listing() -> Listing {
+    Listing {
+        slug: Slug::new("rust-lang").unwrap(),
+        name: BoundedStr::new("Rüst").unwrap(),
+        description: BoundedStr::new("all of it").unwrap(),
+    }
+}
+fn delta() -> RoomDelta {
+    RoomDelta {
+        added: vec(vec![member(1)]),
+        removed: vec(vec![member(2), member(3)]),
+        banned: vec(vec![Username::new("mallory").unwrap()]),
+        unbanned: vec(vec![name()]),
+        listing: ListingChange::Set(listing()),
+        owner_key: Some(NewOwnerKey { key: array(0x73), signature: array(0x74) }),
+    }
+}
+fn message() -> RoomEntry {
+    RoomEntry {
+        seq: 300,
+        id: entry_id(),
+        kind: EntryKind::Application,
+        generation: 1,
+        epoch: 4,
+        accepted_at: 1_763_683_200_000,
+        body: EntryBody::Inline(bytes(0x75, 5)),
+        delta: None,
+    }
+}
+fn commit() -> RoomEntry {
+    RoomEntry {
+        seq: 301,
+        kind: EntryKind::Commit,
+        body: EntryBody::Object(object(0x76)),
+        delta: Some(delta()),
+        ..message()
+    }
+}
+fn rebooted() -> RoomEntry {
+    let notice = RebootNotice {
+        generation: 2,
+        epoch: 1,
+        welcome: Some(object(0x77)),
+        state_hash: [0x78; 32],
+        signature: array(0x79),
+    };
+    RoomEntry { seq: 302, kind: EntryKind::Reboot, body: EntryBody::Reboot(notice), ..message() }
+}
+fn suites() -> KeyPackageCounts {
+    let one = SuiteCount { suite: 1, left: 50, last_resort: true, last_resort_used: false };
+    KeyPackageCounts { suites: vec(vec![one, SuiteCount { suite: 0xf00d, left: 3, ..one }]) }
+}
+fn key_package(number: u32) -> NewKeyPackage {
+    NewKeyPackage { key_id: number, expires_at: 1_763_683_200_000, bytes: bytes(0x7a, 6) }
 }
 
 fn client_first() -> Vec<ClientFirst> {
@@ -115,6 +186,18 @@ fn requests() -> Vec<Request> {
         }),
         Request::PrekeyStatus(Empty {}),
         Request::DeviceListPublish(DeviceListPublish { device_list: list() }),
+        Request::KeyPackageUpload(KeyPackageUpload {
+            suite: 1,
+            packages: vec(vec![key_package(7)]),
+            last_resort: Some(key_package(8)),
+        }),
+        Request::KeyPackageClaim(KeyPackageClaim {
+            account: name(),
+            devices: vec(vec![device(1)]),
+            suite: 0xf00d,
+        }),
+        Request::KeyPackageStatus(Empty {}),
+        Request::RelayShow(Empty {}),
         Request::EnvelopeSend(EnvelopeSend {
             to: name(),
             device: device(1),
@@ -124,6 +207,77 @@ fn requests() -> Vec<Request> {
         }),
         Request::MailboxFetch(MailboxFetch { after: 299, max: 48 }),
         Request::MailboxAck(MailboxAck { up_to: 300, generation: 4_294_967_296 }),
+        Request::ObjectPut(ObjectPut { object: object(0x61), offset: 65_536, piece: bytes(0x62, 4) }),
+        Request::ObjectGet(ObjectGet { room: room(), hash: hash(0x61), offset: 65_536 }),
+        Request::RoomCreate(RoomCreate {
+            room: room(),
+            owner_key: array(0x63),
+            listing: Some(listing()),
+            group_info: Some(hash(0x64)),
+            state_generation: 9,
+        }),
+        Request::RoomCommit(RoomCommit {
+            room: room(),
+            id: entry_id(),
+            generation: 1,
+            epoch: 4,
+            after: 299,
+            commit: CommitBody::Inline(bytes(0x65, 7)),
+            delta: delta(),
+            group_info: Some(hash(0x66)),
+            welcome: Some(hash(0x67)),
+            invitations: Invitations::Inline(vec(vec![Invitation {
+                account: name(),
+                device: device(1),
+                id: EnvelopeId::from_bytes([0x68; 16]),
+                sealed: bytes(0x69, 4),
+            }])),
+            state_generation: 10,
+        }),
+        Request::RoomPost(RoomPost {
+            room: room(),
+            id: entry_id(),
+            kind: EntryKind::Proposal,
+            generation: 1,
+            epoch: 4,
+            bytes: bytes(0x6a, 5),
+            state_generation: 11,
+        }),
+        Request::RoomEphemeral(RoomEphemeral { room: room(), bytes: bytes(0x6b, 3) }),
+        Request::RoomAccept(RoomAccept { room: room(), state_generation: 12 }),
+        Request::RoomLeave(RoomLeave {
+            room: room(),
+            account: true,
+            proposal: Some(LeaveProposal { id: entry_id(), generation: 1, epoch: 4, bytes: bytes(0x6c, 3) }),
+            state_generation: 13,
+        }),
+        Request::RoomReboot(Reboot {
+            room: room(),
+            id: entry_id(),
+            generation: 1,
+            new_generation: 2,
+            epoch: 1,
+            roster: vec(vec![member(1), member(2)]),
+            banned: vec(vec![name()]),
+            listing: ListingChange::Remove,
+            welcome: Some(hash(0x6d)),
+            group_info: None,
+            signature: array(0x6e),
+            state_generation: 14,
+        }),
+        Request::RoomSync(RoomSync { room: room(), after: 299, max: 48 }),
+        Request::RoomCursor(RoomCursor { room: room(), up_to: 300, state_generation: 15 }),
+        Request::RoomShow(RoomShow { room: RoomName::Slug(Slug::new("rust-lang").unwrap()) }),
+        Request::RoomRoster(RoomRoster { room: room(), after: Some(member(2)) }),
+        Request::RoomLists(RoomLists {
+            room: room(),
+            accounts: vec(vec![KnownList { account: name(), since: 3 }]),
+        }),
+        Request::RoomDirectory(RoomDirectory {
+            prefix: BoundedStr::new("ru").unwrap(),
+            after: Some(Slug::new("ruby").unwrap()),
+        }),
+        Request::RoomHeads(RoomHeads { after: Some(room()) }),
     ]
 }
 
@@ -156,12 +310,78 @@ fn responses() -> Vec<Response> {
             }]),
         }),
         Response::PrekeyCounts(counts()),
+        Response::KeyPackageCounts(suites()),
+        Response::KeyPackages(KeyPackages {
+            packages: vec(vec![ClaimedKeyPackage { device: device(1), bytes: bytes(0x7b, 6) }]),
+        }),
+        Response::RelayInfo(RelayInfo { lobby: Some(Slug::new("lobby").unwrap()), room_days: 30 }),
         Response::EnvelopeAccepted(EnvelopeAccepted { accepted_at: 1_763_683_200_000 }),
         Response::MailboxPage(MailboxPage { envelopes: vec(vec![envelope()]), more: false }),
         Response::StaleDeviceList(StaleDeviceList {
             version: 4,
             missing: vec(vec![device(2)]),
             extra: vec(vec![]),
+        }),
+        Response::ObjectPiece(ObjectPiece { size: 70_000, piece: bytes(0x81, 4) }),
+        Response::RoomAccepted(RoomAccepted { seq: 301, accepted_at: 1_763_683_200_000 }),
+        Response::EpochPassed(EpochPassed {
+            generation: 1,
+            epoch: 5,
+            entries: vec(vec![message(), commit()]),
+            more: false,
+        }),
+        Response::RoomUnreachable(RoomUnreachable {
+            missing: vec(vec![member(1)]),
+            full: vec(vec![member(2)]),
+        }),
+        Response::RoomPage(RoomPage {
+            entries: vec(vec![message(), rebooted()]),
+            more: true,
+            gap: false,
+            head: 305,
+            generation: 2,
+            epoch: 1,
+        }),
+        Response::RoomInfo(RoomInfo {
+            room: room(),
+            listing: Some(listing()),
+            generation: 2,
+            epoch: 1,
+            head: 305,
+            devices: 7,
+            accounts: 4,
+            owner_key: array(0x82),
+            group_info: Some(object(0x83)),
+            standing: Standing::Invited,
+            cursor: 250,
+        }),
+        Response::RoomRosterPage(RoomRosterPage {
+            devices: vec(vec![RosterDevice { device: member(1), joined: true }]),
+            more: true,
+            head: 305,
+        }),
+        Response::RoomListsPage(RoomListsPage {
+            accounts: vec(vec![AccountLists {
+                account: name(),
+                lists: vec(vec![list()]),
+                more: false,
+                display_name: BoundedStr::new("Alice").unwrap(),
+            }]),
+            answered: 1,
+        }),
+        Response::RoomDirectoryPage(RoomDirectoryPage {
+            rooms: vec(vec![PublicRoom { room: room(), listing: listing(), accounts: 4 }]),
+            more: false,
+        }),
+        Response::RoomHeadsPage(RoomHeadsPage {
+            rooms: vec(vec![RoomHead {
+                room: room(),
+                standing: Standing::Joined,
+                generation: 1,
+                epoch: 4,
+                head: 305,
+            }]),
+            more: true,
         }),
     ]
 }
@@ -174,6 +394,11 @@ fn pushes() -> Vec<Push> {
         Push::ReauthChallenge(ReauthChallenge { nonce: array(0xf6), within_s: 30 }),
         Push::DeviceListChanged(DeviceListChanged { version: 4 }),
         Push::Closing(Closing { reason: CloseReason::Replaced }),
+        Push::KeyPackagesLow(suites()),
+        Push::RoomDeliver(RoomDeliver { room: room(), entry: message() }),
+        Push::RoomHint(RoomHint { room: room(), seq: 305 }),
+        Push::RoomSignal(RoomEphemeral { room: room(), bytes: bytes(0x6b, 3) }),
+        Push::RoomChanged(RoomChanged { room: room(), change: RoomChange::Gone }),
     ]
 }
 
@@ -288,4 +513,94 @@ fn integers_take_the_shortest_form() {
         assert_eq!(HEXLOWER.encode(&encode(&value).unwrap()), hex, "{value}");
     }
     assert_eq!(encode(&(Some(7u8), None::<u8>, true, "ä")).unwrap(), [1, 7, 0, 1, 2, 0xc3, 0xa4]);
+}
+
+/// What is hashed and signed about a room, byte by byte.
+#[test]
+fn the_canonical_form_of_a_delta_is_what_it_always_was() {
+    let empty = RoomDelta::default().canonical(room(), 1, 4);
+    assert_eq!(
+        HEXLOWER.encode(&empty),
+        "0171717171717171717171717171717171010000000400000000000000".to_owned()
+            + "00000000"
+            + "00000000"
+            + "0000"
+    );
+    let mut expected =
+        HEXLOWER.decode(b"0171717171717171717171717171717171010000000400000000000000").unwrap();
+    let (alice, mallory) = (&b"\x05alice"[..], &b"\x07mallory"[..]);
+    for part in [
+        &[1, 0][..],
+        alice,
+        &[1, 0, 0, 0],
+        &[2, 0],
+        alice,
+        &[2, 0, 0, 0],
+        alice,
+        &[3, 0, 0, 0],
+        &[1, 0],
+        mallory,
+        &[1, 0],
+        alice,
+        &[1, 9, 0],
+        b"rust-lang",
+        &[5, 0],
+        "Rüst".as_bytes(),
+        &[9, 0],
+        b"all of it",
+        &[1],
+        &[0x73; 32],
+        &[0x74; 64],
+    ] {
+        expected.extend_from_slice(part);
+    }
+    assert_eq!(delta().canonical(room(), 1, 4), expected);
+}
+
+/// The largest commit that fits its limits fits a push, and so does the largest message.
+#[test]
+fn the_largest_entries_fit_a_frame() {
+    use subrosa_protocol::limits::*;
+    let account = |n: usize| Username::new(format!("{:a<27}{n:05}", "a")).unwrap();
+    let devices = || (0..ROOM_CHANGES).map(|n| RoomDevice { account: account(n), device: device(u32::MAX) });
+    let largest = RoomDelta {
+        added: vec(devices().collect()),
+        removed: vec(devices().collect()),
+        banned: vec((0..ROOM_CHANGES).map(account).collect()),
+        unbanned: vec((0..ROOM_CHANGES).map(account).collect()),
+        listing: ListingChange::Set(Listing {
+            slug: Slug::new("a".repeat(SLUG_MAX)).unwrap(),
+            name: BoundedStr::new("a".repeat(ROOM_NAME_BYTES)).unwrap(),
+            description: BoundedStr::new("a".repeat(ROOM_DESCRIPTION_BYTES)).unwrap(),
+        }),
+        owner_key: delta().owner_key,
+    };
+    let far = RoomEntry {
+        seq: u64::MAX,
+        generation: u32::MAX,
+        epoch: u64::MAX,
+        accepted_at: u64::MAX,
+        ..message()
+    };
+    for entry in [
+        RoomEntry {
+            kind: EntryKind::Commit,
+            body: EntryBody::Inline(bytes(1, ROOM_COMMIT_INLINE)),
+            delta: Some(largest),
+            ..far.clone()
+        },
+        RoomEntry { body: EntryBody::Inline(bytes(1, ROOM_ENTRY_BYTES)), ..far },
+    ] {
+        let raw = Push::RoomDeliver(RoomDeliver { room: room(), entry: entry.clone() }).to_raw(0).unwrap();
+        raw.write_to(&mut BytesMut::new()).unwrap();
+        let page = RoomPage {
+            entries: vec(vec![entry]),
+            more: true,
+            gap: true,
+            head: u64::MAX,
+            generation: u32::MAX,
+            epoch: u64::MAX,
+        };
+        Response::RoomPage(page).to_raw(u32::MAX).unwrap().write_to(&mut BytesMut::new()).unwrap();
+    }
 }

@@ -241,6 +241,12 @@ impl Core {
                 self.on_closing(turn, closing.reason);
                 Ok(())
             }
+            // Of rooms, that this machine is not in.
+            Push::KeyPackagesLow(_)
+            | Push::RoomDeliver(_)
+            | Push::RoomHint(_)
+            | Push::RoomSignal(_)
+            | Push::RoomChanged(_) => Ok(()),
         }
     }
 

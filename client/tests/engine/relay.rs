@@ -162,6 +162,8 @@ impl Relay {
                 device.mailbox.retain(|envelope| envelope.seq > ack.up_to);
                 Response::Done(subrosa_protocol::frames::Empty {})
             }
+            // It has no rooms.
+            _ => error(ErrorCode::UnknownFrame),
         };
         (response, pushes)
     }

@@ -46,6 +46,10 @@ registry! {
     SIGN_AUTH = b"subrosa/1 sign connection";
     /// The account key signs the transcript of a registration.
     SIGN_REGISTRATION = b"subrosa/1 sign registration";
+    /// A room's owner key signs the key that takes its place.
+    SIGN_ROOM_OWNER_KEY = b"subrosa/1 sign room owner key";
+    /// A room's owner key signs a reboot.
+    SIGN_ROOM_REBOOT = b"subrosa/1 sign room reboot";
 
     // --- hashes (SHA-256 or SHA-512 over `label || 0x00 || message`) ---
     /// Hash of a device list, the link of its chain.

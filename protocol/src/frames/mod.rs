@@ -7,7 +7,11 @@
 mod account;
 mod connection;
 mod directory;
+mod key_packages;
 mod mailbox;
+mod objects;
+mod room_log;
+mod rooms;
 
 pub use account::{
     Authenticate, Authenticated, DeviceAdd, LoginChallenge, LoginFinish, LoginGranted, LoginStart, Prekeys,
@@ -18,9 +22,25 @@ pub use directory::{
     DeviceBundle, DeviceListChanged, DeviceListFetch, DeviceListPublish, DeviceLists, KemPrekeyBytes,
     PrekeyBundles, PrekeyBytes, PrekeyClaim, PrekeyCounts, PrekeyUpload, SignedList,
 };
+pub use key_packages::{
+    ClaimedKeyPackage, KeyPackageBytes, KeyPackageClaim, KeyPackageCounts, KeyPackageUpload, KeyPackages,
+    NewKeyPackage, SuiteCount,
+};
 pub use mailbox::{
     EnvelopeAccepted, EnvelopeSend, MailboxAck, MailboxEnvelope, MailboxFetch, MailboxPage, OutgoingEnvelope,
     Sealed, StaleDeviceList,
+};
+pub use objects::{ObjectGet, ObjectHash, ObjectPiece, ObjectPut, ObjectRef};
+pub use room_log::{
+    EntryBody, EntryKind, EpochPassed, Listing, ListingChange, NewOwnerKey, Reboot, RebootNotice,
+    RoomAccepted, RoomChange, RoomChanged, RoomCursor, RoomDeliver, RoomDelta, RoomDevice, RoomEntry,
+    RoomEphemeral, RoomHint, RoomPage, RoomPost, RoomSync, canonical_accounts, canonical_devices,
+};
+pub use rooms::{
+    AccountLists, CommitBody, Invitation, Invitations, KnownList, LeaveProposal, PublicRoom, RelayInfo,
+    RoomAccept, RoomCommit, RoomCreate, RoomDirectory, RoomDirectoryPage, RoomHead, RoomHeads, RoomHeadsPage,
+    RoomInfo, RoomLeave, RoomLists, RoomListsPage, RoomName, RoomRoster, RoomRosterPage, RoomShow,
+    RoomUnreachable, RosterDevice, Standing,
 };
 
 use crate::{
@@ -137,12 +157,52 @@ frames! {
         PrekeyStatus(Empty) = 0x0024,
         /// The next version of the own account's device list. Answer: `Done`.
         DeviceListPublish(DeviceListPublish) = 0x0025,
+        /// New KeyPackages of this device. Answer: `KeyPackageCounts`.
+        KeyPackageUpload(KeyPackageUpload) = 0x0026,
+        /// A KeyPackage of each of some of an account's devices. Answer: `KeyPackages`.
+        KeyPackageClaim(KeyPackageClaim) = 0x0027,
+        /// How many KeyPackages of this device are left. Answer: `KeyPackageCounts`.
+        KeyPackageStatus(Empty) = 0x0028,
+        /// What the relay tells about itself. Answer: `RelayInfo`.
+        RelayShow(Empty) = 0x0029,
         /// Envelopes for one device, in order, all or none. Answer: `EnvelopeAccepted` or `StaleDeviceList`.
         EnvelopeSend(EnvelopeSend) = 0x0030,
         /// Envelopes of the own mailbox. Answer: `MailboxPage`.
         MailboxFetch(MailboxFetch) = 0x0031,
         /// Envelopes up to a `seq` are stored by this device. Answer: `Done`.
         MailboxAck(MailboxAck) = 0x0032,
+        /// A piece of an object that a request to come will name. Answer: `Done`.
+        ObjectPut(ObjectPut) = 0x0040,
+        /// A piece of an object of a room. Answer: `ObjectPiece`.
+        ObjectGet(ObjectGet) = 0x0041,
+        /// A new room. Answer: `Done`.
+        RoomCreate(RoomCreate) = 0x0042,
+        /// A commit and all that belongs to it. Answer: `RoomAccepted`, `EpochPassed` or `RoomUnreachable`.
+        RoomCommit(RoomCommit) = 0x0043,
+        /// A message or a proposal. Answer: `RoomAccepted` or `EpochPassed`.
+        RoomPost(RoomPost) = 0x0044,
+        /// Something for those who are connected, kept nowhere. Answer: `Done`.
+        RoomEphemeral(RoomEphemeral) = 0x0045,
+        /// An invited device has joined. Answer: `Done`.
+        RoomAccept(RoomAccept) = 0x0046,
+        /// Leaves a room, or declines an invitation. Answer: `RoomAccepted` with a proposal, else `Done`; or `EpochPassed`.
+        RoomLeave(RoomLeave) = 0x0047,
+        /// A new MLS group in the place of one that cannot go on. Answer: `RoomAccepted` or `EpochPassed`.
+        RoomReboot(Reboot) = 0x0048,
+        /// Entries of a room's log. Answer: `RoomPage`.
+        RoomSync(RoomSync) = 0x0049,
+        /// Entries up to a `seq` are stored by this device. Answer: `Done`.
+        RoomCursor(RoomCursor) = 0x004a,
+        /// What the relay knows of a room. Answer: `RoomInfo`.
+        RoomShow(RoomShow) = 0x004b,
+        /// A room's roster. Answer: `RoomRosterPage`.
+        RoomRoster(RoomRoster) = 0x004c,
+        /// Device lists of accounts in a room. Answer: `RoomListsPage`.
+        RoomLists(RoomLists) = 0x004d,
+        /// Public rooms. Answer: `RoomDirectoryPage`.
+        RoomDirectory(RoomDirectory) = 0x004e,
+        /// The rooms that this device is in. Answer: `RoomHeadsPage`.
+        RoomHeads(RoomHeads) = 0x004f,
     }
 }
 
@@ -167,12 +227,38 @@ frames! {
         PrekeyBundles(PrekeyBundles) = 0x8022,
         /// One-time prekeys left.
         PrekeyCounts(PrekeyCounts) = 0x8024,
+        /// KeyPackages left.
+        KeyPackageCounts(KeyPackageCounts) = 0x8026,
+        /// KeyPackages.
+        KeyPackages(KeyPackages) = 0x8027,
+        /// What the relay tells about itself.
+        RelayInfo(RelayInfo) = 0x8029,
         /// The envelopes are durable.
         EnvelopeAccepted(EnvelopeAccepted) = 0x8030,
         /// A part of the own mailbox.
         MailboxPage(MailboxPage) = 0x8031,
         /// Nothing was accepted: the sender's idea of the recipient's devices is old.
         StaleDeviceList(StaleDeviceList) = 0x8033,
+        /// A piece of an object.
+        ObjectPiece(ObjectPiece) = 0x8041,
+        /// The entry is durable.
+        RoomAccepted(RoomAccepted) = 0x8043,
+        /// Nothing was accepted: the room is in another epoch.
+        EpochPassed(EpochPassed) = 0x8044,
+        /// Nothing was accepted: devices that were to be added cannot be reached.
+        RoomUnreachable(RoomUnreachable) = 0x8045,
+        /// A part of a room's log.
+        RoomPage(RoomPage) = 0x8049,
+        /// What the relay knows of a room.
+        RoomInfo(RoomInfo) = 0x804b,
+        /// A part of a room's roster.
+        RoomRosterPage(RoomRosterPage) = 0x804c,
+        /// Device lists of accounts in a room.
+        RoomListsPage(RoomListsPage) = 0x804d,
+        /// A part of the directory of public rooms.
+        RoomDirectoryPage(RoomDirectoryPage) = 0x804e,
+        /// Some of the rooms of this device.
+        RoomHeadsPage(RoomHeadsPage) = 0x804f,
     }
 }
 
@@ -191,6 +277,16 @@ frames! {
         DeviceListChanged(DeviceListChanged) = 0x4014 optional,
         /// The relay ends this connection, and why.
         Closing(Closing) = 0x4015 optional,
+        /// KeyPackages are running out, or the last resort was handed out.
+        KeyPackagesLow(KeyPackageCounts) = 0x4016 optional,
+        /// A new entry of a room.
+        RoomDeliver(RoomDeliver) = 0x4020 optional,
+        /// Entries of a room were not pushed; sync.
+        RoomHint(RoomHint) = 0x4021 optional,
+        /// Something of a room that is kept nowhere.
+        RoomSignal(RoomEphemeral) = 0x4022 optional,
+        /// A room changed without an entry.
+        RoomChanged(RoomChanged) = 0x4023 optional,
     }
 }
 

@@ -203,6 +203,8 @@ impl State {
                 device.mailbox.retain(|envelope| envelope.seq > ack.up_to);
                 done()
             }
+            // It has no rooms.
+            _ => error(ErrorCode::UnknownFrame),
         }
     }
 
