@@ -12,6 +12,7 @@
 //! | [`device_list`] | the signed, hash-chained list of an account's devices (R28) |
 //! | [`prekey`], [`bundle`] | what a sender fetches to open a session (R12, R36) |
 //! | [`auth`] | what a device signs to prove itself on a connection |
+//! | [`room`] | what a commit shows to the relay, the owner key of a room (R31, R33) |
 //! | [`opaque`] | the OPAQUE suite and the relay's half of it (R40) |
 
 #![forbid(unsafe_code)]
@@ -25,3 +26,4 @@ pub mod keys;
 pub mod labels;
 pub mod opaque;
 pub mod prekey;
+pub mod room;
