@@ -131,6 +131,31 @@ pub const RECEIPT_DELAY_MS: u64 = 2 * SECOND;
 /// Receipts collected in one go.
 pub const RECEIPTS_AT_ONCE: u32 = 500;
 
+// --- rooms --------------------------------------------------------------------------------------------------
+
+/// Changes of rooms that wait, in all.
+pub const ROOM_ACTS: usize = 1_000;
+/// How often a change is tried again after another one won the epoch (R31).
+pub const ACT_TRIES: u32 = 5;
+/// The shortest wait before that in milliseconds (R31).
+pub const ACT_JITTER_MIN_MS: u32 = 50;
+/// The longest.
+pub const ACT_JITTER_MAX_MS: u32 = 500;
+/// Milliseconds within which one of the members takes out who left.
+pub const SETTLE_WITHIN_MS: u32 = 5_000;
+/// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.
+pub const ROOM_ACK_DELAY_MS: u64 = 2 * SECOND;
+/// Objects of rooms kept in memory until they are used.
+pub const ROOM_OBJECTS: usize = 8;
+/// KeyPackages of others kept until they are used.
+pub const CLAIMED_PACKAGES: usize = 512;
+/// Public rooms in one list.
+pub const LISTED_ROOMS: usize = 1_000;
+/// Invitations to rooms that wait for an answer, in all; further ones are not taken.
+pub const INVITATIONS: usize = 100;
+/// Of these, from one account that is no contact.
+pub const INVITATIONS_PER_STRANGER: usize = 3;
+
 // --- prekeys ------------------------------------------------------------------------------------------------
 
 /// Signed and last-resort prekeys are replaced after this many milliseconds: 7 days (R36).

@@ -52,6 +52,7 @@ fn line(number: u64, direction: Direction) -> NewMessage {
         reason: None,
         verified: false,
         key: None,
+        mention: false,
     }
 }
 

@@ -10,12 +10,15 @@
 //! message of a newer version* otherwise.
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 
 use crate::{
     BoundedStr, BoundedVec,
     codec::{self, CodecError},
-    limits::{PAYLOAD_BYTES, RECEIPT_IDS, TEXT_BYTES},
+    frames::ObjectHash,
+    limits::{PAYLOAD_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES},
     names::MessageId,
+    room_names::RoomId,
 };
 
 /// A text message.
@@ -63,6 +66,53 @@ pub struct ResendRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAccepted {}
 
+/// Asks the recipient's device into a room: it is in the room's MLS group already, and a member once its person agrees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInvitation {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch of the commit that added the device.
+    pub epoch: u64,
+    /// The Welcome, an object of the room.
+    pub welcome: ObjectHash,
+    /// Whether the room is public.
+    pub public: bool,
+    /// What the room is called, for the question; the Welcome says what holds.
+    pub name: BoundedStr<ROOM_NAME_BYTES>,
+    /// What it is about.
+    pub topic: BoundedStr<ROOM_DESCRIPTION_BYTES>,
+}
+
+/// The secret half of a room's owner key, for an owner's device.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomOwnerKey {
+    /// The room.
+    pub room: RoomId,
+    /// Ed25519.
+    pub secret: ByteArray<32>,
+}
+
+impl std::fmt::Debug for RoomOwnerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RoomOwnerKey").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// Tells an owner of a commit that the relay took and this device had to refuse (R31).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomRejected {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch that the commit was made in.
+    pub epoch: u64,
+    /// Why, as a number.
+    pub reason: u8,
+}
+
 /// A content of a kind that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -83,6 +133,12 @@ pub enum Content {
     ResendRequest(ResendRequest),
     /// Kind 4, optional.
     RequestAccepted(RequestAccepted),
+    /// Kind 16.
+    RoomInvitation(RoomInvitation),
+    /// Kind 17, optional.
+    RoomOwnerKey(RoomOwnerKey),
+    /// Kind 18, optional.
+    RoomRejected(RoomRejected),
     /// Any other kind; it can be received, not sent.
     Unknown(Unknown),
 }
@@ -116,6 +172,9 @@ impl Content {
             Self::Receipt(_) => 2,
             Self::ResendRequest(_) => 3,
             Self::RequestAccepted(_) => 4,
+            Self::RoomInvitation(_) => 16,
+            Self::RoomOwnerKey(_) => 17,
+            Self::RoomRejected(_) => 18,
             Self::Unknown(unknown) => unknown.kind,
         }
     }
@@ -126,6 +185,9 @@ impl Content {
             Self::Receipt(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::ResendRequest(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RequestAccepted(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomInvitation(body) => (0, codec::encode(body)?),
+            Self::RoomOwnerKey(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomRejected(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::Unknown(_) => return Err(CodecError::Malformed),
         })
     }
@@ -183,6 +245,9 @@ impl Payload {
             2 => Content::Receipt(codec::decode(body)?),
             3 => Content::ResendRequest(codec::decode(body)?),
             4 => Content::RequestAccepted(codec::decode(body)?),
+            16 => Content::RoomInvitation(codec::decode(body)?),
+            17 => Content::RoomOwnerKey(codec::decode(body)?),
+            18 => Content::RoomRejected(codec::decode(body)?),
             kind => Content::Unknown(Unknown { kind, optional: *flags & FLAG_OPTIONAL != 0 }),
         };
         if !matches!(content, Content::Unknown(_)) && content.body()?.0 != *flags {

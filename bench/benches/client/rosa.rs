@@ -195,6 +195,7 @@ fn fill(profile: &Path, count: u64) -> Victim {
                     reason: None,
                     verified: false,
                     key: None,
+                    mention: false,
                 })?;
             }
             assert_eq!(tx.contact(&bob)?.unwrap().state, ContactState::Accepted);

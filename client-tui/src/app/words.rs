@@ -1,8 +1,8 @@
 //! What states and notices are called: the same words in the full screen and in the line mode.
 
 use subrosa_client::api::{
-    ApiError, ConnectionState, Contact, ContactState, Direction, Message, MessageKind, MessageState, Status,
-    Trust,
+    ApiError, ConnectionState, Contact, ContactState, Direction, Message, MessageKind, MessageState, Role,
+    Status, Trust,
 };
 
 use super::text::cells;
@@ -90,12 +90,43 @@ pub fn notice(message: &Message) -> Option<String> {
             format!("{who} has a new device ({device}), signed with {who}'s key")
         }
         MessageKind::DeviceRemoved { device } => format!("{who} removed device {device}"),
+        MessageKind::RoomCreated {} => format!("{who} made this room"),
+        MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
+        MessageKind::MemberJoined {} => format!("{who} joined"),
+        MessageKind::MemberLeft {} => format!("{who} left"),
+        MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
+        MessageKind::MemberBanned { name } => format!("{who} banned {name}"),
+        MessageKind::MemberUnbanned { name } => format!("{who} lifted the ban of {name}"),
+        MessageKind::MemberMuted { name } => format!("{who} muted {name}"),
+        MessageKind::MemberUnmuted { name } => format!("{who} lets {name} write again"),
+        MessageKind::RoleChanged { name, role } => format!("{who} made {name} {}", role_with_article(*role)),
+        MessageKind::TopicChanged { topic } if topic.is_empty() => format!("{who} removed the topic"),
+        MessageKind::TopicChanged { topic } => format!("{who} set the topic: {topic}"),
+        MessageKind::RoomRenamed { name } => format!("{who} renamed the room: {name}"),
+        MessageKind::RoomChanged {} => format!("{who} changed the room's rules"),
+        MessageKind::CommitRefused { why } => format!(
+            "a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
+        ),
+        MessageKind::RoomRenewed {} => format!("{who} renewed the room"),
+        MessageKind::RoomCutOff {} => {
+            format!("the relay has not kept what was said while you were away; somebody must add you again")
+        }
         MessageKind::ListForked {} => {
             format!(
                 "{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares"
             )
         }
     })
+}
+
+/// A role as it stands in a sentence.
+#[must_use]
+pub const fn role_with_article(role: Role) -> &'static str {
+    match role {
+        Role::Member => "a member without a role",
+        Role::Moderator => "a moderator",
+        Role::Owner => "an owner",
+    }
 }
 
 /// Whether a notice is an alarm.
@@ -107,6 +138,8 @@ pub const fn alarms(kind: &MessageKind) -> bool {
             | MessageKind::ListForked {}
             | MessageKind::Undecryptable {}
             | MessageKind::Missing { count: 1.. }
+            | MessageKind::CommitRefused { .. }
+            | MessageKind::RoomCutOff {}
     )
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn told(message: &Message) -> MessageEvent {
         files: Vec::new(),
         sent_at: message.sent_at,
         order: message.order,
+        mention: false,
     }
 }
 

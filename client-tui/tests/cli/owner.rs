@@ -300,6 +300,7 @@ fn event(seq: u64, text: &str) -> Event {
         files: Vec::new(),
         sent_at: THEN,
         order: i64::try_from(seq).unwrap(),
+        mention: false,
     };
     let body = EventBody::MessageReceived { message };
     Event { v: 1, seq: Some(seq), ts: THEN, account: "alice@r.example".into(), body }

@@ -48,6 +48,9 @@ pub struct MessageEvent {
     pub sent_at: Timestamp,
     /// The message's place in its chat.
     pub order: i64,
+    /// Whether it mentions this account, in a room; not there otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention: bool,
 }
 
 /// A change of a message's state.
@@ -162,6 +165,43 @@ events! {
         #[doc = "Who."] name: String,
         #[doc = "Whether numbers were compared; otherwise the key was only trusted."] compared: bool,
     ) = "identity.verified",
+    /// Somebody invited this account to a room.
+    RoomInvited(
+        #[doc = "The room."] chat: String,
+        #[doc = "What it is called."] name: SafeText,
+        #[doc = "Who."] by: String,
+    ) = "room.invited",
+    /// This account is a member of a room.
+    RoomJoined(#[doc = "The room."] chat: String,) = "room.joined",
+    /// This account is no member of a room any more.
+    RoomLeft(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who removed it; `null` when it left by itself."] by: Option<String>,
+    ) = "room.left",
+    /// Somebody came into a room.
+    RoomMemberAdded(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who."] name: String,
+        #[doc = "Who added them; themselves when they joined."] by: String,
+    ) = "room.member_added",
+    /// Somebody is no member of a room any more.
+    RoomMemberRemoved(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who."] name: String,
+        #[doc = "Who removed them; themselves when they left."] by: String,
+    ) = "room.member_removed",
+    /// Name, topic, roles, bans or other rules of a room changed.
+    RoomChanged(#[doc = "The room."] chat: String, #[doc = "Who changed it."] by: String,) = "room.changed",
+    /// A change of a room was refused.
+    RoomRefused(
+        #[doc = "The room."] chat: String,
+        #[doc = "Whose change; `null` when that is not known."] by: Option<String>,
+        #[doc = "Why."] why: SafeText,
+    ) = "room.refused",
+    /// An owner made a room's group anew.
+    RoomRekeyed(#[doc = "The room."] chat: String,) = "room.rekeyed",
+    /// The relay has not kept all that was said in a room while this device was away.
+    RoomCutOff(#[doc = "The room."] chat: String,) = "room.cut_off",
     /// A device was added to an account's list.
     DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
     /// A device was removed from an account's list.

@@ -20,5 +20,5 @@ pub use reply::{
     EventPage, HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit,
     SendResult, Status, Trust,
 };
-pub use request::{Request, SendMessage, WaitFor};
+pub use request::{CreateRoom, Request, SendMessage, WaitFor};
 pub use room::{ListedRoom, Member, Role, Room, RoomState, Visibility};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, Event, Room, time::Timestamp};
+use super::{ApiError, Event, ListedRoom, Member, Role, Room, time::Timestamp};
 
 /// The result of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,21 @@ pub enum Reply {
     Contact {
         /// The contact as it is now.
         contact: Contact,
+    },
+    /// Of `room.show` and the `room.*` methods that change one.
+    Room {
+        /// The room as it is now.
+        room: Box<Room>,
+    },
+    /// Of `room.list`.
+    Rooms {
+        /// By slug.
+        rooms: Vec<ListedRoom>,
+    },
+    /// Of `room.members`.
+    Members {
+        /// Owners first, then moderators, then members; by name.
+        members: Vec<Member>,
     },
     /// Of `contact.safety_number`.
     SafetyNumber(SafetyNumberInfo),
@@ -216,6 +231,71 @@ pub enum MessageKind {
     },
     /// Somebody's device lists contradict each other: the relay, or somebody, lies. Sending to them is stopped.
     ListForked {},
+    /// Somebody made the room.
+    RoomCreated {},
+    /// Somebody invited an account: it is a member once it accepts.
+    MemberInvited {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody came in.
+    MemberJoined {},
+    /// Somebody left.
+    MemberLeft {},
+    /// Somebody removed a member.
+    MemberRemoved {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody banned an account.
+    MemberBanned {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody lifted a ban.
+    MemberUnbanned {
+        /// Whose.
+        name: String,
+    },
+    /// Somebody keeps a member from writing.
+    MemberMuted {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody lets a member write again.
+    MemberUnmuted {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody gave a member another role.
+    RoleChanged {
+        /// Whom.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Somebody set the topic.
+    TopicChanged {
+        /// The topic; empty when there is none any more.
+        topic: SafeText,
+    },
+    /// Somebody renamed the room.
+    RoomRenamed {
+        /// The new name.
+        name: SafeText,
+    },
+    /// Something else of the room's rules changed.
+    RoomChanged {},
+    /// A change of the room was refused: whoever made it had no right to, or the relay lies. Nothing of the room can be
+    /// read before an owner makes its group anew.
+    CommitRefused {
+        /// Why.
+        why: SafeText,
+    },
+    /// An owner made the room's group anew.
+    RoomRenewed {},
+    /// The relay has not kept all that was said while this device was away.
+    RoomCutOff {},
 }
 
 /// One line of a chat.

@@ -63,8 +63,8 @@ pub struct Room {
     pub slug: Option<String>,
     /// Who can find and join it.
     pub visibility: Visibility,
-    /// Where this device stands.
-    pub state: RoomState,
+    /// Where this device stands; `null` when it was never in it.
+    pub state: Option<RoomState>,
     /// What this account may do; `null` while it is no member.
     pub role: Option<Role>,
     /// Accounts that are members.
@@ -107,8 +107,8 @@ pub struct ListedRoom {
     pub description: SafeText,
     /// Its id.
     pub id: String,
-    /// Devices in it.
-    pub devices: u32,
+    /// Accounts in it.
+    pub members: u32,
     /// Where this device stands; `null` when it was never in it.
     pub state: Option<RoomState>,
 }

@@ -113,6 +113,7 @@ pub(super) fn message(order: i64, text: &str) -> Message {
 
 pub(super) fn event(seq: u64, text: &str) -> Event {
     let message = MessageEvent {
+        mention: false,
         id: "01".into(),
         chat: "bob".into(),
         from: "bob".into(),

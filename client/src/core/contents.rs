@@ -9,6 +9,7 @@ use subrosa_protocol::{
 use super::{
     Fault, contacts, heal, receipts,
     receive::{Read, Sender},
+    rooms,
     work::{Work, is_verified, message_event},
 };
 use crate::{
@@ -30,6 +31,8 @@ pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Conte
             text.text.len() > REQUEST_TEXT_BYTES
                 || w.tx.texts_from(&(&sender.account).into(), &sender.account)? >= REQUESTS_PER_STRANGER
         }
+        // Who may invite is looked at when the invitation is taken.
+        (None | Some(ContactState::RequestReceived), Content::RoomInvitation(_)) => false,
         (None | Some(ContactState::RequestReceived), _) => true,
         _ => false,
     })
@@ -45,6 +48,8 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         Content::ResendRequest(request) => heal::send_again(w, sender, &request),
         Content::RequestAccepted(_) if mine => contacts::accepted_elsewhere(w, &read.chat),
         Content::RequestAccepted(_) => contacts::accepted_by(w, &sender.account),
+        Content::RoomInvitation(invitation) => rooms::invited(w, sender, &invitation),
+        Content::RoomOwnerKey(_) | Content::RoomRejected(_) => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(_) => newer_version(w, sender, read),
     }
@@ -115,6 +120,7 @@ fn line(
         reason: None,
         verified,
         key: None,
+        mention: false,
     })
 }
 

@@ -68,6 +68,21 @@ impl Core {
             Request::ContactTrust { name, number } => {
                 self.change_contact(turn, &name, |w, account| trust::trust(w, account, number.as_deref()))?
             }
+            Request::RoomCreate(_)
+            | Request::RoomList { .. }
+            | Request::RoomShow { .. }
+            | Request::RoomJoin { .. }
+            | Request::RoomLeave { .. }
+            | Request::RoomInvite { .. }
+            | Request::RoomKick { .. }
+            | Request::RoomBan { .. }
+            | Request::RoomUnban { .. }
+            | Request::RoomRole { .. }
+            | Request::RoomMute { .. }
+            | Request::RoomTopic { .. }
+            | Request::RoomRename { .. }
+            | Request::RoomMembers { .. }
+            | Request::RoomHistory { .. } => return self.room_request(turn, token, request),
             Request::DeviceList {} => self.own_devices()?,
             Request::DeviceRemove { device } => {
                 return self.remove_device(turn, token, device, false).map(|()| None);
@@ -105,8 +120,11 @@ impl Core {
     }
 
     /// The chat that somebody named; it need not exist.
-    fn chat_named(&self, text: &str) -> Result<ChatId, ApiError> {
-        self.account_named(text).map(ChatId::from)
+    fn chat_named(&self, text: &str) -> Result<ChatId, Fault> {
+        if text.starts_with('#') {
+            return self.room_named(text).map(|stored| ChatId::from(stored.id));
+        }
+        Ok(self.account_named(text).map(ChatId::from)?)
     }
 
     fn mark_read(&mut self, turn: &mut Turn<'_>, chat: &str, up_to: i64) -> Result<Reply, Fault> {

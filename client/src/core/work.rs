@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rand_core::CryptoRng;
 use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, SafeText, Username};
 
-use super::{Fault, gossip::Heard, me::Me};
+use super::{Fault, gossip::Heard, me::Me, rooms::Loaded};
 use crate::{
     api::{
         ApiError, Contact, Direction, Event, EventBody, FailureReason, Message, MessageEvent, MessageKind,
@@ -26,6 +26,8 @@ pub(super) struct Done {
     pub(super) outbox: bool,
     /// Something waits for a device list or a session.
     pub(super) pending: bool,
+    /// Somebody was invited to a room.
+    pub(super) rooms: bool,
     /// Accounts of which a newer device list is said to exist.
     pub(super) want_lists: BTreeSet<Username>,
     /// Accounts whose whole chain must be compared with what is known.
@@ -41,6 +43,8 @@ pub(super) struct Done {
 pub(super) struct Work<'w> {
     pub(super) tx: &'w Tx<'w>,
     pub(super) me: &'w Me,
+    /// Groups of rooms that were read before.
+    pub(super) loaded: &'w Loaded,
     pub(super) now: u64,
     pub(super) rng: &'w mut dyn CryptoRng,
     pub(super) done: &'w mut Done,
@@ -62,7 +66,7 @@ impl Work<'_> {
         EnvelopeId::from_bytes(self.random())
     }
 
-    fn random(&mut self) -> [u8; 16] {
+    pub(super) fn random(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.rng.fill_bytes(&mut bytes);
         bytes
@@ -114,6 +118,7 @@ impl Work<'_> {
             reason: None,
             verified: false,
             key: None,
+            mention: false,
         })?;
         Ok(stored.map(|line| line.order))
     }
@@ -191,6 +196,7 @@ pub(super) fn message_event(line: &Message) -> MessageEvent {
         files: Vec::new(),
         sent_at: line.sent_at,
         order: line.order,
+        mention: false,
     }
 }
 

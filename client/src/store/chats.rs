@@ -49,14 +49,17 @@ impl Tx<'_> {
     fn with_other_side(&self, chat: &ChatId, read_up_to: i64, draft: String) -> Result<Option<Chat>> {
         let (contact, room) = match chat {
             ChatId::Person(account) => (self.contact(account)?, None),
-            ChatId::Room(_) => (None, None),
+            ChatId::Room(id) => match self.room(*id)? {
+                Some(stored) => (None, Some(self.shown_room(&stored)?)),
+                None => (None, None),
+            },
         };
         if contact.is_none() && room.is_none() {
             return Ok(None);
         }
         let newest = format!("SELECT {COLUMNS} FROM messages WHERE chat = ?1 ORDER BY place DESC LIMIT 1");
         Ok(Some(Chat {
-            chat: chat.to_string(),
+            chat: self.shown(chat)?,
             contact,
             room,
             unread: self.unread(chat)?,

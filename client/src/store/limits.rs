@@ -31,6 +31,10 @@ pub const DEFERRED_KEPT_MS: u64 = 30 * DAY_MS;
 pub const PENDING: u64 = 10_000;
 /// Sealed envelopes waiting for the relay, in all.
 pub const OUTBOX: u64 = 20_000;
+/// Rooms that this device knows, those it left included.
+pub const ROOMS: u64 = 2_000;
+/// Bytes of a commit, a Welcome, a GroupInfo or a list of invitations (R4).
+pub const OBJECT_BYTES: usize = 1024 * 1024;
 /// Bytes of what an interrupted join left behind.
 pub const JOINING_BYTES: usize = 256 * 1024;
 /// Bytes of one session record.

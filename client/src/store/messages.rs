@@ -11,7 +11,7 @@ use super::{
     rows::{Columns, bounded, clamped, page},
 };
 use crate::{
-    api::{Direction, HistoryPage, Message, MessageKind, MessageState, time::Timestamp},
+    api::{Direction, HistoryPage, Message, MessageKind, MessageState, Role, time::Timestamp},
     chat::ChatId,
 };
 
@@ -44,6 +44,8 @@ pub struct NewMessage {
     pub verified: bool,
     /// The idempotency key it was sent with.
     pub key: Option<String>,
+    /// Whether it mentions this account, in a room.
+    pub mention: bool,
 }
 
 /// A message of somebody else: its sender may be told that it came or was read.
@@ -59,7 +61,10 @@ pub struct ReadMessage {
     pub device: u32,
 }
 
-pub(super) const COLUMNS: &str = "place, id, chat, direction, sender, device, kind, number, text, reply_to, sent_at, \
+/// What [`read`] reads. The chat of a room is shown by its label.
+pub(super) const COLUMNS: &str = "place, id, CASE WHEN chat >= '#' AND chat < '$' THEN \
+                                  coalesce((SELECT '#' || rooms.label FROM rooms WHERE rooms.chat = messages.chat), \
+                                  chat) ELSE chat END, direction, sender, device, kind, number, text, reply_to, sent_at, \
                                   stored_at, state, reason, verified";
 
 /// The stored form of a kind: its number, a number that belongs to it, its text.
@@ -75,13 +80,30 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::DeviceAdded { device } => (7, i64::from(*device), None),
         MessageKind::DeviceRemoved { device } => (8, i64::from(*device), None),
         MessageKind::ListForked {} => (9, 0, None),
+        MessageKind::RoomCreated {} => (20, 0, None),
+        MessageKind::MemberInvited { name } => (21, 0, Some(name)),
+        MessageKind::MemberJoined {} => (22, 0, None),
+        MessageKind::MemberLeft {} => (23, 0, None),
+        MessageKind::MemberRemoved { name } => (24, 0, Some(name)),
+        MessageKind::MemberBanned { name } => (25, 0, Some(name)),
+        MessageKind::MemberUnbanned { name } => (26, 0, Some(name)),
+        MessageKind::MemberMuted { name } => (27, 0, Some(name)),
+        MessageKind::MemberUnmuted { name } => (28, 0, Some(name)),
+        MessageKind::RoleChanged { name, role } => (29, role.code(), Some(name)),
+        MessageKind::TopicChanged { topic } => (30, 0, Some(topic.as_str())),
+        MessageKind::RoomRenamed { name } => (31, 0, Some(name.as_str())),
+        MessageKind::CommitRefused { why } => (32, 0, Some(why.as_str())),
+        MessageKind::RoomRenewed {} => (33, 0, None),
+        MessageKind::RoomCutOff {} => (34, 0, None),
+        MessageKind::RoomChanged {} => (35, 0, None),
     }
 }
 
 fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> {
     let device = u32::try_from(number).map_err(|_| StoreError::Corrupt("device id"));
+    let said = || text.ok_or(StoreError::Corrupt("message"));
     Ok(match code {
-        0 => MessageKind::Text { text: SafeText::multi_line(&text.ok_or(StoreError::Corrupt("message"))?) },
+        0 => MessageKind::Text { text: SafeText::multi_line(&said()?) },
         1 => MessageKind::Missing { count: number },
         2 => MessageKind::Undecryptable {},
         3 => MessageKind::NewerVersion {},
@@ -91,6 +113,22 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         7 => MessageKind::DeviceAdded { device: device? },
         8 => MessageKind::DeviceRemoved { device: device? },
         9 => MessageKind::ListForked {},
+        20 => MessageKind::RoomCreated {},
+        21 => MessageKind::MemberInvited { name: said()? },
+        22 => MessageKind::MemberJoined {},
+        23 => MessageKind::MemberLeft {},
+        24 => MessageKind::MemberRemoved { name: said()? },
+        25 => MessageKind::MemberBanned { name: said()? },
+        26 => MessageKind::MemberUnbanned { name: said()? },
+        27 => MessageKind::MemberMuted { name: said()? },
+        28 => MessageKind::MemberUnmuted { name: said()? },
+        29 => MessageKind::RoleChanged { name: said()?, role: Role::from_code(clamped(number))? },
+        30 => MessageKind::TopicChanged { topic: SafeText::single_line(&said()?) },
+        31 => MessageKind::RoomRenamed { name: SafeText::single_line(&said()?) },
+        32 => MessageKind::CommitRefused { why: SafeText::single_line(&said()?) },
+        33 => MessageKind::RoomRenewed {},
+        34 => MessageKind::RoomCutOff {},
+        35 => MessageKind::RoomChanged {},
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }
@@ -133,8 +171,8 @@ impl Tx<'_> {
         }
         let (kind, number, text) = kind_columns(&message.kind);
         let sql = "INSERT INTO messages (id, chat, direction, sender, device, kind, number, text, reply_to, sent_at,
-                   stored_at, state, reason, verified, key)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                   stored_at, state, reason, verified, key, mention)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         self.run(
             sql,
             params![
@@ -153,6 +191,7 @@ impl Tx<'_> {
                 message.reason.as_deref(),
                 message.verified,
                 message.key,
+                message.mention,
             ],
         )?;
         let order = self.inserted();
@@ -160,7 +199,7 @@ impl Tx<'_> {
         Ok(Some(Message {
             order,
             id: message.id.to_string(),
-            chat: message.chat.to_string(),
+            chat: self.shown(&message.chat)?,
             direction: message.direction,
             from: message.from.to_string(),
             device: message.device,
@@ -178,6 +217,11 @@ impl Tx<'_> {
     /// The line at a place.
     pub fn message_at(&self, order: i64) -> Result<Option<Message>> {
         self.one(&format!("SELECT {COLUMNS} FROM messages WHERE place = ?1"), [order], read)
+    }
+
+    /// The chat of the line at a place.
+    pub fn chat_of(&self, order: i64) -> Result<Option<ChatId>> {
+        self.one("SELECT chat FROM messages WHERE place = ?1", [order], |row| row.chat(0))
     }
 
     /// How far the line at a place is.

@@ -19,6 +19,7 @@
 //! | [`outbox`] | sealed envelopes on their way out |
 //! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
 //! | [`receipts`] | receipts due and given |
+//! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |
@@ -38,12 +39,15 @@ pub mod limits;
 mod log;
 pub mod messages;
 pub mod meta;
+mod mls;
 pub mod outbox;
 mod parsed_lists;
 pub mod peers;
 pub mod pending;
 pub mod prekeys;
 pub mod receipts;
+pub mod room_outbox;
+pub mod rooms;
 mod rows;
 mod schema;
 pub mod search;
@@ -68,4 +72,6 @@ pub use peers::{ChangedKey, Peer};
 pub use pending::{HeldFor, NewPending, Pending};
 pub use prekeys::PrekeyCounts;
 pub use receipts::DueReceipt;
+pub use room_outbox::{PendingCommit, RoomPostRow, SealedPost};
+pub use rooms::StoredRoom;
 pub use tx::Tx;

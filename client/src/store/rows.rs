@@ -2,7 +2,7 @@
 //! may be damaged.
 
 use rusqlite::{Row, RowIndex};
-use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, Username};
+use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, RoomId, Username};
 use zeroize::Zeroizing;
 
 use super::{
@@ -48,6 +48,8 @@ pub(super) trait Columns {
     fn account(&self, column: impl RowIndex) -> Result<Username>;
     /// A chat.
     fn chat(&self, column: impl RowIndex) -> Result<ChatId>;
+    /// A room.
+    fn room(&self, column: impl RowIndex) -> Result<RoomId>;
     /// A device.
     fn device(&self, column: impl RowIndex) -> Result<DeviceId>;
     /// A message id.
@@ -74,6 +76,10 @@ impl Columns for Row<'_> {
 
     fn account(&self, column: impl RowIndex) -> Result<Username> {
         Username::new(self.get::<_, String>(column)?).map_err(|_| StoreError::Corrupt("username"))
+    }
+
+    fn room(&self, column: impl RowIndex) -> Result<RoomId> {
+        Ok(RoomId::from_bytes(self.get(column)?))
     }
 
     fn chat(&self, column: impl RowIndex) -> Result<ChatId> {

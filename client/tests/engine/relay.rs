@@ -17,6 +17,8 @@ use subrosa_protocol::{
     limits::{DEVICE_LISTS_PER_PAGE, ENVELOPES_PER_PAGE},
 };
 
+use crate::relay_rooms::Rooms;
+
 pub type Place = (String, u32);
 
 pub const NONCE: [u8; 32] = [9; 32];
@@ -55,6 +57,7 @@ pub struct Relay {
     pub log: Vec<(Place, EnvelopeId, Vec<u8>)>,
     pub lookups: usize,
     pub claims: usize,
+    pub rooms: Rooms,
 }
 
 fn error(code: ErrorCode) -> Response {
@@ -162,6 +165,7 @@ impl Relay {
                 device.mailbox.retain(|envelope| envelope.seq > ack.up_to);
                 Response::Done(subrosa_protocol::frames::Empty {})
             }
+            other => self.room_request(from, other, &mut pushes),
             // It has no rooms.
             _ => error(ErrorCode::UnknownFrame),
         };

@@ -69,6 +69,7 @@ pub(crate) fn handle(cx: Context, request: Request) -> Handling {
         Request::EnvelopeSend(request) => Box::pin(mailbox::send(cx, request)),
         Request::MailboxFetch(request) => Box::pin(mailbox::fetch(cx, request)),
         Request::MailboxAck(request) => Box::pin(mailbox::ack(cx, request)),
+        _ => Box::pin(async { Err(Refusal::bad_request("this relay has no rooms")) }),
     }
 }
 

@@ -107,6 +107,8 @@ pub fn mark(chat: &Chat) -> String {
         "!key".to_owned()
     } else if is_request(chat) {
         String::new()
+    } else if let Some(mentions) = chat.room.as_ref().map(|room| room.mentions).filter(|count| *count > 0) {
+        format!("@{}", mentions.min(999))
     } else if chat.unread > 0 {
         format!("*{}", chat.unread.min(999))
     } else {
@@ -125,7 +127,7 @@ pub fn mark(chat: &Chat) -> String {
 #[must_use]
 pub fn is_request(chat: &Chat) -> bool {
     chat.contact.as_ref().is_some_and(|who| who.state == ContactState::RequestReceived)
-        || chat.room.as_ref().is_some_and(|room| room.state == RoomState::Invited)
+        || chat.room.as_ref().is_some_and(|room| room.state == Some(RoomState::Invited))
 }
 
 /// Whether nothing is sent to a chat before a person decides.

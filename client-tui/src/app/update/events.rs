@@ -18,6 +18,9 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
     }
     match event.body {
         EventBody::MessageReceived { message } => {
+            if message.mention {
+                ask_chats(model, fx);
+            }
             notify::message(model, &message, fx);
             arrived(model, message, Direction::In, event.ts, fx);
         }
@@ -63,6 +66,21 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         }
         EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => {
             changed(model, &name, fx)
+        }
+        EventBody::RoomInvited { chat, .. }
+        | EventBody::RoomJoined { chat }
+        | EventBody::RoomLeft { chat, .. }
+        | EventBody::RoomMemberAdded { chat, .. }
+        | EventBody::RoomMemberRemoved { chat, .. }
+        | EventBody::RoomChanged { chat, .. }
+        | EventBody::RoomRekeyed { chat } => changed(model, &chat, fx),
+        EventBody::RoomRefused { chat, why, .. } => {
+            model.complain(format!("{chat}: a change was refused: {}", cells::one_line(&why)));
+            changed(model, &chat, fx);
+        }
+        EventBody::RoomCutOff { chat } => {
+            model.complain(format!("{chat}: the relay has not kept what was said while you were away"));
+            changed(model, &chat, fx);
         }
         EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {
             if let Some(desk) = model.desk_mut() {

@@ -80,6 +80,17 @@ pub(super) fn reply(
                 submit::send_to(name.clone(), &text, None, fx);
             }
         }
+        (Purpose::Entered, Reply::Room { room }) => {
+            ask_chats(model, fx);
+            conversation::open(model, &room.chat, fx);
+        }
+        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Done {}) => {
+            ask_chats(model, fx);
+            model.tell(text);
+        }
+        (Purpose::Members(room), Reply::Members { members }) => {
+            super::room::show_members(model, room, &members)
+        }
         (Purpose::Accepted, Reply::Contact { contact }) => {
             model.tell(format!("{} may write to you now", contact.name));
             took_contact(model, contact, fx);

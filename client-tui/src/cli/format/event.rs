@@ -43,6 +43,22 @@ fn told(event: &Event) -> String {
         }
         EventBody::DeviceLinked { name, device } => format!("-- {name} has a new device ({device})"),
         EventBody::DeviceRemoved { name, device } => format!("-- {name} removed device {device}"),
+        EventBody::RoomInvited { chat, name, by } => {
+            format!("-- {by} invites you to {chat} ({name}); `rosa room join {chat}` accepts")
+        }
+        EventBody::RoomJoined { chat } => format!("-- you are in {chat}"),
+        EventBody::RoomLeft { chat, by: None } => format!("-- you left {chat}"),
+        EventBody::RoomLeft { chat, by: Some(by) } => format!("-- {by} removed you from {chat}"),
+        EventBody::RoomMemberAdded { chat, name, by } if name == by => format!("-- {name} joined {chat}"),
+        EventBody::RoomMemberAdded { chat, name, by } => format!("-- {by} invited {name} to {chat}"),
+        EventBody::RoomMemberRemoved { chat, name, by } if name == by => format!("-- {name} left {chat}"),
+        EventBody::RoomMemberRemoved { chat, name, by } => format!("-- {by} removed {name} from {chat}"),
+        EventBody::RoomChanged { chat, by } => format!("-- {by} changed {chat}"),
+        EventBody::RoomRekeyed { chat } => format!("-- {chat} was renewed by an owner"),
+        EventBody::RoomRefused { chat, why, .. } => format!("-- a change of {chat} was refused: {why}"),
+        EventBody::RoomCutOff { chat } => {
+            format!("-- the relay has not kept what was said in {chat} while you were away")
+        }
         EventBody::ServerNotice { text } => format!("-- {text}"),
         EventBody::SystemReady { version } => format!("-- rosa {version} runs"),
         EventBody::SystemGap { from, to } => format!("-- events {from} to {to} are no longer there"),

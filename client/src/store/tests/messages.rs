@@ -234,6 +234,7 @@ fn deleting_a_message_takes_everything_with_it() {
     let bob = name("bob");
     let mine = insert(&mut store, &text(1, "alice", "the secret plan"));
     let event = MessageEvent {
+        mention: false,
         id: mine.id.clone(),
         chat: "bob".into(),
         from: "alice".into(),

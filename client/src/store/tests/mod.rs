@@ -72,5 +72,6 @@ fn text(number: u64, from: &str, text: &str) -> NewMessage {
         reason: None,
         verified: false,
         key: None,
+        mention: false,
     }
 }
