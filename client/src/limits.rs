@@ -141,6 +141,8 @@ pub const ACT_TRIES: u32 = 5;
 pub const ACT_JITTER_MIN_MS: u32 = 50;
 /// The longest.
 pub const ACT_JITTER_MAX_MS: u32 = 500;
+/// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet.
+pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
 /// Milliseconds within which one of the members takes out who left.
 pub const SETTLE_WITHIN_MS: u32 = 5_000;
 /// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.

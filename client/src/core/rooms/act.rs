@@ -6,7 +6,7 @@ use subrosa_protocol::{RoomId, SafeText, Username};
 use super::super::{Core, Effect, Fault, Turn};
 use crate::{
     api::{ApiError, Kind, Role},
-    limits::{ACT_TRIES, DEFAULT_WAIT_MS, ROOM_ACTS},
+    limits::{ACT_TRIES, DEFAULT_WAIT_MS, LONGEST_WAIT_MS, ROOM_ACTS},
 };
 
 /// A change of a room.
@@ -84,7 +84,8 @@ impl Core {
         if token.is_none() && self.rooms.wanted.iter().any(same) {
             return Ok(());
         }
-        let deadline = turn.now.saturating_add(DEFAULT_WAIT_MS);
+        let patience = if token.is_some() { DEFAULT_WAIT_MS } else { LONGEST_WAIT_MS };
+        let deadline = turn.now.saturating_add(patience);
         self.rooms.wanted.push(Wanted { room, act, token, deadline, tries: 0, not_before: 0, made: false });
         Ok(())
     }

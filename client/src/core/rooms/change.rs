@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
+    limits::OWN_DEVICES_EVERY_MS,
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom},
 };
@@ -47,6 +48,8 @@ pub(super) enum Made {
     Needs(BTreeSet<Username>),
     /// Something else has to come first; it was asked for.
     Later,
+    /// It may be possible in a while: a new own device has no KeyPackages at the relay yet.
+    PutOff,
 }
 
 impl Core {
@@ -77,6 +80,14 @@ impl Core {
                     }
                     Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
                     Ok(Made::Later) => {}
+                    Ok(Made::PutOff) => {
+                        let not_before = turn.now.saturating_add(OWN_DEVICES_EVERY_MS);
+                        if let Some(wanted) = self.rooms.wanted.get_mut(at) {
+                            wanted.not_before = not_before;
+                        }
+                        self.rooms.packages.retain(|_, package| !package.is_empty());
+                        self.rooms.again(not_before);
+                    }
                     Err(Fault::Refused(error)) => {
                         if let Some(token) = self.rooms.wanted.remove(at).token {
                             turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
@@ -386,8 +397,10 @@ fn make(
     let stored = stored.ok_or_else(super::mls::not_in)?;
     let mut group = w.group_of(room)?;
     let Some(plan) = plan(w, &group, &stored, act, fresh, packages)? else {
+        let waits =
+            act.adds().is_some_and(|account| invite::is_incomplete(w, &group, account).unwrap_or(false));
         w.loaded.keep(group);
-        return Ok(Made::Nothing);
+        return Ok(if waits { Made::PutOff } else { Made::Nothing });
     };
     let leaf = w.leaf()?;
     let (tx, me) = (w.tx, w.me);

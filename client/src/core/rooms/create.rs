@@ -152,6 +152,8 @@ impl Core {
                     let slug = stem.numbered(creating.tries).to_string();
                     self.transact(turn, |w| {
                         let mut stored = w.tx.room(room)?.ok_or(Fault::Internal("room"))?;
+                        w.tx.delete_room(room)?;
+                        stored.label = w.tx.free_label(&slug)?;
                         stored.slug = Some(slug);
                         Ok(w.tx.put_room(&stored)?)
                     })?;

@@ -212,6 +212,13 @@ pub(super) fn plan(
     }
 }
 
+/// Whether devices of this account are missing in a room that it is in.
+pub(super) fn is_incomplete(w: &Work<'_>, group: &Room, account: &Username) -> Result<bool, Fault> {
+    let there = group.devices_of(account.as_str());
+    let missing = |device: &DeviceId| !there.contains(&Leaf::new(account.as_str(), device.get()));
+    Ok(w.is_me(account) && w.list(account)?.is_some_and(|list| devices_of(&list).iter().any(missing)))
+}
+
 /// The invitations that go with a commit: for each device that it adds, the next message of the session with it.
 pub(super) fn seal_all(
     w: &mut Work<'_>,

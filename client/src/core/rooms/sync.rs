@@ -53,6 +53,7 @@ impl Core {
             let head = known.iter().find(|head| head.room == stored.id);
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {
+                    self.add_own_devices(turn, stored.id)?;
                     self.rooms.live(stored.id).behind |= head.head > stored.cursor;
                     match head.standing {
                         Standing::Invited => self.accept_at_relay(turn, stored.id)?,
