@@ -1,5 +1,6 @@
--- The state of MLS groups and the private keys of key packages: values under keys, by part (subrosa_crypto::rooms::store::Part).
-CREATE TABLE mls (
+-- State of rooms: the parts of each MLS group and the secret halves of key packages, under keys that subrosa_crypto::rooms
+-- makes. Parts are numbers of its `store::Part`.
+CREATE TABLE mls_state (
     part  INTEGER NOT NULL,
     key   BLOB NOT NULL,
     value BLOB NOT NULL,

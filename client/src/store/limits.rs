@@ -39,6 +39,10 @@ pub const OBJECT_BYTES: usize = 1024 * 1024;
 pub const JOINING_BYTES: usize = 256 * 1024;
 /// Bytes of one session record.
 pub const SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one value of a room's state: the largest is a pending commit with the tree after it.
+pub const MLS_VALUE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a key of a room's state.
+pub const MLS_KEY_BYTES: usize = 256;
 /// UTF-8 bytes of a draft.
 pub const DRAFT_BYTES: usize = 64 * 1024;
 /// UTF-8 bytes of a setting's name or value.

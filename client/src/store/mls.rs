@@ -1,36 +1,62 @@
-//! The state of MLS groups: in the transaction that also holds the message, the cursor and the outbox (R22).
+//! State of rooms: what `subrosa_crypto::rooms` keeps, in the transaction that also holds the message, the cursor and the
+//! outbox (R22). Every write raises the generation (R23).
 
-use rusqlite::params;
 use subrosa_crypto::rooms::store::{Part, RoomStore};
 
-use super::{StoreError, Tx, error::Result};
+use super::{
+    Tx,
+    error::{Result, StoreError},
+    limits::{MLS_KEY_BYTES, MLS_VALUE_BYTES},
+    rows::bounded,
+};
 
 impl RoomStore for Tx<'_> {
     type Error = StoreError;
 
     fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let sql = "SELECT value FROM mls WHERE part = ?1 AND key = ?2";
-        self.one(sql, params![part as u8, key], |row| Ok(row.get(0)?))
+        let sql = "SELECT value FROM mls_state WHERE part = ?1 AND key = ?2";
+        self.one(sql, (part as u8, key), |row| Ok(row.get(0)?))
     }
 
-    /// Raises the generation.
     fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<()> {
+        bounded(key.len(), MLS_KEY_BYTES, "key of a room's state")?;
+        bounded(value.len(), MLS_VALUE_BYTES, "state of a room")?;
         self.raise_generation()?;
-        let sql = "INSERT INTO mls (part, key, value) VALUES (?1, ?2, ?3)
+        let sql = "INSERT INTO mls_state (part, key, value) VALUES (?1, ?2, ?3)
                    ON CONFLICT (part, key) DO UPDATE SET value = excluded.value";
-        self.run(sql, params![part as u8, key, value])?;
+        self.run(sql, (part as u8, key, value))?;
         Ok(())
     }
 
     fn remove(&self, part: Part, key: &[u8]) -> Result<()> {
-        if self.run("DELETE FROM mls WHERE part = ?1 AND key = ?2", params![part as u8, key])? > 0 {
+        let sql = "DELETE FROM mls_state WHERE part = ?1 AND key = ?2";
+        if self.run(sql, (part as u8, key))? > 0 {
             self.raise_generation()?;
         }
         Ok(())
     }
 
     fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let sql = "SELECT key FROM mls WHERE part = ?1 AND key >= ?2 AND substr(key, 1, length(?2)) = ?2 ORDER BY key";
-        self.all(sql, params![part as u8, prefix], |row| Ok(row.get(0)?))
+        let sql = "SELECT key FROM mls_state WHERE part = ?1 AND key >= ?2 ORDER BY key";
+        let mut found = Vec::new();
+        self.each(sql, (part as u8, prefix), |row| {
+            let key: Vec<u8> = row.get(0)?;
+            let fits = key.starts_with(prefix);
+            if fits {
+                found.push(key);
+            }
+            Ok(fits)
+        })?;
+        Ok(found)
+    }
+}
+
+impl Tx<'_> {
+    /// Erases the state of all rooms and key packages: this device's keys are given up (R23).
+    pub fn erase_rooms(&self) -> Result<()> {
+        if self.run("DELETE FROM mls_state", [])? > 0 {
+            self.raise_generation()?;
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything happens in a transaction: [`Store::transaction`] for changes, [`Store::read`] for looking. Both give a
 //! [`Tx`], which has all operations; [`Tx::attempt`] is a part of a transaction that can fail alone. Whatever changes
-//! ratchet state (sessions, chains, prekeys) raises the state generation by itself in the same transaction (R21, R23).
+//! ratchet or MLS state (sessions, chains, prekeys, rooms) raises the state generation by itself in the same transaction (R21, R23).
 //!
 //! | module | what it keeps |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `parsed_lists` | device lists that were parsed lately |
 //! | [`peers`] | accounts: the key first seen, trust, contact state |
 //! | [`device_lists`] | the newest verified list of each account, evidence of lies |
+//! | `mls` | the state of rooms: MLS groups and key packages |
 //! | [`sessions`] | session records, when they were healed |
 //! | [`chains`] | counters of both directions, what is missing |
 //! | [`messages`], [`search`] | lines of chats, and finding them |

@@ -95,9 +95,9 @@ impl Room {
         }
         let staged =
             read.skip_lifetime_validation().build().map_err(|_| RoomError::Refused(Refusal::Unreadable))?;
-        check_members(staged.members(), me, directory)?;
         let inviter = staged.welcome_sender().map_err(|_| RoomError::Refused(Refusal::Unreadable))?;
         let (inviter, _) = checked_leaf(inviter).map_err(RoomError::Refused)?;
+        check_members(staged.members(), &inviter, me, directory)?;
         let own = staged.own_leaf_node().ok_or(RoomError::Refused(Refusal::NotForMe))?;
         let own = checked_leaf(own).map_err(RoomError::Refused)?;
         if own != (me.room_device(), me.secrets.verifying_key().0) {
@@ -146,7 +146,7 @@ impl Room {
         {
             return refused(Refusal::OtherGroup);
         }
-        let epoch = info.epoch().as_u64();
+        let (epoch, signer) = (info.epoch().as_u64(), signer_of(group_info));
         if last.is_some_and(|last| (generation, epoch) < (last.generation, last.epoch)) {
             return refused(Refusal::Replayed);
         }
@@ -171,7 +171,10 @@ impl Room {
         let (commit, _, group_info) = bundle.into_messages();
         let commit = object(commit.to_bytes())?;
         let group_info = group_info.map(|info| object(info.to_bytes())).transpose()?;
-        check_members(group.members(), me, directory)?;
+        let signer = signer.and_then(|signer| group.members().find(|member| member.index.u32() == signer));
+        let signer = signer.and_then(|member| named(&member.credential).ok());
+        let signer = signer.ok_or(RoomError::Refused(Refusal::Credential))?;
+        check_members(group.members(), &signer, me, directory)?;
         let hash = Sha256::digest(&commit).into();
         let mut record = Record::new(generation, Some(now));
         record.pending = Some(Pending { hash, epoch, kind: PendingKind::Join });
@@ -221,10 +224,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<MlsMessageBodyIn, Refusal> {
     MlsMessageIn::tls_deserialize_exact(bytes).map(MlsMessageIn::extract).map_err(|_| Refusal::Malformed)
 }
 
-/// Every leaf of a group that is joined is its account's device (R33). One that is not in its list any more is let be: it
-/// is about to be removed ([`Room::dropped_members`]).
+/// The leaf index of a group info's signer, whose signature OpenMLS checks. It stands before the signature (RFC 9420,
+/// section 12.4.3), which is the last field and has 64 bytes in both suites.
+fn signer_of(group_info: &[u8]) -> Option<u32> {
+    let (rest, signature) = group_info.split_last_chunk::<66>()?;
+    let signer = rest.last_chunk::<4>().filter(|_| signature.starts_with(&[0x40, 0x40]))?;
+    Some(u32::from_be_bytes(*signer))
+}
+
+/// Every leaf of a group that is joined is its account's device (R33), the signer's above all. Another one that is not in
+/// its list any more is let be: the signer vouches for it, and it is about to be removed ([`Room::dropped_members`]).
 fn check_members<E>(
     members: impl Iterator<Item = Member>,
+    signer: &RoomDevice,
     me: Me<'_>,
     directory: &impl Directory,
 ) -> Result<(), RoomError<E>> {
@@ -239,9 +251,9 @@ fn check_members<E>(
         }
         match directory.look(&device) {
             Listed::Listed { signing_key, .. } if signing_key[..] == member.signature_key[..] => {}
-            Listed::Absent => {}
+            Listed::Absent if device != *signer => {}
             Listed::Unknown => drop(missing.insert(device.account)),
-            Listed::Listed { .. } => return Err(RoomError::Refused(Refusal::Leaf(device))),
+            Listed::Listed { .. } | Listed::Absent => return Err(RoomError::Refused(Refusal::Leaf(device))),
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(RoomError::NeedLists(missing)) }

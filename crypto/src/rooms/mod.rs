@@ -48,6 +48,8 @@ mod rules;
 mod storage;
 pub mod store;
 mod suite;
+#[cfg(test)]
+mod tests;
 
 pub use commit::{Merged, OwnCommit, Plan};
 pub use credential::{Directory, Listed, Me};

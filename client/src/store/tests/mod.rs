@@ -5,6 +5,7 @@ mod files;
 mod groups;
 mod keys;
 mod messages;
+mod mls;
 pub(super) mod plans;
 mod queues;
 mod secrecy;
