@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `{"op":"invite","uses":1,"ttl_s":86400}` | `{"ok":true,"link":"rosa://…","uses":1,"expires_at":"2026-…Z"}` |
 //! | `{"op":"status"}` | `{"ok":true,"address":"rosa://…","accepts_writes":true,"accounts":…,…}` |
+//! | `{"op":"rooms","after":"slug"}` | `{"ok":true,"rooms":[{"room":"…","slug":"…","name":"…","accounts":…}],"more":false}`: the public rooms |
+//! | `{"op":"remove_room","room":"slug or id"}` | `{"ok":true,"room":"…"}` |
 //! | `{"op":"check"}` | `{"ok":true}` when the whole store is sound |
 //!
 //! A failure is `{"ok":false,"error":"…"}`.
@@ -27,7 +29,10 @@ use tokio::{
     time::timeout,
 };
 
+use subrosa_protocol::{Slug, frames::RoomName};
+
 use crate::{
+    core::Core,
     data_dir::ADMIN_SOCKET,
     limits::{ADMIN_CONNECTIONS, ADMIN_LINE},
     relay::Inner,
@@ -51,6 +56,17 @@ pub enum AdminRequest {
         uses: u32,
         /// Seconds it lives.
         ttl_s: u64,
+    },
+    /// The public rooms.
+    Rooms {
+        /// Only slugs after this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// Removes a room and all that is in it.
+    RemoveRoom {
+        /// Its slug or its id.
+        room: String,
     },
     /// How the relay is.
     Status {},
@@ -178,10 +194,50 @@ async fn answer(request: AdminRequest, relay: &Inner) -> Value {
             }),
             Err(error) => failure(&error.to_string()),
         },
+        AdminRequest::Rooms { after } => rooms(core, after).await,
+        AdminRequest::RemoveRoom { room } => remove_room(core, &room).await,
         AdminRequest::Check {} => match core.store.check_integrity().await {
             Ok(()) => json!({ "ok": true }),
             Err(error) => failure(&error.to_string()),
         },
+    }
+}
+
+/// Public rooms on one page.
+const ROOMS: usize = 500;
+
+async fn rooms(core: &Core, after: Option<String>) -> Value {
+    let Ok(after) = after.map(Slug::new).transpose() else { return failure("after is a slug") };
+    match core.store.public_rooms(String::new(), after, ROOMS + 1).await {
+        Ok(mut found) => {
+            let more = found.len() > ROOMS;
+            found.truncate(ROOMS);
+            let rooms: Vec<Value> = found
+                .iter()
+                .map(|one| {
+                    json!({
+                        "room": one.room.to_string(), "slug": one.listing.slug.as_str(),
+                        "name": &*one.listing.name, "accounts": one.accounts,
+                    })
+                })
+                .collect();
+            json!({ "ok": true, "rooms": rooms, "more": more })
+        }
+        Err(error) => failure(&error.to_string()),
+    }
+}
+
+async fn remove_room(core: &Arc<Core>, room: &str) -> Value {
+    // A slug of 26 characters that is an id as well is read as an id.
+    let name = match (room.parse(), Slug::new(room)) {
+        (Ok(id), _) => RoomName::Id(id),
+        (Err(_), Ok(slug)) => RoomName::Slug(slug),
+        (Err(_), Err(_)) => return failure("that is neither a slug nor a room's id"),
+    };
+    match crate::handlers::rooms::remove(core, name).await {
+        Ok(Some(id)) => json!({ "ok": true, "room": id.to_string() }),
+        Ok(None) => failure("there is no such room"),
+        Err(error) => failure(&error.to_string()),
     }
 }
 

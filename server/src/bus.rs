@@ -36,7 +36,43 @@ pub enum Signal {
     },
     /// Another push in wire form.
     Push(Bytes),
+    /// An entry of a room, shared by everybody in it.
+    Room(Arc<RoomPush>),
 }
+
+/// A `RoomDeliver` that many connections share, and the `RoomHint` for those that have no room for it.
+#[derive(Debug)]
+pub struct RoomPush {
+    frame: Option<Bytes>,
+    hint: Bytes,
+    /// What covers the frame, however many queues it stands in.
+    _share: Share,
+}
+
+impl RoomPush {
+    /// Without room in the relay's buffers it is only the hint.
+    #[must_use]
+    pub fn new(frame: Bytes, hint: Bytes, buffers: &Arc<Budget>) -> Self {
+        let mut share = buffers.share();
+        let frame = share.cover(frame.len()).then_some(frame);
+        Self { frame, hint, _share: share }
+    }
+
+    /// The entry in wire form.
+    #[must_use]
+    pub fn frame(&self) -> Option<&Bytes> {
+        self.frame.as_ref()
+    }
+
+    /// That there is an entry, in wire form.
+    #[must_use]
+    pub const fn hint(&self) -> &Bytes {
+        &self.hint
+    }
+}
+
+/// What a line is charged for a push that it shares with others.
+const SHARED: usize = 64;
 
 /// What a connection hears.
 #[derive(Debug)]
@@ -142,11 +178,14 @@ struct Line {
 impl Line {
     /// `false` when the signal was dropped.
     fn send(&self, signal: Signal, mut share: Share) -> bool {
-        let (Signal::Deliver { frame, .. } | Signal::Push(frame)) = &signal;
+        let bytes = match &signal {
+            Signal::Deliver { frame, .. } | Signal::Push(frame) => frame.len(),
+            Signal::Room(_) => SHARED,
+        };
         let mut own = self.own.share();
-        if own.cover(frame.len()) {
+        if own.cover(bytes) {
             share = own;
-        } else if !share.cover(frame.len()) {
+        } else if !share.cover(bytes) {
             return self.lose();
         }
         if self.signals.try_send((signal, share)).is_ok() {

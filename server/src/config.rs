@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use subrosa_protocol::{RelayAddress, address::DEFAULT_PORT, frames::RegistrationPolicy};
+use subrosa_protocol::{RelayAddress, Slug, address::DEFAULT_PORT, frames::RegistrationPolicy};
 
 use crate::{limits::Limits, logging::LogFormat, tls::CertificateFiles};
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub http_public: bool,
     /// Who may register.
     pub registration: Registration,
+    /// The slug of the public room that new accounts join by themselves.
+    pub lobby: Option<String>,
     /// A certificate chain (PEM) instead of the self-made one; with `key`.
     pub cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
@@ -84,6 +86,7 @@ impl Default for Config {
             http: None,
             http_public: false,
             registration: Registration::default(),
+            lobby: None,
             cert: None,
             key: None,
             pin: false,
@@ -158,6 +161,7 @@ impl Config {
         if self.log_level.parse::<tracing::Level>().is_err() {
             return wrong("log_level is one of error, warn, info, debug, trace");
         }
+        self.lobby_slug()?;
         let limits = &self.limits;
         let times = [
             limits.handshake_timeout_s,
@@ -174,6 +178,17 @@ impl Config {
             return wrong("proof_lifetime_s and proof_deadline_s in [limits] are at least 1");
         }
         Ok(())
+    }
+
+    /// `lobby`, understood.
+    ///
+    /// # Errors
+    /// [`ConfigError::Contradiction`] when it is no slug.
+    pub fn lobby_slug(&self) -> Result<Option<Slug>, ConfigError> {
+        let slug = self.lobby.as_deref().map(Slug::new).transpose();
+        slug.map_err(|error| {
+            ConfigError::Contradiction(format!("lobby is the slug of a public room: {error}"))
+        })
     }
 
     /// `public`, understood.
@@ -273,6 +288,8 @@ mod tests {
         assert!(wrong(Config { log_level: "loud".into(), ..Config::default() }).contains("debug"));
         let limits = Limits { proof_lifetime_s: 0, ..Limits::default() };
         assert!(wrong(Config { limits, ..Config::default() }).contains("proof_lifetime_s"));
+        assert!(wrong(Config { lobby: Some("The Lobby".into()), ..Config::default() }).contains("slug"));
+        assert!(Config { lobby: Some("lobby".into()), ..Config::default() }.check().is_ok());
         for public in ["a b", "rosa://x", "host/path", ":1"] {
             Config { public: Some(public.into()), ..Config::default() }.check().unwrap_err();
         }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use subrosa_protocol::frames::RegistrationPolicy;
+use subrosa_protocol::{Slug, frames::RegistrationPolicy};
 use subrosa_verify::opaque::RelayOpaque;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::{
     memory::Budget,
     metrics::Metrics,
     rate::{Backoff, Keyed, Recent},
+    rooms::{Rooms, held::AllHeld},
     store::{Store, Timestamp},
 };
 
@@ -35,6 +36,14 @@ pub(crate) struct Core {
     pub(crate) windows: Arc<Budget>,
     /// For large frames, answers and pushes under way.
     pub(crate) buffers: Arc<Budget>,
+    /// For objects that were put and not yet used.
+    pub(crate) objects: Arc<Budget>,
+    /// Those objects.
+    pub(crate) held: AllHeld,
+    /// Who is in the rooms that are being written to.
+    pub(crate) rooms: Rooms,
+    /// The room that new accounts join by themselves.
+    pub(crate) lobby: Option<Slug>,
     pub(crate) metrics: Arc<Metrics>,
     /// Set while the disk has no room: deliver, accept nothing new (R57).
     pub(crate) storage_full: AtomicBool,
@@ -71,6 +80,15 @@ pub(crate) struct Rates {
     pub(crate) registrations_per_network: Keyed,
     pub(crate) envelopes_per_device: Keyed,
     pub(crate) envelopes_per_account: Keyed,
+    pub(crate) key_package_claims: Keyed,
+    pub(crate) key_package_claims_per_device: Keyed,
+    pub(crate) rooms_created: Keyed,
+    pub(crate) room_posts: Keyed,
+    pub(crate) room_commits: Keyed,
+    pub(crate) room_reboots: Keyed,
+    pub(crate) room_signals: Keyed,
+    pub(crate) room_questions: Keyed,
+    pub(crate) object_kib: Keyed,
     /// (asker, account) pairs that were looked up: asking again tells nothing new and costs nothing.
     pub(crate) known: Recent,
     /// (who wrote, to whom) pairs: whom somebody writes to is their contact (R37).
@@ -96,6 +114,15 @@ impl Rates {
             registrations_per_network: keyed(limits.registrations_per_network),
             envelopes_per_device: keyed(limits.envelopes_per_device),
             envelopes_per_account: keyed(limits.envelopes_per_account),
+            key_package_claims: keyed(limits.key_package_claims),
+            key_package_claims_per_device: keyed(limits.key_package_claims_per_device),
+            rooms_created: keyed(limits.rooms_created),
+            room_posts: keyed(limits.room_posts),
+            room_commits: keyed(limits.room_commits),
+            room_reboots: keyed(limits.room_reboots),
+            room_signals: keyed(limits.room_signals),
+            room_questions: keyed(limits.room_questions),
+            object_kib: keyed(limits.object_kib),
             known: Recent::new(limits.limiter_keys),
             contacts: Recent::new(limits.limiter_keys),
         }

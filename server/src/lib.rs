@@ -40,6 +40,7 @@ pub mod metrics;
 mod random;
 pub mod rate;
 pub mod relay;
+mod rooms;
 pub mod shutdown;
 pub mod store;
 pub mod tls;

@@ -63,6 +63,16 @@ pub const READ_MIN: usize = 1024;
 pub const READ_MAX: usize = 16 * 1024;
 /// Pushes that arrived before an earlier one of the same mailbox and wait for it.
 pub const PUSHES_OUT_OF_ORDER: usize = 64;
+/// Objects that a connection may have put and not used: a commit, its Welcome, a `GroupInfo`, invitations.
+pub const OBJECTS_HELD: usize = 4;
+/// Bytes of those objects.
+pub const OBJECTS_HELD_BYTES: usize = 3 * 1024 * 1024;
+/// Rooms whose rosters are in memory, for pushes.
+pub const FANOUT_ROOMS: usize = 4096;
+/// Devices of those rosters, all rooms together.
+pub const FANOUT_DEVICES: usize = 262_144;
+/// Bytes of entries in an answer to who posts in an epoch that has passed.
+pub const PASSED_PAGE: usize = 8 * 1024;
 /// Prekeys of each kind that a connection may stage before its registration or device addition.
 pub const STAGED_PREKEYS: usize = subrosa_protocol::limits::ONE_TIME_PREKEYS;
 /// Bytes of one request line on the admin socket.
@@ -179,6 +189,26 @@ pub struct Limits {
     pub envelopes_per_device: Quota,
     /// Envelopes of one account to everybody (R43).
     pub envelopes_per_account: Quota,
+    /// KeyPackage claims of one account from one device (R35, R37).
+    pub key_package_claims: Quota,
+    /// KeyPackage claims from one device by everybody who is no contact (R35, R37).
+    pub key_package_claims_per_device: Quota,
+    /// KeyPackages of each suite kept for contacts (R37).
+    pub key_packages_reserved: u32,
+    /// Rooms that one account makes.
+    pub rooms_created: Quota,
+    /// Entries of one account to one room; however many are in it, it counts once (R43).
+    pub room_posts: Quota,
+    /// Commits of one account to one room.
+    pub room_commits: Quota,
+    /// Reboots by one account.
+    pub room_reboots: Quota,
+    /// Ephemeral messages of one account to one room (R45).
+    pub room_signals: Quota,
+    /// Pages of rosters, device lists and the directory, and rooms shown, for one account.
+    pub room_questions: Quota,
+    /// Objects that one account puts, in KiB.
+    pub object_kib: Quota,
     /// Keys that each limiter remembers; beyond this it refuses new ones until old ones are forgotten.
     pub limiter_keys: usize,
 
@@ -190,6 +220,16 @@ pub struct Limits {
     pub mailbox_days: u64,
     /// Days for which the ids of accepted envelopes are remembered, so that a repeated send is not delivered twice.
     pub envelope_ids_days: u64,
+    /// Entries of one room that are kept; beyond that the oldest go.
+    pub room_entries: u64,
+    /// Bytes of one room's entries that are kept; beyond that the oldest go.
+    pub room_bytes: u64,
+    /// Days after which an entry of a room is deleted, whoever has not got it.
+    pub room_days: u64,
+    /// Rooms that one account may be in.
+    pub rooms_per_account: u64,
+    /// Bytes that all connections together may have in objects that were put and not yet used.
+    pub object_bytes: usize,
     /// Seconds an invite lives when nothing else is said (R42).
     pub invite_ttl_s: u64,
     /// Free bytes on the disk below which nothing new is accepted (R57).
@@ -234,11 +274,26 @@ impl Default for Limits {
             registrations_per_network: Quota::new(6, 1, Duration::from_secs(30)),
             envelopes_per_device: Quota::new(120, 10, second),
             envelopes_per_account: Quota::new(600, 60, second),
+            key_package_claims: Quota::new(6, 1, minute.saturating_mul(10)),
+            key_package_claims_per_device: Quota::new(30, 30, hour),
+            key_packages_reserved: 10,
+            rooms_created: Quota::new(10, 1, minute.saturating_mul(10)),
+            room_posts: Quota::new(120, 10, second),
+            room_commits: Quota::new(60, 1, second),
+            room_reboots: Quota::new(5, 1, minute),
+            room_signals: Quota::new(5, 1, second),
+            room_questions: Quota::new(60, 2, second),
+            object_kib: Quota::new(16 * 1024, 8 * 1024, minute),
             limiter_keys: 100_000,
             mailbox_envelopes: 10_000,
             mailbox_bytes: 64 * 1024 * 1024,
             mailbox_days: 30,
             envelope_ids_days: 60,
+            room_entries: 50_000,
+            room_bytes: 128 * 1024 * 1024,
+            room_days: 30,
+            rooms_per_account: 500,
+            object_bytes: 32 * 1024 * 1024,
             invite_ttl_s: 7 * 24 * 3600,
             disk_free_min: 256 * 1024 * 1024,
         }

@@ -46,6 +46,10 @@ pub struct Metrics {
     pub envelopes_acknowledged: Counter,
     /// Envelopes that expired undelivered.
     pub envelopes_expired: Counter,
+    /// Entries of rooms accepted.
+    pub room_entries_accepted: Counter,
+    /// Entries of rooms deleted.
+    pub room_entries_deleted: Counter,
     /// Pushes handed to a connection.
     pub pushes: Counter,
     /// Pushes left out because a connection was slow; it was told to fetch.
@@ -81,6 +85,8 @@ impl Metrics {
             envelopes_accepted: Counter = Counter::default(), "Envelopes accepted";
             envelopes_acknowledged: Counter = Counter::default(), "Envelopes acknowledged and deleted";
             envelopes_expired: Counter = Counter::default(), "Envelopes that expired undelivered";
+            room_entries_accepted: Counter = Counter::default(), "Entries of rooms accepted";
+            room_entries_deleted: Counter = Counter::default(), "Entries of rooms deleted";
             pushes: Counter = Counter::default(), "Pushes handed to a connection";
             pushes_dropped: Counter = Counter::default(), "Pushes left out because a connection was slow";
             registrations: Counter = Counter::default(), "Accounts registered";

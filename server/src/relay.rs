@@ -339,6 +339,11 @@ fn new_core(config: &Config, store: Arc<dyn Store>, opaque: RelayOpaque) -> Core
         gate: Gate::new(&limits),
         windows: Budget::new(limits.buffer_bytes / 2),
         buffers,
+        objects: Budget::new(limits.object_bytes),
+        held: crate::rooms::held::AllHeld::default(),
+        rooms: crate::rooms::Rooms::default(),
+        // Checked when the relay started.
+        lobby: config.lobby_slug().ok().flatten(),
         policy: config.registration.into(),
         metrics,
         storage_full: false.into(),
@@ -355,6 +360,10 @@ fn sqlite_options(limits: &Limits) -> SqliteOptions {
         mailbox_bytes: limits.mailbox_bytes,
         envelope_lifetime: days(limits.mailbox_days),
         id_memory: days(limits.envelope_ids_days),
+        room_entries: limits.room_entries,
+        room_bytes: limits.room_bytes,
+        room_lifetime: days(limits.room_days),
+        rooms_per_account: limits.rooms_per_account,
         ..SqliteOptions::default()
     }
 }

@@ -61,6 +61,7 @@ pub(crate) async fn watch(core: Arc<Core>, data: PathBuf, certificate: Arc<Certi
             _ = ticks.tick() => {}
         }
         check_disk(&core, &data);
+        core.held.sweep(Instant::now());
         let (steady_now, clock_now) = (Instant::now(), core.now());
         if jumped(clock, clock_now, steady_now.duration_since(steady)) {
             tracing::warn!(
@@ -116,6 +117,20 @@ pub(crate) async fn expire(core: Arc<Core>) {
                 }
                 Err(error) => {
                     tracing::error!(%error, "expiry failed; it is tried again in {EXPIRE_S} s");
+                    break;
+                }
+            }
+        }
+        for _ in 0..EXPIRE_ROUNDS {
+            match core.store.expire_rooms(core.now()).await {
+                Ok(expired) => {
+                    core.metrics.room_entries_deleted.inc_by(expired.entries);
+                    if !expired.more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "expiry of rooms failed; it is tried again in {EXPIRE_S} s");
                     break;
                 }
             }

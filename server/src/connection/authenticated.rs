@@ -90,7 +90,7 @@ impl<C: Carrier> Authenticated<C> {
         wire.admission.authenticated();
         wire.channel.raise_limits();
         wire.carrier.raise_limits();
-        let cx = Context { core: Arc::clone(&wire.core), caller };
+        let cx = Context { core: Arc::clone(&wire.core), caller, held: wire.core.held.begin() };
         let due = Instant::now() + Duration::from_secs(u64::from(wire.core.limits.proof_lifetime_s));
         Self {
             wire,
@@ -282,6 +282,15 @@ impl<C: Carrier> Authenticated<C> {
                 self.wire.core.metrics.pushes.inc();
                 self.wire.channel.send_bytes(&frame);
             }
+            Event::Signal(Signal::Room(push)) => {
+                self.wire.core.metrics.pushes.inc();
+                match push.frame() {
+                    Some(frame) if self.wire.channel.has_room(frame.len()) => {
+                        self.wire.channel.send_bytes(frame);
+                    }
+                    _ => self.wire.channel.send_bytes(push.hint()),
+                }
+            }
             Event::Lost => {
                 let ready = self.pushes.expire();
                 self.send_pushes(&ready);
@@ -364,6 +373,10 @@ impl<C: Carrier> Authenticated<C> {
 fn largest_answer(request: &Request) -> Option<usize> {
     match request {
         Request::MailboxFetch(_) => Some(FRAME_MAX),
+        Request::RoomSync(_) | Request::RoomLists(_) | Request::ObjectGet(_) | Request::RoomCommit(_) => {
+            Some(FRAME_MAX)
+        }
+        Request::RoomDirectory(_) | Request::KeyPackageClaim(_) => Some(FRAME_MAX / 2),
         // 16 lists of at most 759 bytes with their signatures: what a connection may always have.
         Request::DeviceListFetch(_) => Some(0),
         _ => None,

@@ -63,7 +63,7 @@ pub(super) async fn send(cx: Context, request: EnvelopeSend) -> Answered {
     }
 }
 
-fn deliver(
+pub(super) fn deliver(
     cx: &Context,
     to: &subrosa_protocol::Username,
     device: subrosa_protocol::DeviceId,
@@ -95,7 +95,7 @@ pub(crate) async fn fetch_small(cx: Context, request: MailboxFetch) -> Option<An
 
 async fn fetch_within(cx: Context, request: MailboxFetch, max_bytes: usize) -> Answered {
     let max = usize::from(request.max).min(ENVELOPES_PER_PAGE);
-    let Context { core, caller } = &cx;
+    let Context { core, caller, .. } = &cx;
     let page = core.store.fetch_mailbox(&caller.account, caller.device, request.after, max, max_bytes);
     let page = core.stored(page).await?.ok_or_else(Refusal::not_found)?;
     let envelopes = BoundedVec::new(page.envelopes).map_err(|_| Refusal::internal())?;
@@ -104,7 +104,7 @@ async fn fetch_within(cx: Context, request: MailboxFetch, max_bytes: usize) -> A
 
 /// `MailboxAck`: what the device has stored is deleted for good.
 pub(super) async fn ack(cx: Context, request: MailboxAck) -> Answered {
-    let Context { core, caller } = &cx;
+    let Context { core, caller, .. } = &cx;
     let acked = core.store.ack_mailbox(&caller.account, caller.device, request.up_to, request.generation);
     let acked = core.stored(acked).await?.ok_or_else(Refusal::not_found)?;
     core.metrics.envelopes_acknowledged.inc_by(acked.deleted);

@@ -9,14 +9,20 @@
 //! | [`directory`] | `DeviceListFetch`, `DeviceListPublish` |
 //! | [`prekeys`] | `PrekeyClaim`, `PrekeyUpload`, `PrekeyStatus` |
 //! | [`mailbox`] | `EnvelopeSend`, `MailboxFetch`, `MailboxAck` |
+//! | [`key_packages`] | `KeyPackageUpload`, `KeyPackageClaim`, `KeyPackageStatus` |
+//! | [`objects`] | `ObjectPut`, `ObjectGet` |
+//! | [`rooms`] | everything that begins with `Room`; `RelayShow` |
 
 pub(crate) mod authenticate;
 pub(crate) mod directory;
+pub(crate) mod key_packages;
 pub(crate) mod login;
 pub(crate) mod mailbox;
+pub(crate) mod objects;
 pub(crate) mod prekeys;
 mod refusal;
 pub(crate) mod register;
+pub(crate) mod rooms;
 mod verified;
 
 use std::{pin::Pin, sync::Arc};
@@ -32,6 +38,7 @@ pub(crate) use refusal::Refusal;
 use crate::{
     core::Core,
     listener::Network,
+    rooms::Held,
     store::{self, StoreError},
 };
 
@@ -53,6 +60,8 @@ pub(crate) struct Caller {
 pub(crate) struct Context {
     pub(crate) core: Arc<Core>,
     pub(crate) caller: Arc<Caller>,
+    /// Objects that the connection has put.
+    pub(crate) held: Arc<Held>,
 }
 
 /// Carries out a request of an authenticated device. Polling the result once puts its write, if any, in its place: two
@@ -69,7 +78,26 @@ pub(crate) fn handle(cx: Context, request: Request) -> Handling {
         Request::EnvelopeSend(request) => Box::pin(mailbox::send(cx, request)),
         Request::MailboxFetch(request) => Box::pin(mailbox::fetch(cx, request)),
         Request::MailboxAck(request) => Box::pin(mailbox::ack(cx, request)),
-        _ => Box::pin(async { Err(Refusal::bad_request("this relay has no rooms")) }),
+        Request::KeyPackageUpload(request) => Box::pin(key_packages::upload(cx, request)),
+        Request::KeyPackageClaim(request) => Box::pin(key_packages::claim(cx, request)),
+        Request::KeyPackageStatus(_) => Box::pin(key_packages::status(cx)),
+        Request::RelayShow(_) => Box::pin(rooms::relay(cx)),
+        Request::ObjectPut(request) => Box::pin(objects::put(cx, request)),
+        Request::ObjectGet(request) => Box::pin(objects::get(cx, request)),
+        Request::RoomCreate(request) => Box::pin(rooms::create(cx, request)),
+        Request::RoomCommit(request) => Box::pin(rooms::commit(cx, request)),
+        Request::RoomPost(request) => Box::pin(rooms::post(cx, request)),
+        Request::RoomEphemeral(request) => Box::pin(rooms::ephemeral(cx, request)),
+        Request::RoomAccept(request) => Box::pin(rooms::accept(cx, request)),
+        Request::RoomLeave(request) => Box::pin(rooms::leave(cx, request)),
+        Request::RoomReboot(request) => Box::pin(rooms::reboot(cx, request)),
+        Request::RoomSync(request) => Box::pin(rooms::sync(cx, request)),
+        Request::RoomCursor(request) => Box::pin(rooms::cursor(cx, request)),
+        Request::RoomShow(request) => Box::pin(rooms::show(cx, request)),
+        Request::RoomRoster(request) => Box::pin(rooms::roster(cx, request)),
+        Request::RoomLists(request) => Box::pin(rooms::lists(cx, request)),
+        Request::RoomDirectory(request) => Box::pin(rooms::directory(cx, request)),
+        Request::RoomHeads(request) => Box::pin(rooms::heads(cx, request)),
     }
 }
 

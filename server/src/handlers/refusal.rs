@@ -5,7 +5,10 @@ use subrosa_protocol::{
     frames::{ErrorFrame, Response},
 };
 
-use crate::{rate::RetryAfter, store::StoreError};
+use crate::{
+    rate::RetryAfter,
+    store::{RoomRefusal, StoreError},
+};
 
 /// A refusal on its way to the client. Its detail is fixed text: nothing a client sent comes back in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,28 @@ impl From<RetryAfter> for Refusal {
     fn from(after: RetryAfter) -> Self {
         let retry_after_ms = Some(after.millis());
         Self { code: ErrorCode::RateLimited, retry_after_ms, detail: "too many requests" }
+    }
+}
+
+impl From<RoomRefusal> for Refusal {
+    fn from(refusal: RoomRefusal) -> Self {
+        match refusal {
+            RoomRefusal::Unknown => Self::new(ErrorCode::UnknownRoom, "no such room"),
+            RoomRefusal::NotAMember => Self::new(ErrorCode::NotAMember, "this device is not in the room"),
+            RoomRefusal::Banned => Self::new(ErrorCode::Banned, "the account is banned from the room"),
+            RoomRefusal::SlugTaken => {
+                Self::new(ErrorCode::SlugTaken, "the slug, or one that looks like it, is taken")
+            }
+            RoomRefusal::Full => Self::new(ErrorCode::RoomFull, "the room would have more than it may"),
+            RoomRefusal::TooManyRooms => {
+                Self::new(ErrorCode::TooManyRooms, "the account is in as many rooms as it may be")
+            }
+            RoomRefusal::Exists => Self::new(ErrorCode::RoomExists, "the room id is in use"),
+            RoomRefusal::NoObject => Self::new(ErrorCode::NoSuchObject, "no such object"),
+            RoomRefusal::Malformed(why) => Self::bad_request(why),
+            RoomRefusal::OwnerKey => Self::invalid("the signature is not by the room's owner key"),
+            RoomRefusal::SenderGone => Self::authentication_failed(),
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 //! | [`accounts`] | registration, accounts, devices and their signed lists |
 //! | [`prekeys`] | prekeys in, bundles out |
 //! | [`mailbox`] | envelopes: append, fetch, acknowledge |
+//! | [`key_packages`] | KeyPackages in and out |
+//! | [`rooms`] | room logs, rosters and objects |
 //! | [`invites`] | who may register |
 //! | [`upkeep`] | expiry, statistics, integrity |
 //! | [`error`] | how a store fails |
@@ -21,8 +23,10 @@
 pub mod accounts;
 pub mod error;
 pub mod invites;
+pub mod key_packages;
 pub mod mailbox;
 pub mod prekeys;
+pub mod rooms;
 pub mod sqlite;
 pub mod upkeep;
 
@@ -31,7 +35,10 @@ mod conformance;
 
 use std::pin::Pin;
 
-use subrosa_protocol::{DeviceId, Username};
+use subrosa_protocol::{
+    DeviceId, RoomId, Slug, Username,
+    frames::{KeyPackageCounts, KnownList, ObjectPiece, PublicRoom, RoomHead, RoomInfo, RoomName},
+};
 
 pub use accounts::{
     Account, DeviceAddition, DeviceListPage, DeviceState, ListVersion, NewDevice, Published, Registered,
@@ -39,8 +46,13 @@ pub use accounts::{
 };
 pub use error::StoreError;
 pub use invites::{Invite, InviteHash};
+pub use key_packages::{ClaimedPackage, KeyPackageClaims, KeyPackageRefill, KeyPackagesUploaded};
 pub use mailbox::{Acknowledged, Appended, Delivery, Page, Sender};
 pub use prekeys::{Claim, ClaimedBundle, NewPrekey, NewPrekeys, PrekeyRefill, Uploaded};
+pub use rooms::{
+    Accepted, Asker, CommitBytes, Joined, Leaving, Left, LogPage, NewCommit, NewPost, NewReboot, NewRoom,
+    Object, Posted, RoomAnswer, RoomRefusal, RoomsExpired, RosterLists, RosterPage,
+};
 pub use sqlite::SqliteStore;
 pub use upkeep::{Expired, Statistics};
 
@@ -136,6 +148,99 @@ pub trait Store: Send + Sync + 'static {
         up_to: u64,
         generation: u64,
     ) -> Answer<Option<Acknowledged>>;
+
+    // --- KeyPackages --------------------------------------------------------------------------------------------
+
+    /// Adds KeyPackages. Repeating an upload changes nothing.
+    fn upload_key_packages(&self, refill: KeyPackageRefill) -> Answer<KeyPackagesUploaded>;
+
+    /// One KeyPackage for each of the asked devices that exist and have one. `None`: no such account.
+    fn claim_key_packages(&self, claims: KeyPackageClaims) -> Answer<Option<Vec<ClaimedPackage>>>;
+
+    /// KeyPackages left. `None`: no such device.
+    fn key_package_counts(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Answer<Option<KeyPackageCounts>>;
+
+    // --- rooms --------------------------------------------------------------------------------------------------
+
+    /// Makes a room with one device in it. The same again by the same device is done again without effect.
+    fn create_room(&self, room: NewRoom) -> RoomAnswer<()>;
+
+    /// Puts a commit into a room's log if it was made in the room's epoch, and everything that belongs to it with it:
+    /// roster, bans, listing, owner key, `GroupInfo`, Welcome, invitations into mailboxes (R31).
+    fn commit_room_epoch(&self, commit: NewCommit) -> RoomAnswer<Posted>;
+
+    /// Puts a message or a proposal into a room's log.
+    fn post_room_entry(&self, post: NewPost) -> RoomAnswer<Posted>;
+
+    /// Begins a new generation of a room (R31).
+    fn reboot_room(&self, reboot: NewReboot) -> RoomAnswer<Posted>;
+
+    /// An invited device has joined. `true`: it had not before.
+    fn accept_room(&self, room: RoomId, sender: Sender) -> RoomAnswer<bool>;
+
+    /// Takes devices out of a roster. When nobody is left, the room goes.
+    fn leave_room(&self, leaving: Leaving) -> RoomAnswer<Left>;
+
+    /// Notes what a device has stored; deletes what all have. Answers how many entries were deleted.
+    fn room_cursor(&self, room: RoomId, up_to: u64, sender: Sender) -> RoomAnswer<u64>;
+
+    /// Entries with a `seq` greater than `after` that the asker may read, ascending: at most `max`, and while their bodies
+    /// together are at most `max_bytes`; the first one always.
+    fn room_entries(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        after: u64,
+        max: usize,
+        max_bytes: usize,
+    ) -> RoomAnswer<LogPage>;
+
+    /// A piece of an object.
+    fn room_object(&self, room: RoomId, asker: Asker, hash: [u8; 32], offset: u32)
+    -> RoomAnswer<ObjectPiece>;
+
+    /// What a room is to the asker.
+    fn room_info(&self, room: RoomName, asker: Asker) -> RoomAnswer<RoomInfo>;
+
+    /// A part of a roster, for those in it, and for visitors of a public room.
+    fn room_roster(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        after: Option<Asker>,
+        max: usize,
+    ) -> RoomAnswer<RosterPage>;
+
+    /// Device lists of accounts in a roster, in the order asked for, while they are at most `max_bytes`.
+    fn room_lists(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        accounts: Vec<KnownList>,
+        max_bytes: usize,
+    ) -> RoomAnswer<RosterLists>;
+
+    /// Who has joined a room. `None`: no such room.
+    fn room_joined(&self, room: RoomId) -> Answer<Option<Joined>>;
+
+    /// Public rooms whose slug begins with `prefix` and comes after `after`, ascending, at most `max`, and one more to show
+    /// that there are more.
+    fn public_rooms(&self, prefix: String, after: Option<Slug>, max: usize) -> Answer<Vec<PublicRoom>>;
+
+    /// The rooms of a device with an id after `after`, ascending, at most `max`.
+    fn device_rooms(&self, asker: Asker, after: Option<RoomId>, max: usize) -> Answer<Vec<RoomHead>>;
+
+    /// Removes a room, for the operator; answers its id. `None`: there is none.
+    fn remove_room(&self, room: RoomName) -> Answer<Option<RoomId>>;
+
+    /// Deletes what is too old in rooms, or what all have. Does a bounded amount of work; call again while
+    /// [`RoomsExpired::more`] is set.
+    fn expire_rooms(&self, now: Timestamp) -> Answer<RoomsExpired>;
 
     // --- invites ------------------------------------------------------------------------------------------------
 

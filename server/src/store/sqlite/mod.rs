@@ -35,7 +35,12 @@ use std::{
 };
 
 use rusqlite::Connection;
-use subrosa_protocol::{DeviceId, Username, frames::PrekeyCounts};
+use subrosa_protocol::{
+    DeviceId, RoomId, Slug, Username,
+    frames::{
+        KeyPackageCounts, KnownList, ObjectPiece, PrekeyCounts, PublicRoom, RoomHead, RoomInfo, RoomName,
+    },
+};
 
 pub use open::{Inspection, OpenError, inspect};
 pub use options::SqliteOptions;
@@ -46,9 +51,12 @@ use self::{
     writer::{Touches, Writer},
 };
 use super::{
-    Account, Acknowledged, Answer, Appended, Claim, ClaimedBundle, Delivery, DeviceAddition, DeviceListPage,
-    DeviceState, Expired, Invite, InviteHash, ListVersion, Page, PrekeyRefill, Published, Registered,
-    Registration, Statistics, Store, StoreError, Timestamp, Uploaded,
+    Account, Acknowledged, Answer, Appended, Asker, Claim, ClaimedBundle, ClaimedPackage, CommitBytes,
+    Delivery, DeviceAddition, DeviceListPage, DeviceState, Expired, Invite, InviteHash, Joined,
+    KeyPackageClaims, KeyPackageRefill, KeyPackagesUploaded, Leaving, Left, ListVersion, LogPage, NewCommit,
+    NewPost, NewReboot, NewRoom, Object, Page, Posted, PrekeyRefill, Published, Registered, Registration,
+    RoomAnswer, RoomsExpired, RosterLists, RosterPage, Sender, Statistics, Store, StoreError, Timestamp,
+    Uploaded,
 };
 
 /// The embedded store. Dropping it carries out what was called before and waits for that.
@@ -59,6 +67,8 @@ pub struct SqliteStore {
     options: Arc<SqliteOptions>,
     /// Where the next round of expiry goes on: the last device row that was looked at.
     expiry: Arc<AtomicI64>,
+    /// The same for rooms.
+    room_expiry: Arc<AtomicI64>,
 }
 
 impl SqliteStore {
@@ -73,7 +83,7 @@ impl SqliteStore {
         let options = Arc::new(options);
         let writer = Writer::start(writing, &options)
             .map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
-        Ok(Self { writer, readers, options, expiry: Arc::new(AtomicI64::new(0)) })
+        Ok(Self { writer, readers, options, expiry: Arc::default(), room_expiry: Arc::default() })
     }
 
     fn write<T: Send + 'static>(
@@ -197,6 +207,133 @@ impl Store for SqliteStore {
         self.write_mailbox(64, move |txn| ops::mailbox::acknowledge(txn, &account, device, up_to, generation))
     }
 
+    fn upload_key_packages(&self, refill: KeyPackageRefill) -> Answer<KeyPackagesUploaded> {
+        let bytes = refill.packages.iter().chain(&refill.last_resort).map(|one| one.bytes.len() + 64).sum();
+        self.write(bytes, move |txn| ops::key_packages::upload(txn, &refill))
+    }
+
+    fn claim_key_packages(&self, claims: KeyPackageClaims) -> Answer<Option<Vec<ClaimedPackage>>> {
+        self.write(256, move |txn| ops::key_packages::claim(txn, &claims))
+    }
+
+    fn key_package_counts(
+        &self,
+        account: &Username,
+        device: DeviceId,
+        now: Timestamp,
+    ) -> Answer<Option<KeyPackageCounts>> {
+        let account = account.clone();
+        self.read(move |conn| ops::key_packages::counts_of(conn, &account, device, now))
+    }
+
+    fn create_room(&self, room: NewRoom) -> RoomAnswer<()> {
+        let (bytes, options) = (size(&room.group_info) + 1024, Arc::clone(&self.options));
+        self.write_mailbox(bytes, move |txn| ops::rooms::create(txn, &room, &options))
+    }
+
+    fn commit_room_epoch(&self, commit: NewCommit) -> RoomAnswer<Posted> {
+        let body = match &commit.commit {
+            CommitBytes::Inline(bytes) => bytes.len(),
+            CommitBytes::Object(object) => object.bytes.len(),
+        };
+        let sealed: usize = commit.invitations.iter().map(|one| one.sealed.len() + 64).sum();
+        let bytes = body + sealed + size(&commit.group_info) + size(&commit.welcome) + 1024;
+        let options = Arc::clone(&self.options);
+        self.write_mailbox(bytes, move |txn| ops::rooms::commit(txn, &commit, &options))
+    }
+
+    fn post_room_entry(&self, post: NewPost) -> RoomAnswer<Posted> {
+        let (bytes, options) = (post.bytes.len() + 128, Arc::clone(&self.options));
+        self.write_mailbox(bytes, move |txn| ops::rooms::post(txn, &post, &options))
+    }
+
+    fn reboot_room(&self, reboot: NewReboot) -> RoomAnswer<Posted> {
+        let bytes = size(&reboot.group_info) + size(&reboot.welcome) + 64 * reboot.reboot.roster.len() + 1024;
+        let options = Arc::clone(&self.options);
+        self.write_mailbox(bytes, move |txn| ops::rooms::reboot(txn, &reboot, &options))
+    }
+
+    fn accept_room(&self, room: RoomId, sender: Sender) -> RoomAnswer<bool> {
+        let options = Arc::clone(&self.options);
+        self.write_mailbox(64, move |txn| ops::rooms::accept(txn, room, &sender, &options))
+    }
+
+    fn leave_room(&self, leaving: Leaving) -> RoomAnswer<Left> {
+        let bytes = leaving.proposal.as_ref().map_or(0, |(_, _, _, bytes)| bytes.len()) + 128;
+        let options = Arc::clone(&self.options);
+        self.write_mailbox(bytes, move |txn| ops::rooms::leave(txn, &leaving, &options))
+    }
+
+    fn room_cursor(&self, room: RoomId, up_to: u64, sender: Sender) -> RoomAnswer<u64> {
+        self.write_mailbox(64, move |txn| ops::rooms::cursor(txn, room, up_to, &sender))
+    }
+
+    fn room_entries(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        after: u64,
+        max: usize,
+        max_bytes: usize,
+    ) -> RoomAnswer<LogPage> {
+        self.read(move |conn| ops::rooms::entries(conn, room, &asker, after, max, max_bytes))
+    }
+
+    fn room_object(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        hash: [u8; 32],
+        offset: u32,
+    ) -> RoomAnswer<ObjectPiece> {
+        self.read(move |conn| ops::rooms::piece(conn, room, &asker, &hash, offset))
+    }
+
+    fn room_info(&self, room: RoomName, asker: Asker) -> RoomAnswer<RoomInfo> {
+        self.read(move |conn| ops::rooms::info(conn, &room, &asker))
+    }
+
+    fn room_roster(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        after: Option<Asker>,
+        max: usize,
+    ) -> RoomAnswer<RosterPage> {
+        self.read(move |conn| ops::rooms::roster(conn, room, &asker, after.as_ref(), max))
+    }
+
+    fn room_lists(
+        &self,
+        room: RoomId,
+        asker: Asker,
+        accounts: Vec<KnownList>,
+        max_bytes: usize,
+    ) -> RoomAnswer<RosterLists> {
+        self.read(move |conn| ops::rooms::lists(conn, room, &asker, &accounts, max_bytes))
+    }
+
+    fn room_joined(&self, room: RoomId) -> Answer<Option<Joined>> {
+        self.read(move |conn| ops::rooms::joined(conn, room))
+    }
+
+    fn public_rooms(&self, prefix: String, after: Option<Slug>, max: usize) -> Answer<Vec<PublicRoom>> {
+        self.read(move |conn| ops::rooms::directory(conn, &prefix, after.as_ref(), max))
+    }
+
+    fn device_rooms(&self, asker: Asker, after: Option<RoomId>, max: usize) -> Answer<Vec<RoomHead>> {
+        self.read(move |conn| ops::rooms::of_device(conn, &asker, after, max))
+    }
+
+    fn remove_room(&self, room: RoomName) -> Answer<Option<RoomId>> {
+        self.write_mailbox(64, move |txn| ops::rooms::remove(txn, &room))
+    }
+
+    fn expire_rooms(&self, now: Timestamp) -> Answer<RoomsExpired> {
+        let (options, cursor) = (Arc::clone(&self.options), Arc::clone(&self.room_expiry));
+        self.write_mailbox(64, move |txn| ops::rooms::expire(txn, now, &options, &cursor))
+    }
+
     fn create_invite(&self, invite: Invite) -> Answer<bool> {
         self.write(128, move |txn| ops::invites::create(txn, &invite))
     }
@@ -223,11 +360,16 @@ impl Store for SqliteStore {
     }
 
     fn check_integrity(&self) -> Answer<()> {
-        self.read(ops::upkeep::check_integrity)
+        self.read(|conn| ops::upkeep::check_integrity(conn).and_then(|()| ops::rooms::check(conn)))
     }
 
     fn close(&self) -> Answer<()> {
         self.readers.close();
         self.writer.close()
     }
+}
+
+/// Bytes of an object that may be there.
+fn size(object: &Option<Object>) -> usize {
+    object.as_ref().map_or(0, |object| object.bytes.len())
 }

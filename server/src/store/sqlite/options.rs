@@ -15,6 +15,16 @@ pub struct SqliteOptions {
     pub id_memory: Duration,
     /// Remembered ids of one mailbox.
     pub id_memory_count: u64,
+    /// Entries of one room that are kept; beyond that the oldest go.
+    pub room_entries: u64,
+    /// Bytes of one room's entries and their objects that are kept; beyond that the oldest go.
+    pub room_bytes: u64,
+    /// An entry is deleted after this time, whoever has not got it.
+    pub room_lifetime: Duration,
+    /// Rooms that one account may have joined.
+    pub rooms_per_account: u64,
+    /// Invitations that may wait for one device.
+    pub invitations_per_device: u64,
     /// Connections that read.
     pub readers: usize,
     /// Writes that may wait.
@@ -44,6 +54,11 @@ impl Default for SqliteOptions {
             envelope_lifetime: Duration::from_secs(30 * 24 * 3600),
             id_memory: Duration::from_secs(60 * 24 * 3600),
             id_memory_count: 20_000,
+            room_entries: 50_000,
+            room_bytes: 128 * 1024 * 1024,
+            room_lifetime: Duration::from_secs(30 * 24 * 3600),
+            rooms_per_account: 500,
+            invitations_per_device: 100,
             readers: 4,
             queue_jobs: 8192,
             queue_bytes: 64 * 1024 * 1024,

@@ -13,7 +13,7 @@ use crate::store::{
     Acknowledged, Appended, Delivery, Page, StoreError, Timestamp,
     sqlite::{
         SqliteOptions, body,
-        mailboxes::Mailbox,
+        mailboxes::{Mailbox, Mailboxes, Place},
         rows::{cached, damaged, fixed, int, nat, optional},
     },
 };
@@ -131,6 +131,55 @@ fn delete(txn: &Txn<'_>, device: i64, up_to: u64) -> Result<(u64, u64), StoreErr
         txn.note_deletion();
     }
     Ok((count, bytes))
+}
+
+/// An envelope that comes with something else, and its recipient's row at hand.
+pub(super) struct Deposit<'a> {
+    place: Place,
+    envelope: &'a OutgoingEnvelope,
+}
+
+/// Why an envelope cannot come with something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undeliverable {
+    /// No such device.
+    Missing,
+    /// Its mailbox is full.
+    Full,
+}
+
+/// Whether an envelope can be put into a device's mailbox. Nothing is written.
+pub(super) fn prepare<'a>(
+    txn: &Txn<'_>,
+    rows: &mut Mailboxes,
+    to: (&Username, DeviceId),
+    envelope: &'a OutgoingEnvelope,
+    options: &SqliteOptions,
+) -> Result<Result<Deposit<'a>, Undeliverable>, StoreError> {
+    let Some(place) = rows.find(txn, to.0, to.1)? else { return Ok(Err(Undeliverable::Missing)) };
+    let mailbox = rows.at(place)?;
+    if !fits(txn, &mailbox, std::slice::from_ref(envelope), options)? {
+        return Ok(Err(Undeliverable::Full));
+    }
+    Ok(Ok(Deposit { place, envelope }))
+}
+
+/// Puts an envelope into a mailbox, within the transaction of what it comes with. `None`: it was accepted before.
+pub(super) fn deposit(
+    txn: &Txn<'_>,
+    rows: &mut Mailboxes,
+    deposit: &Deposit<'_>,
+    now: Timestamp,
+    options: &SqliteOptions,
+) -> Result<Option<MailboxEnvelope>, StoreError> {
+    let mut mailbox = rows.at(deposit.place)?;
+    if !remember(txn, &mailbox, deposit.envelope, now)? {
+        return Ok(None);
+    }
+    let pushed = push(txn, &mut mailbox, deposit.envelope, now)?;
+    forget_old_ids(txn, &mailbox, options)?;
+    rows.put(deposit.place, mailbox)?;
+    Ok(Some(pushed))
 }
 
 /// Whether the envelopes have room in the mailbox (R44); those that were accepted before need none.

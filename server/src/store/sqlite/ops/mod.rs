@@ -4,8 +4,10 @@
 pub(super) mod accounts;
 pub(super) mod devices;
 pub(super) mod invites;
+pub(super) mod key_packages;
 pub(super) mod mailbox;
 pub(super) mod prekeys;
+pub(super) mod rooms;
 pub(super) mod upkeep;
 
 use std::{
