@@ -12,7 +12,7 @@ use subrosa_protocol::{
 };
 use subrosa_verify::{
     keys::VerifyingKey,
-    room::{OwnerKeyTranscript, RebootTranscript, verify_owner_key, verify_reboot},
+    room_transcripts::{OwnerKeyTranscript, RebootTranscript, verify_owner_key, verify_reboot},
 };
 use tokio::time::Instant;
 
