@@ -10,7 +10,6 @@
 //! message of a newer version* otherwise.
 
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
 
 use crate::{
     BoundedStr, BoundedVec,
@@ -85,21 +84,6 @@ pub struct RoomInvitation {
     pub topic: BoundedStr<ROOM_DESCRIPTION_BYTES>,
 }
 
-/// The secret half of a room's owner key, for an owner's device.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoomOwnerKey {
-    /// The room.
-    pub room: RoomId,
-    /// Ed25519.
-    pub secret: ByteArray<32>,
-}
-
-impl std::fmt::Debug for RoomOwnerKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RoomOwnerKey").field("room", &self.room).finish_non_exhaustive()
-    }
-}
-
 /// Tells an owner of a commit that the relay took and this device had to refuse (R31).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomRejected {
@@ -136,8 +120,6 @@ pub enum Content {
     /// Kind 16.
     RoomInvitation(RoomInvitation),
     /// Kind 17, optional.
-    RoomOwnerKey(RoomOwnerKey),
-    /// Kind 18, optional.
     RoomRejected(RoomRejected),
     /// Any other kind; it can be received, not sent.
     Unknown(Unknown),
@@ -173,8 +155,7 @@ impl Content {
             Self::ResendRequest(_) => 3,
             Self::RequestAccepted(_) => 4,
             Self::RoomInvitation(_) => 16,
-            Self::RoomOwnerKey(_) => 17,
-            Self::RoomRejected(_) => 18,
+            Self::RoomRejected(_) => 17,
             Self::Unknown(unknown) => unknown.kind,
         }
     }
@@ -186,7 +167,6 @@ impl Content {
             Self::ResendRequest(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RequestAccepted(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RoomInvitation(body) => (0, codec::encode(body)?),
-            Self::RoomOwnerKey(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RoomRejected(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::Unknown(_) => return Err(CodecError::Malformed),
         })
@@ -246,8 +226,7 @@ impl Payload {
             3 => Content::ResendRequest(codec::decode(body)?),
             4 => Content::RequestAccepted(codec::decode(body)?),
             16 => Content::RoomInvitation(codec::decode(body)?),
-            17 => Content::RoomOwnerKey(codec::decode(body)?),
-            18 => Content::RoomRejected(codec::decode(body)?),
+            17 => Content::RoomRejected(codec::decode(body)?),
             kind => Content::Unknown(Unknown { kind, optional: *flags & FLAG_OPTIONAL != 0 }),
         };
         if !matches!(content, Content::Unknown(_)) && content.body()?.0 != *flags {

@@ -49,7 +49,7 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         Content::RequestAccepted(_) if mine => contacts::accepted_elsewhere(w, &read.chat),
         Content::RequestAccepted(_) => contacts::accepted_by(w, &sender.account),
         Content::RoomInvitation(invitation) => rooms::invited(w, sender, &invitation),
-        Content::RoomOwnerKey(_) | Content::RoomRejected(_) => Ok(w.tx.count(Counter::SkippedOptional)?),
+        Content::RoomRejected(rejected) => rooms::rejected(w, sender, &rejected),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(_) => newer_version(w, sender, read),
     }

@@ -391,6 +391,28 @@ fn reject(
     Ok(())
 }
 
+/// A member's device refused a commit that this one may have followed.
+pub(in crate::core) fn rejected(
+    w: &mut Work<'_>,
+    sender: &super::super::receive::Sender,
+    rejected: &RoomRejected,
+) -> Result<(), Fault> {
+    let stored = w.tx.room(rejected.room)?.filter(|stored| stored.state == RoomState::Joined);
+    let Some(stored) = stored.filter(|stored| stored.generation == rejected.generation) else {
+        return Ok(());
+    };
+    let group = w.group_of(stored.id)?;
+    let member = !group.devices_of(sender.account.as_str()).is_empty();
+    w.loaded.keep(group);
+    // What this device refused as well was shown already.
+    if !member || stored.refused.is_some() {
+        return Ok(());
+    }
+    let why =
+        SafeText::single_line(&format!("refused by {}'s device, reason {}", sender.account, rejected.reason));
+    w.emit(EventBody::RoomRefused { chat: stored.shown(), by: Some(sender.account.to_string()), why })
+}
+
 #[cfg(test)]
 mod tests {
     use super::mentions;

@@ -43,6 +43,7 @@ use self::{act::Wanted, create::Creating, enter::Entering};
 use super::{Core, Effect, Fault, Turn, work::Work};
 use crate::api::{ApiError, Kind, RoomState};
 
+pub(super) use entry::rejected;
 pub(super) use invite::invited;
 pub(super) use post::queue;
 
