@@ -98,12 +98,13 @@ impl Core {
         response: Response,
     ) -> Result<(), Fault> {
         self.claims.under_way.remove(account);
+        let wanted = self.claims.for_rooms.clone();
         self.claims.for_rooms.retain(|(wanted, _)| wanted != account);
         match response {
             Response::PrekeyBundles(PrekeyBundles { bundles }) => {
                 let left = self.transact(turn, |w| {
                     open_sessions(w, account, &bundles)?;
-                    let left = devices_without_session(w, account, &BTreeSet::new())?;
+                    let left = devices_without_session(w, account, &wanted)?;
                     say_why(w, account, &left)?;
                     Ok(left)
                 })?;

@@ -106,9 +106,10 @@ fn take(
             Some(bytes) => bytes.as_slice(),
             None => return Ok(Some(Missing::Object(hash))),
         },
-        // An owner made the group anew: this version does not follow it by itself.
+        // An owner made the group anew, which this version does not follow by itself.
         _ => {
-            w.tx.count(Counter::DiscardedMismatch)?;
+            let why = "an owner renewed the room; leave it, and be invited again";
+            stand_still(w, stored, SafeText::single_line(why))?;
             return Ok(None);
         }
     };
@@ -356,11 +357,7 @@ fn reject(
     entry: &RoomEntry,
     refusal: &subrosa_crypto::rooms::Refusal,
 ) -> Result<(), Fault> {
-    let why = SafeText::single_line(&refusal.to_string());
-    stored.refused = Some(why.clone());
-    let me = w.me.account.clone();
-    w.room_notice(stored.id, &me, MessageKind::CommitRefused { why: why.clone() })?;
-    w.emit(EventBody::RoomRefused { chat: stored.shown(), by: None, why })?;
+    stand_still(w, stored, SafeText::single_line(&refusal.to_string()))?;
     let group = w.group_of(stored.id)?;
     let owners: Vec<_> =
         group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()).collect();
@@ -389,6 +386,17 @@ fn reject(
         w.done.drains.insert(owner);
     }
     Ok(())
+}
+
+/// Nothing new of a room can be read: why is shown, once.
+fn stand_still(w: &mut Work<'_>, stored: &mut StoredRoom, why: SafeText) -> Result<(), Fault> {
+    if stored.refused.is_some() {
+        return Ok(());
+    }
+    stored.refused = Some(why.clone());
+    let me = w.me.account.clone();
+    w.room_notice(stored.id, &me, MessageKind::CommitRefused { why: why.clone() })?;
+    w.emit(EventBody::RoomRefused { chat: stored.shown(), by: None, why })
 }
 
 /// A member's device refused a commit that this one may have followed.

@@ -2,6 +2,7 @@
 
 mod changing;
 mod crashing;
+mod hostile;
 mod joining;
 mod talking;
 
