@@ -381,7 +381,7 @@ impl Relay {
                     let accounts: BTreeSet<_> = room.roster.keys().map(|device| &device.account).collect();
                     Some(PublicRoom { room: *id, listing, accounts: accounts.len() as u32 })
                 });
-                let prefix = directory.prefix.as_str();
+                let prefix: &str = &directory.prefix;
                 let mut rooms: Vec<_> = rooms
                     .filter(|room| room.listing.slug.as_str().starts_with(prefix))
                     .filter(|room| {

@@ -38,6 +38,7 @@ fn a_private_room_is_made_and_the_invited_accept() {
         [("alice".to_owned(), Role::Owner), ("bob".to_owned(), Role::Member)]
     );
     world.send("alice", "#ops-more", "hello room");
+    world.settle();
     world.send("bob", "#ops-more", "hello alice");
     world.settle();
     for who in ["alice", "bob"] {
@@ -154,6 +155,7 @@ fn a_further_device_of_a_member_follows_by_itself() {
     assert_eq!(world.shown("bob2", "#ops").state, Some(RoomState::Joined));
     world.agree(&["alice", "bob", "bob2"], "#ops");
     world.send("bob2", "#ops", "from my other device");
+    world.settle();
     world.send("alice", "#ops", "hello both");
     world.settle();
     for who in ["alice", "bob", "bob2"] {
