@@ -58,6 +58,7 @@ fn line(number: u64, direction: Direction) -> NewMessage {
 
 fn event(tx: &Tx<'_>, line: &NewMessage, order: i64) -> Result<()> {
     let message = MessageEvent {
+        mention: false,
         id: line.id.to_string(),
         chat: "bob".into(),
         from: line.from.to_string(),
