@@ -60,3 +60,9 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+impl From<StoreError> for subrosa_crypto::rooms::RoomError<StoreError> {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(subrosa_crypto::rooms::StorageError::Store(error))
+    }
+}

@@ -166,8 +166,6 @@ impl Relay {
                 Response::Done(subrosa_protocol::frames::Empty {})
             }
             other => self.room_request(from, other, &mut pushes),
-            // It has no rooms.
-            _ => error(ErrorCode::UnknownFrame),
         };
         (response, pushes)
     }

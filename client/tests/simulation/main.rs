@@ -42,6 +42,7 @@ mod options;
 #[path = "../engine/relay.rs"]
 mod relay;
 #[path = "../engine/relay_rooms.rs"]
+#[allow(dead_code)]
 mod relay_rooms;
 mod rest;
 mod run;
