@@ -216,7 +216,7 @@ impl Core {
         match tried {
             Tried::Needs(needs) => {
                 self.rooms.live(room).needs.extend(needs);
-                return self.pump_room_lists(turn);
+                self.pump_room_lists(turn)
             }
             Tried::Commit => {
                 self.rooms.objects.remove(&object);
