@@ -5,8 +5,8 @@ use rand_core::UnwrapErr;
 use subrosa_crypto::{
     device::DeviceSecrets,
     rooms::{
-        Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, Suite, Verdict,
-        Visibility, key_packages,
+        Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, Suite,
+        Verdict, Visibility, key_packages,
         store::{Part, RoomStore},
     },
 };
@@ -144,16 +144,19 @@ fn r23_what_changes_a_room_raises_the_generation_and_r16_what_is_refused_does_no
         bad[nth] ^= 1;
         let opened: Result<_, Failed> = bob.store.transaction(|tx| {
             let mut room = Room::load(tx, ROOM)?.unwrap();
-            assert!(matches!(room.receive_commit(tx, &mut rng(), &bad, &Delta::default(), &lists, NOW)?, Verdict::Refuse(_)));
+            assert!(matches!(
+                room.receive_commit(tx, &mut rng(), &bad, &Delta::default(), &lists, NOW)?,
+                Verdict::Refuse(_)
+            ));
             room.open(tx, &mut rng(), &bad, &lists, NOW)
         });
         opened.unwrap().unwrap_err();
     }
     assert_eq!(contents(&bob.store), before);
     assert_eq!(generation(&bob), at);
-    let opened: Result<_, Failed> = bob.store.transaction(|tx| {
-        Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW)
-    });
+    let opened: Result<_, Failed> = bob
+        .store
+        .transaction(|tx| Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
     assert_eq!(opened.unwrap().unwrap().content, b"hello");
     assert_eq!(generation(&bob), at + 1);
 }
@@ -187,8 +190,9 @@ fn r32_a_pending_commit_is_there_when_the_store_is_opened_again() {
     });
     assert!(matches!(followed.unwrap(), Verdict::Accept(_)));
     let message = seal(&mut alice, b"after the restart");
-    let opened: Result<_, Failed> =
-        bob.store.transaction(|tx| Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
+    let opened: Result<_, Failed> = bob
+        .store
+        .transaction(|tx| Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
     assert_eq!(opened.unwrap().unwrap().content, b"after the restart");
 }
 
@@ -223,13 +227,15 @@ fn a_damaged_room_is_told_and_not_followed() {
             for key in tx.keys(part, b"")? {
                 tx.put(part, &key, b"garbage")?;
             }
-            let opened = Room::load(tx, ROOM).and_then(|room| room.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
+            let opened = Room::load(tx, ROOM)
+                .and_then(|room| room.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
             assert!(matches!(opened, Err(RoomError::Storage(_))), "{part:?}");
             Err(Trouble("undone".into()))
         });
         seen.unwrap_err();
     }
-    let opened: Result<_, Failed> =
-        bob.store.transaction(|tx| Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
+    let opened: Result<_, Failed> = bob
+        .store
+        .transaction(|tx| Room::load(tx, ROOM)?.unwrap().open(tx, &mut rng(), &message, &lists, NOW));
     assert!(matches!(opened.unwrap(), Ok(_) | Err(Refusal::Own)));
 }
