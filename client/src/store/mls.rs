@@ -14,7 +14,7 @@ impl RoomStore for Tx<'_> {
     type Error = StoreError;
 
     fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let sql = "SELECT value FROM mls_state WHERE part = ?1 AND key = ?2";
+        let sql = "SELECT value FROM mls_state WHERE kind = ?1 AND key = ?2";
         self.one(sql, (part as u8, key), |row| Ok(row.get(0)?))
     }
 
@@ -22,14 +22,14 @@ impl RoomStore for Tx<'_> {
         bounded(key.len(), MLS_KEY_BYTES, "key of a room's state")?;
         bounded(value.len(), MLS_VALUE_BYTES, "state of a room")?;
         self.raise_generation()?;
-        let sql = "INSERT INTO mls_state (part, key, value) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (part, key) DO UPDATE SET value = excluded.value";
+        let sql = "INSERT INTO mls_state (kind, key, value) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value";
         self.run(sql, (part as u8, key, value))?;
         Ok(())
     }
 
     fn remove(&self, part: Part, key: &[u8]) -> Result<()> {
-        let sql = "DELETE FROM mls_state WHERE part = ?1 AND key = ?2";
+        let sql = "DELETE FROM mls_state WHERE kind = ?1 AND key = ?2";
         if self.run(sql, (part as u8, key))? > 0 {
             self.raise_generation()?;
         }
@@ -37,7 +37,7 @@ impl RoomStore for Tx<'_> {
     }
 
     fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let sql = "SELECT key FROM mls_state WHERE part = ?1 AND key >= ?2 ORDER BY key";
+        let sql = "SELECT key FROM mls_state WHERE kind = ?1 AND key >= ?2 ORDER BY key";
         let mut found = Vec::new();
         self.each(sql, (part as u8, prefix), |row| {
             let key: Vec<u8> = row.get(0)?;

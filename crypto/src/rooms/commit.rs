@@ -51,6 +51,9 @@ pub struct OwnCommit {
     pub group_info: Option<Vec<u8>>,
     /// What the relay is told.
     pub delta: Delta,
+    /// How many leave proposals of this epoch it covers: the relay takes it only when that is all of them, since those it
+    /// does not cover are void from then on.
+    pub leaves: u32,
     /// The generation and epoch that it is made in, which the relay compares.
     pub generation: u32,
     /// The epoch that it is made in.
@@ -162,6 +165,7 @@ impl Room {
         let (generation, epoch) = (self.record.generation, self.epoch());
         let own = Sender::Member(self.group.own_leaf_index());
         let leavers: BTreeSet<LeafNodeIndex> = self.leavers().collect();
+        let covered = u32::try_from(leavers.len()).unwrap_or(u32::MAX);
         let mut delta = Delta { face: plan.face, owner_key: plan.owner_key, ..Delta::default() };
         let mut removed = BTreeSet::new();
         for device in plan.remove {
@@ -208,7 +212,7 @@ impl Room {
             (_, Judgement::NeedLists(accounts)) => return Err(RoomError::NeedLists(accounts)),
         };
         let hash = Sha256::digest(&commit).into();
-        Ok(OwnCommit { commit, hash, welcome, group_info, delta, generation, epoch, changes })
+        Ok(OwnCommit { commit, hash, welcome, group_info, delta, leaves: covered, generation, epoch, changes })
     }
 
     /// The leaves whose devices asked to be removed.

@@ -188,7 +188,7 @@ impl Room {
             return refused(Refusal::External);
         }
         let changes = vec![Change::Joined(me.room_device())];
-        let made = OwnCommit { commit, hash, welcome: None, group_info, delta, generation, epoch, changes };
+        let made = OwnCommit { commit, hash, welcome: None, group_info, delta, leaves: 0, generation, epoch, changes };
         Ok((room.kept(provider, rng)?, made))
     }
 

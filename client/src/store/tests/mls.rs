@@ -97,7 +97,7 @@ fn seal(device: &mut Device, text: &[u8]) -> Vec<u8> {
 }
 
 fn contents(store: &Store) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
-    let mut rows = store.raw().prepare("SELECT part, key, value FROM mls_state ORDER BY part, key").unwrap();
+    let mut rows = store.raw().prepare("SELECT kind, key, value FROM mls_state ORDER BY kind, key").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     rows.map(std::result::Result::unwrap).collect()
 }

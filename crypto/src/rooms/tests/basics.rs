@@ -51,6 +51,7 @@ fn leaving_is_a_proposal_that_another_member_commits() {
     world.sync_all();
     assert!(matches!(world.seal(0, b"no"), Err(RoomError::Leaving)));
     let made = world.commit(1, Plan::default());
+    assert_eq!(made.leaves, 1);
     assert_eq!(made.changes, [Change::Left(RoomDevice::new("user2", 1))]);
     world.post(0, b"now");
     world.agree();
