@@ -21,7 +21,7 @@ use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 use rand_core::UnwrapErr;
 use subrosa_bench::report::{Row, Table};
-use subrosa_client::store::{Store, StoreError};
+use subrosa_client::store::Store;
 use subrosa_crypto::device::DeviceSecrets;
 use subrosa_crypto::rooms::{
     Delta, Invitee, Listed, Me, OwnerKey, Plan, Policy, Room, RoomDevice, RoomError, Slot, Suite, Verdict,
@@ -117,7 +117,7 @@ struct Ours {
     guests: usize,
 }
 
-type Failed = RoomError<StoreError>;
+type Failed = RoomError;
 
 fn me<'a>(name: &'a str, secrets: &'a DeviceSecrets) -> Me<'a> {
     Me { account: name, account_key: [1; 32], device: 1, secrets }

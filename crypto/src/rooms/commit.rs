@@ -11,7 +11,7 @@ use subrosa_verify::room::{Delta, Face, NewOwnerKey, RoomDevice};
 use super::config;
 use super::credential::{Directory, Me};
 use super::error::{Refusal, RoomError};
-use super::group::{Failed, Leaf, Room};
+use super::group::{Leaf, Room};
 use super::key_packages::Invitee;
 use super::limits::OBJECT_MAX;
 use super::policy::{Policy, Role, Visibility};
@@ -128,15 +128,15 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Pending`], [`RoomError::NotMember`], [`RoomError::NeedLists`], [`RoomError::Refused`], or the store's.
-    pub fn commit<S: RoomStore>(
+    pub fn commit(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         plan: Plan,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<OwnCommit, Failed<S>> {
+    ) -> Result<OwnCommit, RoomError> {
         self.change(store, rng, now, |room, provider| {
             room.settled()?;
             let made = room.build(provider, me, plan, directory)?;
@@ -146,7 +146,7 @@ impl Room {
         })
     }
 
-    fn settled<E>(&self) -> Result<(), RoomError<E>> {
+    fn settled(&self) -> Result<(), RoomError> {
         match (&self.record.pending, self.is_member()) {
             (Some(_), _) => Err(RoomError::Pending),
             (None, false) => Err(RoomError::NotMember),
@@ -154,13 +154,13 @@ impl Room {
         }
     }
 
-    fn build<S: RoomStore>(
+    fn build(
         &mut self,
-        provider: &Provider<'_, S>,
+        provider: &Provider<'_>,
         me: Me<'_>,
         plan: Plan,
-        directory: &impl Directory,
-    ) -> Result<OwnCommit, Failed<S>> {
+        directory: &dyn Directory,
+    ) -> Result<OwnCommit, RoomError> {
         let leaves = self.leaves().map_err(RoomError::Refused)?;
         let (generation, epoch) = (self.record.generation, self.epoch());
         let own = Sender::Member(self.group.own_leaf_index());
@@ -212,7 +212,17 @@ impl Room {
             (_, Judgement::NeedLists(accounts)) => return Err(RoomError::NeedLists(accounts)),
         };
         let hash = Sha256::digest(&commit).into();
-        Ok(OwnCommit { commit, hash, welcome, group_info, delta, leaves: covered, generation, epoch, changes })
+        Ok(OwnCommit {
+            commit,
+            hash,
+            welcome,
+            group_info,
+            delta,
+            leaves: covered,
+            generation,
+            epoch,
+            changes,
+        })
     }
 
     /// The leaves whose devices asked to be removed.
@@ -229,7 +239,7 @@ impl Room {
         staged: &StagedCommit,
         sender: &Sender,
         delta: &Delta,
-        directory: &impl Directory,
+        directory: &dyn Directory,
     ) -> Result<(Deed, Judgement), Refusal> {
         let leaves = self.leaves()?;
         let deed = self.deed(&leaves, staged, sender, delta)?;
@@ -242,13 +252,13 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::NoPending`] when another or none is pending: it was merged or cleared before.
-    pub fn merge_pending<S: RoomStore>(
+    pub fn merge_pending(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         hash: &[u8; 32],
         now: u64,
-    ) -> Result<Merged, Failed<S>> {
+    ) -> Result<Merged, RoomError> {
         self.change(store, rng, now, |room, provider| {
             let pending = room
                 .record
@@ -268,7 +278,7 @@ impl Room {
         })
     }
 
-    fn merge_own<S: RoomStore>(&mut self, provider: &Provider<'_, S>, now: u64) -> Result<Merged, Failed<S>> {
+    fn merge_own(&mut self, provider: &Provider<'_>, now: u64) -> Result<Merged, RoomError> {
         let staged = self.group.pending_commit().ok_or(RoomError::Mls("no commit to merge"))?;
         let own = Sender::Member(self.group.own_leaf_index());
         let leaves = self.leaves().map_err(RoomError::Refused)?;
@@ -328,12 +338,12 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::NoPending`] when none is pending, or the store's.
-    pub fn clear_pending<S: RoomStore>(
+    pub fn clear_pending(
         mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         now: u64,
-    ) -> Result<Option<Self>, Failed<S>> {
+    ) -> Result<Option<Self>, RoomError> {
         self.refresh(store)?;
         match self.record.pending.as_ref().map(|pending| pending.kind) {
             None => Err(RoomError::NoPending),
@@ -362,13 +372,13 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Pending`], [`RoomError::NotMember`], or the store's.
-    pub fn leave<S: RoomStore>(
+    pub fn leave(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         now: u64,
-    ) -> Result<Vec<u8>, Failed<S>> {
+    ) -> Result<Vec<u8>, RoomError> {
         self.change(store, rng, now, |room, provider| {
             room.settled()?;
             let left = room.group.leave_group(provider, &me).map_err(|_| RoomError::Mls("leave"))?;
@@ -378,7 +388,7 @@ impl Room {
 }
 
 /// A message that is as long as an object may be.
-pub(super) fn object<E, X>(bytes: Result<Vec<u8>, X>) -> Result<Vec<u8>, RoomError<E>> {
+pub(super) fn object<X>(bytes: Result<Vec<u8>, X>) -> Result<Vec<u8>, RoomError> {
     let bytes = bytes.map_err(|_| RoomError::Mls("encode"))?;
     if bytes.len() > OBJECT_MAX { Err(RoomError::Refused(Refusal::Full)) } else { Ok(bytes) }
 }

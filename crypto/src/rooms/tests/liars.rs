@@ -12,7 +12,7 @@ use tls_codec::SecretVLBytes;
 use super::super::primitives::Primitives;
 use super::super::provider::Provider;
 use super::super::storage::Storage;
-use super::super::store::MemoryStore;
+use super::super::store::Draft;
 use super::super::*;
 use super::did;
 use super::world::{Entry, Person, ROOM, World};
@@ -335,12 +335,12 @@ fn r14_a_message_under_another_name_or_for_another_room_is_discarded() {
 /// Primitives that seal garbage to the others: a commit whose signature is right and whose path nobody can use.
 struct Broken(Primitives);
 
-struct BrokenProvider<'a>(Broken, Storage<&'a MemoryStore>);
+struct BrokenProvider<'a>(Broken, Storage<'a>);
 
 impl<'a> OpenMlsProvider for BrokenProvider<'a> {
     type CryptoProvider = Broken;
     type RandProvider = Primitives;
-    type StorageProvider = Storage<&'a MemoryStore>;
+    type StorageProvider = Storage<'a>;
 
     fn storage(&self) -> &Self::StorageProvider {
         &self.1
@@ -386,7 +386,7 @@ fn brick(world: &mut World, who: usize) -> Vec<u8> {
     let person: &Person = &person;
     let mut room = Room::load(&person.store, ROOM).unwrap().unwrap();
     let copy = person.store.clone();
-    let provider = BrokenProvider(Broken(Primitives::new(&mut world.rng)), Storage::new(&copy));
+    let provider = BrokenProvider(Broken(Primitives::new(&mut world.rng)), Storage::new(Draft::new(&copy)));
     room.group.set_aad(Delta::default().hash(&ROOM, 0, room.epoch()).to_vec());
     let bundle = room
         .group

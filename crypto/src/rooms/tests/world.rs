@@ -194,11 +194,7 @@ impl World {
     }
 
     /// Makes a commit without offering it to the relay.
-    pub(super) fn make(
-        &mut self,
-        who: usize,
-        plan: Plan,
-    ) -> Result<OwnCommit, RoomError<std::convert::Infallible>> {
+    pub(super) fn make(&mut self, who: usize, plan: Plan) -> Result<OwnCommit, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let person = &mut *person;
         let me = Me {
@@ -243,11 +239,7 @@ impl World {
         }
     }
 
-    pub(super) fn join(
-        &mut self,
-        who: usize,
-        welcome: &[u8],
-    ) -> Result<(), RoomError<std::convert::Infallible>> {
+    pub(super) fn join(&mut self, who: usize, welcome: &[u8]) -> Result<(), RoomError> {
         let mut person = self.people[who].borrow_mut();
         let joined = Room::join(
             &person.store,
@@ -264,11 +256,7 @@ impl World {
     }
 
     /// Seals without posting.
-    pub(super) fn seal(
-        &mut self,
-        who: usize,
-        text: &[u8],
-    ) -> Result<Sealed, RoomError<std::convert::Infallible>> {
+    pub(super) fn seal(&mut self, who: usize, text: &[u8]) -> Result<Sealed, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let person = &mut *person;
         let me = Me {
@@ -305,10 +293,7 @@ impl World {
     }
 
     /// Joins the public room from outside; whether the relay took it.
-    pub(super) fn join_external(
-        &mut self,
-        who: usize,
-    ) -> Result<OwnCommit, RoomError<std::convert::Infallible>> {
+    pub(super) fn join_external(&mut self, who: usize) -> Result<OwnCommit, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let info = self.group_info.clone().unwrap();
         let (room, made) = Room::join_external(
