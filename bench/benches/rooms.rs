@@ -373,7 +373,7 @@ impl Alone {
 }
 
 fn read(bytes: &[u8]) -> MlsMessageIn {
-    <MlsMessageIn as openmls::prelude::DeserializeBytes>::tls_deserialize_exact_bytes(bytes).unwrap()
+    <MlsMessageIn as openmls::prelude::tls_codec::Deserialize>::tls_deserialize_exact(bytes).unwrap()
 }
 
 impl Theirs {

@@ -10,7 +10,7 @@ use subrosa_verify::room::{Delta, Face, NewOwnerKey, RoomDevice};
 
 use super::config;
 use super::credential::{Directory, Me};
-use super::error::{Refusal, RoomError};
+use super::error::{Act, Refusal, RoomError};
 use super::group::{Leaf, Room};
 use super::key_packages::Invitee;
 use super::limits::OBJECT_MAX;
@@ -170,6 +170,10 @@ impl Room {
         let mut removed = BTreeSet::new();
         for device in plan.remove {
             let index = leaves.get(&device).ok_or(RoomError::Refused(Refusal::NotMember))?.index;
+            // Nobody removes itself by a commit of its own: that is leaving.
+            if Sender::Member(index) == own {
+                return Err(RoomError::Refused(Refusal::NoRight(Act::Kick)));
+            }
             if !leavers.contains(&index) {
                 removed.insert(index);
             }
@@ -182,6 +186,10 @@ impl Room {
             delta.unbanned = self.policy.banned.difference(&policy.banned).cloned().collect();
         }
         delta.added = plan.add.iter().map(|invitee| invitee.device.clone()).collect();
+        let there = |device: &&RoomDevice| leaves.contains_key(*device) && !delta.removed.contains(*device);
+        if delta.added.len() != plan.add.len() || delta.added.iter().any(|device| there(&device)) {
+            return Err(RoomError::Refused(Refusal::Credential));
+        }
         self.group.set_aad(delta.hash(&self.id, generation, epoch).to_vec());
         let public = self.policy.visibility == Visibility::Public;
         let mut builder = self.group.commit_builder().force_self_update(plan.renew);

@@ -185,7 +185,14 @@ impl Room {
     pub(super) fn erase(&mut self, store: &dyn RoomStore) -> Result<(), RoomError> {
         let storage = Storage::new(Draft::new(store));
         self.group.delete(&storage)?;
-        storage.into_store().keep()?;
+        let draft = storage.into_store();
+        // OpenMLS looks for the path's keys under the group's epoch, which has moved on without them when this device was
+        // removed. They lie under (group, epoch, leaf): an array of three, 0x93 in MessagePack.
+        let keys = [&[0x93][..], &encode(Part::EpochKeys, &self.record.group(&self.id))?].concat();
+        for key in draft.keys(Part::EpochKeys, &keys)? {
+            draft.remove(Part::EpochKeys, &key)?;
+        }
+        draft.keep()?;
         store.remove(Part::Record, &self.id).map_err(StorageError::Store)?;
         Ok(())
     }

@@ -66,7 +66,7 @@ pub fn objects() -> Vec<Vec<u8>> {
             &scene.group_info,
             &scene.key_package,
         ];
-        let mut seeds: Vec<_> = objects.iter().map(|object| [&[0xff][..], object].concat()).collect();
+        let mut seeds: Vec<_> = objects.iter().map(|object| [&[6][..], object].concat()).collect();
         seeds.push([&[6][..], &scene.policy.to_bytes()].concat());
         seeds.extend((0..7).map(|kind| vec![kind, 40, 0, 1]));
         seeds

@@ -138,6 +138,14 @@ fn r31_the_loser_of_a_race_follows_the_winner_and_tries_again() {
     }
     world.agree();
     assert_eq!(world.epoch, 5);
+    // Keys of the paths of past epochs are gone.
+    for person in &world.people {
+        assert_eq!(person.borrow().store.keys(store::Part::EpochKeys, b"").unwrap().len(), 1);
+    }
+    let myself = Plan { remove: [RoomDevice::new("user1", 1)].into(), ..Plan::default() };
+    assert!(matches!(world.make(1, myself), Err(RoomError::Refused(Refusal::NoRight(Act::Kick)))));
+    let twice = world.plan_add(&[2]);
+    assert!(matches!(world.make(0, twice), Err(RoomError::Refused(Refusal::Credential))));
 }
 
 #[test]

@@ -227,7 +227,11 @@ fn who_was_removed_reads_nothing_after_and_says_nothing_after() {
     assert!(Room::load(&world.people[2].borrow().store, ROOM).unwrap().is_none());
     let left = world.people[2].borrow().store.contents();
     let harmless = [store::Part::Left, store::Part::KeyPackageNote];
-    assert!(left.iter().all(|(part, ..)| harmless.contains(part)), "no key is left behind");
+    assert!(
+        left.iter().all(|(part, ..)| harmless.contains(part)),
+        "no key is left behind: {:?}",
+        left.iter().map(|(part, ..)| part).collect::<Vec<_>>()
+    );
     let Entry::Message(secret) = secret else { panic!() };
     assert!(!secret.windows(7).any(|part| part == b"without"));
     // A relay that lets it post, or holds back what it sealed before, finds nobody who listens.
