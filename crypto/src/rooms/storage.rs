@@ -77,12 +77,12 @@ impl<'s> Storage<'s> {
     }
 
     fn read<T: DeserializeOwned>(&self, part: Part, key: &impl Serialize) -> Result<Option<T>> {
-        let value = self.noted(part, self.store.get(part, &*encode(part, key)?))?;
+        let value = self.noted(part, self.store.get(part, &encode(part, key)?))?;
         value.map(|value| decode(part, &Zeroizing::new(value))).transpose()
     }
 
     fn delete(&self, part: Part, key: &impl Serialize) -> Result<()> {
-        self.noted(part, self.store.remove(part, &*encode(part, key)?))
+        self.noted(part, self.store.remove(part, &encode(part, key)?))
     }
 
     fn write_pieces(&self, part: Part, key: &impl Serialize, value: &impl Serialize) -> Result<()> {

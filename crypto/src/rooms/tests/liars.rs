@@ -93,7 +93,8 @@ fn room(seed: u64) -> World {
 fn r33_changes_of_the_policy_without_the_right_are_refused() {
     let mut world = room(31);
     let other = OwnerKey::generate(&mut world.rng).public();
-    let member: Vec<(Box<dyn Fn(&mut Policy)>, Act)> = vec![
+    type Lies = Vec<(Box<dyn Fn(&mut Policy)>, Act)>;
+    let member: Lies = vec![
         (Box::new(|p| p.set_role("user3", Role::Owner)), Act::Roles),
         (Box::new(|p| p.set_role("user3", Role::Moderator)), Act::Roles),
         (Box::new(|p| p.set_role("user1", Role::Member)), Act::Roles),
@@ -108,7 +109,7 @@ fn r33_changes_of_the_policy_without_the_right_are_refused() {
         (Box::new(|p| p.visibility = Visibility::Public), Act::Fixed),
         (Box::new(move |p| p.owner_key = other), Act::OwnerKey),
     ];
-    let moderator: Vec<(Box<dyn Fn(&mut Policy)>, Act)> = vec![
+    let moderator: Lies = vec![
         (Box::new(|p| p.set_role("user1", Role::Owner)), Act::Roles),
         (Box::new(|p| p.set_role("user0", Role::Member)), Act::Roles),
         (Box::new(|p| p.name = "mine".into()), Act::Rename),
@@ -290,7 +291,8 @@ fn say(world: &mut World, who: usize, change: impl FnOnce(&mut Header), pad: boo
 fn r14_a_message_under_another_name_or_for_another_room_is_discarded() {
     let mut world = room(35);
     let zero = world.people[0].borrow().account_key;
-    let lies: Vec<(Box<dyn FnOnce(&mut Header)>, bool, Option<Refusal>)> = vec![
+    type Lies = Vec<(Box<dyn FnOnce(&mut Header)>, bool, Option<Refusal>)>;
+    let lies: Lies = vec![
         (
             Box::new(move |h| (h.sender_account, h.sender_account_key) = ("user0".into(), zero)),
             true,

@@ -42,7 +42,7 @@ impl Book {
         let plan = match self.world.rng.next_u32() % 16 {
             _ if leavers => Plan::default(),
             0..=2 => {
-                let account = if self.world.rng.next_u32() % 4 == 0 {
+                let account = if self.world.rng.next_u32().is_multiple_of(4) {
                     name.clone()
                 } else {
                     format!("user{}", self.names)

@@ -43,7 +43,7 @@ impl Person {
 
 #[derive(Clone)]
 pub(super) enum Entry {
-    Commit { bytes: Vec<u8>, delta: Delta },
+    Commit { bytes: Vec<u8>, delta: Box<Delta> },
     Leave(Vec<u8>),
     Message(Vec<u8>),
 }
@@ -212,7 +212,7 @@ impl World {
             return false;
         }
         self.epoch += 1;
-        self.log.push(Entry::Commit { bytes: made.commit.clone(), delta: made.delta.clone() });
+        self.log.push(Entry::Commit { bytes: made.commit.clone(), delta: Box::new(made.delta.clone()) });
         if made.group_info.is_some() {
             self.group_info = made.group_info.clone();
         }
