@@ -25,6 +25,12 @@ impl From<StoreError> for Trouble {
     }
 }
 
+impl From<StoreFailure> for Trouble {
+    fn from(failure: StoreFailure) -> Self {
+        Self(failure.to_string())
+    }
+}
+
 impl From<Failed> for Trouble {
     fn from(error: Failed) -> Self {
         Self(error.to_string())
