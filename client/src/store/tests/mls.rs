@@ -5,8 +5,8 @@ use rand_core::UnwrapErr;
 use subrosa_crypto::{
     device::DeviceSecrets,
     rooms::{
-        Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, Suite,
-        Verdict, Visibility, key_packages,
+        Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, StoreFailure,
+        Suite, Verdict, Visibility, key_packages,
         store::{Part, RoomStore},
     },
 };
