@@ -122,7 +122,7 @@ fn r22_room_state_and_message_row_are_one_transaction() {
         tx.insert_message(&text(1, "alice", "hello"))?;
         Err(Trouble("the program dies here".into()))
     });
-    failed.unwrap_err();
+    assert_eq!(failed.unwrap_err().0, "the program dies here");
     assert_eq!(contents(&bob.store), before);
     let done: Result<(), Trouble> = bob.store.transaction(|tx| {
         let opened = room.open(tx, &mut rng(), &message, &lists, NOW)?.unwrap();
@@ -239,7 +239,7 @@ fn a_damaged_room_is_told_and_not_followed() {
             assert!(matches!(opened, Err(RoomError::Storage(_))), "{part:?}");
             Err(Trouble("undone".into()))
         });
-        seen.unwrap_err();
+        assert_eq!(seen.unwrap_err().0, "undone");
     }
     let opened: Result<_, Failed> = bob
         .store
