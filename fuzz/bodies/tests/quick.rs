@@ -75,7 +75,7 @@ fn r10_pqxdh_bundle() {
 
 #[test]
 fn r10_mls_inbound() {
-    check("mls_inbound", 300);
+    check("mls_inbound", 2_000);
 }
 
 #[test]
