@@ -10,8 +10,8 @@ use subrosa_verify::room::{Delta, Face, NewOwnerKey, RoomDevice};
 
 use super::config;
 use super::credential::{Directory, Me};
-use super::error::{Refusal, RoomError};
-use super::group::{Failed, Leaf, Room};
+use super::error::{Act, Refusal, RoomError};
+use super::group::{Leaf, Room};
 use super::key_packages::Invitee;
 use super::limits::OBJECT_MAX;
 use super::policy::{Policy, Role, Visibility};
@@ -51,6 +51,9 @@ pub struct OwnCommit {
     pub group_info: Option<Vec<u8>>,
     /// What the relay is told.
     pub delta: Delta,
+    /// How many leave proposals of this epoch it covers: the relay takes it only when that is all of them, since those it
+    /// does not cover are void from then on.
+    pub leaves: u32,
     /// The generation and epoch that it is made in, which the relay compares.
     pub generation: u32,
     /// The epoch that it is made in.
@@ -125,15 +128,15 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Pending`], [`RoomError::NotMember`], [`RoomError::NeedLists`], [`RoomError::Refused`], or the store's.
-    pub fn commit<S: RoomStore>(
+    pub fn commit(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         plan: Plan,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<OwnCommit, Failed<S>> {
+    ) -> Result<OwnCommit, RoomError> {
         self.change(store, rng, now, |room, provider| {
             room.settled()?;
             let made = room.build(provider, me, plan, directory)?;
@@ -143,7 +146,7 @@ impl Room {
         })
     }
 
-    fn settled<E>(&self) -> Result<(), RoomError<E>> {
+    fn settled(&self) -> Result<(), RoomError> {
         match (&self.record.pending, self.is_member()) {
             (Some(_), _) => Err(RoomError::Pending),
             (None, false) => Err(RoomError::NotMember),
@@ -151,21 +154,26 @@ impl Room {
         }
     }
 
-    fn build<S: RoomStore>(
+    fn build(
         &mut self,
-        provider: &Provider<'_, S>,
+        provider: &Provider<'_>,
         me: Me<'_>,
         plan: Plan,
-        directory: &impl Directory,
-    ) -> Result<OwnCommit, Failed<S>> {
+        directory: &dyn Directory,
+    ) -> Result<OwnCommit, RoomError> {
         let leaves = self.leaves().map_err(RoomError::Refused)?;
         let (generation, epoch) = (self.record.generation, self.epoch());
         let own = Sender::Member(self.group.own_leaf_index());
         let leavers: BTreeSet<LeafNodeIndex> = self.leavers().collect();
+        let covered = u32::try_from(leavers.len()).unwrap_or(u32::MAX);
         let mut delta = Delta { face: plan.face, owner_key: plan.owner_key, ..Delta::default() };
         let mut removed = BTreeSet::new();
         for device in plan.remove {
             let index = leaves.get(&device).ok_or(RoomError::Refused(Refusal::NotMember))?.index;
+            // Nobody removes itself by a commit of its own: that is leaving.
+            if Sender::Member(index) == own {
+                return Err(RoomError::Refused(Refusal::NoRight(Act::Kick)));
+            }
             if !leavers.contains(&index) {
                 removed.insert(index);
             }
@@ -178,6 +186,10 @@ impl Room {
             delta.unbanned = self.policy.banned.difference(&policy.banned).cloned().collect();
         }
         delta.added = plan.add.iter().map(|invitee| invitee.device.clone()).collect();
+        let there = |device: &&RoomDevice| leaves.contains_key(*device) && !delta.removed.contains(*device);
+        if delta.added.len() != plan.add.len() || delta.added.iter().any(|device| there(&device)) {
+            return Err(RoomError::Refused(Refusal::Credential));
+        }
         self.group.set_aad(delta.hash(&self.id, generation, epoch).to_vec());
         let public = self.policy.visibility == Visibility::Public;
         let mut builder = self.group.commit_builder().force_self_update(plan.renew);
@@ -208,7 +220,17 @@ impl Room {
             (_, Judgement::NeedLists(accounts)) => return Err(RoomError::NeedLists(accounts)),
         };
         let hash = Sha256::digest(&commit).into();
-        Ok(OwnCommit { commit, hash, welcome, group_info, delta, generation, epoch, changes })
+        Ok(OwnCommit {
+            commit,
+            hash,
+            welcome,
+            group_info,
+            delta,
+            leaves: covered,
+            generation,
+            epoch,
+            changes,
+        })
     }
 
     /// The leaves whose devices asked to be removed.
@@ -225,7 +247,7 @@ impl Room {
         staged: &StagedCommit,
         sender: &Sender,
         delta: &Delta,
-        directory: &impl Directory,
+        directory: &dyn Directory,
     ) -> Result<(Deed, Judgement), Refusal> {
         let leaves = self.leaves()?;
         let deed = self.deed(&leaves, staged, sender, delta)?;
@@ -238,13 +260,13 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::NoPending`] when another or none is pending: it was merged or cleared before.
-    pub fn merge_pending<S: RoomStore>(
+    pub fn merge_pending(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         hash: &[u8; 32],
         now: u64,
-    ) -> Result<Merged, Failed<S>> {
+    ) -> Result<Merged, RoomError> {
         self.change(store, rng, now, |room, provider| {
             let pending = room
                 .record
@@ -264,7 +286,7 @@ impl Room {
         })
     }
 
-    fn merge_own<S: RoomStore>(&mut self, provider: &Provider<'_, S>, now: u64) -> Result<Merged, Failed<S>> {
+    fn merge_own(&mut self, provider: &Provider<'_>, now: u64) -> Result<Merged, RoomError> {
         let staged = self.group.pending_commit().ok_or(RoomError::Mls("no commit to merge"))?;
         let own = Sender::Member(self.group.own_leaf_index());
         let leaves = self.leaves().map_err(RoomError::Refused)?;
@@ -324,12 +346,12 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::NoPending`] when none is pending, or the store's.
-    pub fn clear_pending<S: RoomStore>(
+    pub fn clear_pending(
         mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         now: u64,
-    ) -> Result<Option<Self>, Failed<S>> {
+    ) -> Result<Option<Self>, RoomError> {
         self.refresh(store)?;
         match self.record.pending.as_ref().map(|pending| pending.kind) {
             None => Err(RoomError::NoPending),
@@ -358,13 +380,13 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Pending`], [`RoomError::NotMember`], or the store's.
-    pub fn leave<S: RoomStore>(
+    pub fn leave(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         now: u64,
-    ) -> Result<Vec<u8>, Failed<S>> {
+    ) -> Result<Vec<u8>, RoomError> {
         self.change(store, rng, now, |room, provider| {
             room.settled()?;
             let left = room.group.leave_group(provider, &me).map_err(|_| RoomError::Mls("leave"))?;
@@ -374,7 +396,7 @@ impl Room {
 }
 
 /// A message that is as long as an object may be.
-pub(super) fn object<E, X>(bytes: Result<Vec<u8>, X>) -> Result<Vec<u8>, RoomError<E>> {
+pub(super) fn object<X>(bytes: Result<Vec<u8>, X>) -> Result<Vec<u8>, RoomError> {
     let bytes = bytes.map_err(|_| RoomError::Mls("encode"))?;
     if bytes.len() > OBJECT_MAX { Err(RoomError::Refused(Refusal::Full)) } else { Ok(bytes) }
 }

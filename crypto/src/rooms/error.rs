@@ -6,14 +6,15 @@ use subrosa_verify::room::RoomDevice;
 
 use super::policy::PolicyError;
 use super::storage::StorageError;
+use super::store::StoreFailure;
 use crate::binding::BindingError;
 
 /// Why an operation of this device was not carried out. The stored state is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum RoomError<E> {
+pub enum RoomError {
     /// The store failed, or holds something else than it should.
     #[error(transparent)]
-    Storage(#[from] StorageError<E>),
+    Storage(#[from] StorageError),
     /// There is no such room in the store.
     #[error("no such room")]
     NoRoom,
@@ -41,6 +42,12 @@ pub enum RoomError<E> {
     /// MLS refused; the word says where. The state does not allow it, or is damaged.
     #[error("the room's cryptography failed ({0})")]
     Mls(&'static str),
+}
+
+impl From<StoreFailure> for RoomError {
+    fn from(failure: StoreFailure) -> Self {
+        Self::Storage(StorageError::Store(failure))
+    }
 }
 
 /// Why a commit, proposal, message, welcome or group info is refused. Nothing stored was changed by it.

@@ -15,7 +15,7 @@ use super::policy::Policy;
 use super::provider::Provider;
 use super::record::{Left, Pending, Record, UpdateReason, update_due};
 use super::storage::{Storage, StorageError, decode, encode};
-use super::store::{Part, RoomStore};
+use super::store::{Draft, Part, RoomStore};
 use super::suite::Suite;
 use crate::kdf;
 
@@ -61,21 +61,19 @@ pub(super) struct Leaf {
     pub key: [u8; 32],
 }
 
-pub(super) type Failed<S> = RoomError<<S as RoomStore>::Error>;
-
 impl Room {
     /// Makes a room of which this device is the only member. `policy.room` is the new id, random; `policy.generation` is 0.
     ///
     /// # Errors
     /// [`RoomError::Exists`], [`RoomError::Refused`] for a policy that is not one, or the store's.
-    pub fn create<S: RoomStore>(
-        store: &S,
-        rng: &mut impl CryptoRng,
+    pub fn create(
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         policy: &Policy,
         suite: Suite,
         now: u64,
-    ) -> Result<Self, Failed<S>> {
+    ) -> Result<Self, RoomError> {
         let id = policy.room;
         let left = store.get(Part::Left, &id).map_err(StorageError::Store)?;
         if left.is_some() || store.get(Part::Record, &id).map_err(StorageError::Store)?.is_some() {
@@ -88,14 +86,14 @@ impl Room {
     }
 
     /// A new group of one.
-    pub(super) fn found<S: RoomStore>(
-        provider: &Provider<'_, S>,
+    pub(super) fn found(
+        provider: &Provider<'_>,
         me: Me<'_>,
         id: &[u8; 16],
         policy: &Policy,
         suite: Suite,
         record: &Record,
-    ) -> Result<MlsGroup, Failed<S>> {
+    ) -> Result<MlsGroup, RoomError> {
         policy.check().map_err(|error| RoomError::Refused(Refusal::Policy(error)))?;
         if policy.generation != record.generation || policy.room != *id {
             return Err(RoomError::Refused(Refusal::OtherGroup));
@@ -120,11 +118,7 @@ impl Room {
     }
 
     /// Finishes the making of a room: notes and group are written.
-    pub(super) fn kept<S: RoomStore>(
-        mut self,
-        provider: Provider<'_, S>,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Self, Failed<S>> {
+    pub(super) fn kept(mut self, provider: Provider<'_>, rng: &mut dyn CryptoRng) -> Result<Self, RoomError> {
         self.write_record(provider.draft(), rng)?;
         provider.keep().map_err(StorageError::Store)?;
         Ok(self)
@@ -144,12 +138,12 @@ impl Room {
     ///
     /// # Errors
     /// The store's, also when it holds something else than a room.
-    pub fn load<S: RoomStore>(store: &S, id: [u8; 16]) -> Result<Option<Self>, Failed<S>> {
+    pub fn load(store: &dyn RoomStore, id: [u8; 16]) -> Result<Option<Self>, RoomError> {
         let Some(record) = store.get(Part::Record, &id).map_err(StorageError::Store)? else {
             return Ok(None);
         };
         let record: Record = decode(Part::Record, &record)?;
-        let group = MlsGroup::load(&Storage::new(store), &record.group(&id))?;
+        let group = MlsGroup::load(&Storage::new(Draft::new(store)), &record.group(&id))?;
         let group = group.ok_or(StorageError::Damaged(Part::Record))?;
         let room = Self::assembled(id, group, record);
         Ok(Some(room.map_err(|_| StorageError::Damaged(Part::Context))?))
@@ -159,7 +153,7 @@ impl Room {
     ///
     /// # Errors
     /// The store's.
-    pub fn list<S: RoomStore>(store: &S) -> Result<Vec<[u8; 16]>, Failed<S>> {
+    pub fn list(store: &dyn RoomStore) -> Result<Vec<[u8; 16]>, RoomError> {
         let keys = store.keys(Part::Record, &[]).map_err(StorageError::Store)?;
         Ok(keys.into_iter().filter_map(|key| key.try_into().ok()).collect())
     }
@@ -168,7 +162,7 @@ impl Room {
     ///
     /// # Errors
     /// The store's.
-    pub fn forget<S: RoomStore>(mut self, store: &S) -> Result<(), Failed<S>> {
+    pub fn forget(mut self, store: &dyn RoomStore) -> Result<(), RoomError> {
         self.refresh(store)?;
         let (generation, epoch) = (self.record.generation, self.epoch());
         self.write_left(store, generation, epoch)?;
@@ -176,20 +170,29 @@ impl Room {
     }
 
     /// Notes until where this device was in the room.
-    pub(super) fn write_left<S: RoomStore>(
+    pub(super) fn write_left(
         &self,
-        store: &S,
+        store: &dyn RoomStore,
         generation: u32,
         epoch: u64,
-    ) -> Result<(), Failed<S>> {
+    ) -> Result<(), RoomError> {
         let left = Left { generation, epoch, counter: self.record.counter, prev_hash: self.record.prev_hash };
         let left = encode(Part::Left, &left)?;
         Ok(store.put(Part::Left, &self.id, &left).map_err(StorageError::Store)?)
     }
 
     /// Removes group and notes.
-    pub(super) fn erase<S: RoomStore>(&mut self, store: &S) -> Result<(), Failed<S>> {
-        self.group.delete(&Storage::new(store))?;
+    pub(super) fn erase(&mut self, store: &dyn RoomStore) -> Result<(), RoomError> {
+        let storage = Storage::new(Draft::new(store));
+        self.group.delete(&storage)?;
+        let draft = storage.into_store();
+        // OpenMLS looks for the path's keys under the group's epoch, which has moved on without them when this device was
+        // removed. They lie under (group, epoch, leaf): an array of three, 0x93 in MessagePack.
+        let keys = [&[0x93][..], &encode(Part::EpochKeys, &self.record.group(&self.id))?].concat();
+        for key in draft.keys(Part::EpochKeys, &keys)? {
+            draft.remove(Part::EpochKeys, &key)?;
+        }
+        draft.keep()?;
         store.remove(Part::Record, &self.id).map_err(StorageError::Store)?;
         Ok(())
     }
@@ -251,7 +254,7 @@ impl Room {
     /// Members whose device is not, or with another key, in its account's list any more: to be removed (anybody may).
     /// Those whose list is not known are left out.
     #[must_use]
-    pub fn dropped_members(&self, directory: &impl Directory) -> Vec<RoomDevice> {
+    pub fn dropped_members(&self, directory: &dyn Directory) -> Vec<RoomDevice> {
         let fits = |device: &RoomDevice, leaf: &Leaf| match directory.look(device) {
             Listed::Listed { signing_key, .. } => signing_key == leaf.key,
             Listed::Absent => false,
@@ -303,12 +306,12 @@ impl Room {
     ///
     /// # Errors
     /// [`RoomError::Refused`] in a private room, [`RoomError::Mls`].
-    pub fn group_info<S: RoomStore>(
+    pub fn group_info(
         &self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
-    ) -> Result<Vec<u8>, Failed<S>> {
+    ) -> Result<Vec<u8>, RoomError> {
         if self.policy.visibility != super::policy::Visibility::Public {
             return Err(RoomError::Refused(Refusal::External));
         }
@@ -322,12 +325,12 @@ impl Room {
     ///
     /// # Errors
     /// The store's.
-    pub fn expire<S: RoomStore>(
+    pub fn expire(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         now: u64,
-    ) -> Result<(), Failed<S>> {
+    ) -> Result<(), RoomError> {
         self.refresh(store)?;
         if self.record.clone().expire(now) { self.change(store, rng, now, |_, _| Ok(())) } else { Ok(()) }
     }
@@ -346,7 +349,7 @@ impl Room {
     }
 
     /// Reads the room again when the store holds another state than memory.
-    pub(super) fn refresh<S: RoomStore>(&mut self, store: &S) -> Result<(), Failed<S>> {
+    pub(super) fn refresh(&mut self, store: &dyn RoomStore) -> Result<(), RoomError> {
         let stored =
             store.get(Part::Record, &self.id).map_err(StorageError::Store)?.ok_or(RoomError::NoRoom)?;
         let stored: Record = decode(Part::Record, &stored)?;
@@ -357,13 +360,13 @@ impl Room {
     }
 
     /// One operation: all of what it changes is written, or nothing.
-    pub(super) fn change<S: RoomStore, R: CryptoRng, T>(
+    pub(super) fn change<T>(
         &mut self,
-        store: &S,
-        rng: &mut R,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         now: u64,
-        work: impl FnOnce(&mut Self, &Provider<'_, S>) -> Result<T, Failed<S>>,
-    ) -> Result<T, Failed<S>> {
+        work: impl FnOnce(&mut Self, &Provider<'_>) -> Result<T, RoomError>,
+    ) -> Result<T, RoomError> {
         self.refresh(store)?;
         let provider = Provider::new(store, rng);
         self.stale = true;
@@ -383,7 +386,7 @@ impl Room {
         Ok(value)
     }
 
-    fn expire_past<S: RoomStore>(&mut self, provider: &Provider<'_, S>, now: u64) -> Result<bool, Failed<S>> {
+    fn expire_past(&mut self, provider: &Provider<'_>, now: u64) -> Result<bool, RoomError> {
         let expired = self.record.expire(now);
         if expired {
             let keep =
@@ -395,11 +398,7 @@ impl Room {
         Ok(expired)
     }
 
-    fn write_record<S: RoomStore<Error = E>, E>(
-        &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
-    ) -> Result<(), RoomError<E>> {
+    fn write_record(&mut self, store: &dyn RoomStore, rng: &mut dyn CryptoRng) -> Result<(), RoomError> {
         self.record.version = rng.next_u64();
         let record = encode(Part::Record, &self.record)?;
         Ok(store.put(Part::Record, &self.id, &record).map_err(StorageError::Store)?)

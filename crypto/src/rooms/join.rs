@@ -14,7 +14,7 @@ use super::config;
 use super::credential::{Directory, Listed, Me, named};
 use super::deed::checked_leaf;
 use super::error::{Act, Refusal, RoomError};
-use super::group::{Failed, Room};
+use super::group::Room;
 use super::limits::OBJECT_MAX;
 use super::policy::Visibility;
 use super::provider::Provider;
@@ -41,15 +41,15 @@ impl Room {
     /// # Errors
     /// [`RoomError::Refused`], [`RoomError::NeedLists`]: nothing is changed, the key package is still there.
     #[allow(clippy::too_many_arguments)]
-    pub fn join<S: RoomStore>(
-        store: &S,
-        rng: &mut impl CryptoRng,
+    pub fn join(
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         welcome: &[u8],
         id: [u8; 16],
         generation: u32,
-        directory: &impl Directory,
-    ) -> Result<Joined, Failed<S>> {
+        directory: &dyn Directory,
+    ) -> Result<Joined, RoomError> {
         let mut last = last(store, &id)?;
         if let Some(mut there) = Self::load(store, id)? {
             // Of a room that this device is in it hears by its log.
@@ -68,15 +68,15 @@ impl Room {
         finish(provider, joined, rng)
     }
 
-    pub(super) fn welcomed<S: RoomStore>(
-        provider: &Provider<'_, S>,
+    pub(super) fn welcomed(
+        provider: &Provider<'_>,
         me: Me<'_>,
         welcome: &[u8],
         id: [u8; 16],
         generation: u32,
         last: Option<Left>,
-        directory: &impl Directory,
-    ) -> Result<Joined, Failed<S>> {
+        directory: &dyn Directory,
+    ) -> Result<Joined, RoomError> {
         let refused = |refusal| Err(RoomError::Refused(refusal));
         let MlsMessageBodyIn::Welcome(welcome) = parse(welcome).map_err(RoomError::Refused)? else {
             return refused(Refusal::Malformed);
@@ -123,16 +123,16 @@ impl Room {
     /// # Errors
     /// [`RoomError::Exists`], [`RoomError::Refused`], [`RoomError::NeedLists`].
     #[allow(clippy::too_many_arguments)]
-    pub fn join_external<S: RoomStore>(
-        store: &S,
-        rng: &mut impl CryptoRng,
+    pub fn join_external(
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         group_info: &[u8],
         id: [u8; 16],
         generation: u32,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<(Self, OwnCommit), Failed<S>> {
+    ) -> Result<(Self, OwnCommit), RoomError> {
         let refused = |refusal| Err(RoomError::Refused(refusal));
         if Self::load(store, id)?.is_some() {
             return Err(RoomError::Exists);
@@ -188,7 +188,17 @@ impl Room {
             return refused(Refusal::External);
         }
         let changes = vec![Change::Joined(me.room_device())];
-        let made = OwnCommit { commit, hash, welcome: None, group_info, delta, generation, epoch, changes };
+        let made = OwnCommit {
+            commit,
+            hash,
+            welcome: None,
+            group_info,
+            delta,
+            leaves: 0,
+            generation,
+            epoch,
+            changes,
+        };
         Ok((room.kept(provider, rng)?, made))
     }
 
@@ -198,11 +208,11 @@ impl Room {
 }
 
 /// Writes a joined room; a failure of the store comes before what it led to.
-pub(super) fn finish<S: RoomStore>(
-    provider: Provider<'_, S>,
-    joined: Result<Joined, Failed<S>>,
-    rng: &mut impl CryptoRng,
-) -> Result<Joined, Failed<S>> {
+pub(super) fn finish(
+    provider: Provider<'_>,
+    joined: Result<Joined, RoomError>,
+    rng: &mut dyn CryptoRng,
+) -> Result<Joined, RoomError> {
     if let Some(error) = provider.failure() {
         return Err(StorageError::Store(error).into());
     }
@@ -211,7 +221,7 @@ pub(super) fn finish<S: RoomStore>(
 }
 
 /// Until where this device was in the room before.
-fn last<S: RoomStore>(store: &S, id: &[u8; 16]) -> Result<Option<Left>, Failed<S>> {
+fn last(store: &dyn RoomStore, id: &[u8; 16]) -> Result<Option<Left>, RoomError> {
     let left = store.get(Part::Left, id).map_err(StorageError::Store)?;
     Ok(left.map(|left| decode(Part::Left, &left)).transpose()?)
 }
@@ -234,12 +244,12 @@ fn signer_of(group_info: &[u8]) -> Option<u32> {
 
 /// Every leaf of a group that is joined is its account's device (R33), the signer's above all. Another one that is not in
 /// its list any more is let be: the signer vouches for it, and it is about to be removed ([`Room::dropped_members`]).
-fn check_members<E>(
+fn check_members(
     members: impl Iterator<Item = Member>,
     signer: &RoomDevice,
     me: Me<'_>,
-    directory: &impl Directory,
-) -> Result<(), RoomError<E>> {
+    directory: &dyn Directory,
+) -> Result<(), RoomError> {
     let (mut missing, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for member in members {
         let device = named(&member.credential).map_err(|_| RoomError::Refused(Refusal::Credential))?;

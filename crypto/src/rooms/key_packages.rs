@@ -19,7 +19,6 @@ use super::config::{self, LIFETIME_EXTENSION};
 use super::credential::{Directory, Listed, Me};
 use super::deed::checked_leaf;
 use super::error::{Refusal, RoomError};
-use super::group::Failed;
 use super::limits::{
     CLOCK_SKEW_MS, KEY_PACKAGE_GRACE_MS, KEY_PACKAGE_MAX, KEY_PACKAGE_MS, KEY_PACKAGES, KEY_PACKAGES_REFILL,
 };
@@ -73,14 +72,14 @@ pub const fn refill(left: usize) -> usize {
 ///
 /// # Errors
 /// [`RoomError::Mls`] or the store's.
-pub fn make<S: RoomStore>(
-    store: &S,
-    rng: &mut impl CryptoRng,
+pub fn make(
+    store: &dyn RoomStore,
+    rng: &mut dyn CryptoRng,
     me: Me<'_>,
     suite: Suite,
     last_resort: bool,
     now: u64,
-) -> Result<OwnKeyPackage, Failed<S>> {
+) -> Result<OwnKeyPackage, RoomError> {
     let provider = Provider::new(store, rng);
     let not_after = now.saturating_add(KEY_PACKAGE_MS);
     let lifetime = [now.saturating_sub(CLOCK_SKEW_MS).to_le_bytes(), not_after.to_le_bytes()].concat();
@@ -112,7 +111,7 @@ pub fn make<S: RoomStore>(
 ///
 /// # Errors
 /// The store's.
-pub fn expire<S: RoomStore>(store: &S, now: u64) -> Result<usize, Failed<S>> {
+pub fn expire(store: &dyn RoomStore, now: u64) -> Result<usize, RoomError> {
     let mut erased = 0;
     for id in store.keys(Part::KeyPackageNote, &[]).map_err(StorageError::Store)? {
         let Some(note) = store.get(Part::KeyPackageNote, &id).map_err(StorageError::Store)? else { continue };
@@ -131,7 +130,7 @@ pub fn expire<S: RoomStore>(store: &S, now: u64) -> Result<usize, Failed<S>> {
 ///
 /// # Errors
 /// The store's.
-pub fn erase_all<S: RoomStore>(store: &S) -> Result<(), Failed<S>> {
+pub fn erase_all(store: &dyn RoomStore) -> Result<(), RoomError> {
     for part in [Part::KeyPackage, Part::KeyPackageNote] {
         for key in store.keys(part, &[]).map_err(StorageError::Store)? {
             store.remove(part, &key).map_err(StorageError::Store)?;
@@ -149,7 +148,7 @@ pub fn check(
     bytes: &[u8],
     device: &RoomDevice,
     suite: Suite,
-    directory: &impl Directory,
+    directory: &dyn Directory,
     now: u64,
 ) -> Result<Invitee, CheckError> {
     if bytes.len() > KEY_PACKAGE_MAX {

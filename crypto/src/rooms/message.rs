@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 
 use super::credential::{Directory, Listed, Me, named};
 use super::error::{Refusal, RoomError};
-use super::group::{Failed, Room};
+use super::group::Room;
 use super::limits::MESSAGE_MAX;
 use super::record::PendingKind;
 use super::store::RoomStore;
@@ -71,16 +71,16 @@ impl Room {
     /// [`RoomError::Leaving`] while somebody's leaving is not committed, [`RoomError::Refused`] when muted or too long,
     /// [`RoomError::Pending`] before a join is accepted, [`RoomError::NotMember`].
     #[allow(clippy::too_many_arguments)]
-    pub fn seal<S: RoomStore>(
+    pub fn seal(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         message_id: [u8; 16],
         slot: Slot,
         content: &[u8],
         now: u64,
-    ) -> Result<Sealed, Failed<S>> {
+    ) -> Result<Sealed, RoomError> {
         self.change(store, rng, now, |room, provider| {
             if !room.is_member() {
                 return Err(RoomError::NotMember);
@@ -130,14 +130,14 @@ impl Room {
     ///
     /// # Errors
     /// The store's; [`RoomError::NeedLists`] when the sender's list is not known; [`RoomError::Pending`].
-    pub fn open<S: RoomStore>(
+    pub fn open(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         message: &[u8],
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<Result<Opened, Refusal>, Failed<S>> {
+    ) -> Result<Result<Opened, Refusal>, RoomError> {
         self.refresh(store)?;
         if self.record.pending.as_ref().is_some_and(|pending| pending.kind != PendingKind::Change) {
             return Err(RoomError::Pending);
@@ -168,13 +168,13 @@ impl Room {
         }
     }
 
-    fn opened<E>(
+    fn opened(
         &self,
         sender: RoomDevice,
         epoch: u64,
         plaintext: &[u8],
-        directory: &impl Directory,
-    ) -> Result<Opened, RoomError<E>> {
+        directory: &dyn Directory,
+    ) -> Result<Opened, RoomError> {
         let refused = RoomError::Refused;
         // The log is in order: what comes after its sender was removed was let in by a relay that lies.
         if !self.leaves().map_err(refused)?.contains_key(&sender) {

@@ -65,6 +65,6 @@ pub use receive::Verdict;
 pub use record::{Pending, PendingKind, UpdateReason, update_due};
 pub use rules::Change;
 pub use storage::StorageError;
-pub use store::RoomStore;
+pub use store::{RoomStore, StoreFailure};
 pub use subrosa_verify::room::{Delta, Face, NewOwnerKey, Reboot, RoomDevice};
 pub use suite::Suite;

@@ -384,7 +384,8 @@ mod tests {
     #[test]
     fn one_past_each_bound_is_refused() {
         let many = |n: usize| (0..n).map(|n| format!("user{n}")).collect::<BTreeSet<_>>();
-        let changes: [(&str, fn(&mut Policy, BTreeSet<String>), usize); 4] = [
+        type Change = fn(&mut Policy, BTreeSet<String>);
+        let changes: [(&str, Change, usize); 4] = [
             ("owners", |p, a| p.owners = a, OWNERS_MAX),
             ("moderators", |p, a| p.moderators = a, MODERATORS_MAX),
             ("banned", |p, a| p.banned = a, BANNED_MAX),

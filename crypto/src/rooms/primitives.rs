@@ -43,7 +43,7 @@ pub(super) enum NoRandomness {}
 
 impl Primitives {
     /// Takes 64 bytes from `rng`.
-    pub(super) fn new(rng: &mut impl CryptoRng) -> Self {
+    pub(super) fn new(rng: &mut dyn CryptoRng) -> Self {
         let (mut seed, mut stream) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 32]));
         rng.fill_bytes(&mut *seed);
         rng.fill_bytes(&mut *stream);

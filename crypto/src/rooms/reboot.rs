@@ -13,7 +13,7 @@ use super::commit::object;
 use super::config;
 use super::credential::{Directory, Listed, Me};
 use super::error::{Act, Refusal, RoomError};
-use super::group::{Failed, Room};
+use super::group::Room;
 use super::join::{Joined, finish};
 use super::key_packages::Invitee;
 use super::owner_key::OwnerKey;
@@ -46,16 +46,16 @@ impl Room {
     /// [`RoomError::Refused`] for somebody who is no owner, an owner key that is not the room's, or a device that is not
     /// a member.
     #[allow(clippy::too_many_arguments)]
-    pub fn reboot<S: RoomStore>(
+    pub fn reboot(
         mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         owner_key: &OwnerKey,
         members: Vec<Invitee>,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<(Self, OwnReboot), Failed<S>> {
+    ) -> Result<(Self, OwnReboot), RoomError> {
         self.refresh(store)?;
         let refused = |refusal| Err(RoomError::Refused(refusal));
         if self.policy.role(me.account) != Role::Owner || owner_key.public() != self.policy.owner_key {
@@ -120,16 +120,16 @@ impl Room {
     /// [`RoomError::Refused`] when the owner key did not sign it, the welcome is another, or the new group is not the old
     /// one's members under the old policy; [`RoomError::NeedLists`]. Nothing is changed then.
     #[allow(clippy::too_many_arguments)]
-    pub fn follow_reboot<S: RoomStore>(
+    pub fn follow_reboot(
         mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         me: Me<'_>,
         reboot: &Reboot,
         signature: &Signature,
         welcome: &[u8],
-        directory: &impl Directory,
-    ) -> Result<Joined, Failed<S>> {
+        directory: &dyn Directory,
+    ) -> Result<Joined, RoomError> {
         self.refresh(store)?;
         let refused = |refusal| Err(RoomError::Refused(refusal));
         if reboot.room != self.id || reboot.from != self.record.generation {

@@ -13,7 +13,7 @@ use subrosa_verify::room::{Delta, RoomDevice};
 use super::commit::Merged;
 use super::credential::{Directory, named};
 use super::error::{Refusal, RoomError};
-use super::group::{Failed, Room};
+use super::group::Room;
 use super::join::parse;
 use super::limits::{PAST_EPOCHS, PENDING_PROPOSALS_MAX};
 use super::policy::Visibility;
@@ -39,15 +39,15 @@ impl Room {
     /// # Errors
     /// [`RoomError::Pending`] while a join or reboot of this device is not settled; the store's. What is wrong with the
     /// commit is in the [`Verdict`].
-    pub fn receive_commit<S: RoomStore>(
+    pub fn receive_commit(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         commit: &[u8],
         delta: &Delta,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<Verdict, Failed<S>> {
+    ) -> Result<Verdict, RoomError> {
         self.refresh(store)?;
         let hash: [u8; 32] = Sha256::digest(commit).into();
         match self.record.pending.as_ref() {
@@ -71,14 +71,14 @@ impl Room {
         }
     }
 
-    fn follow<S: RoomStore>(
+    fn follow(
         &mut self,
-        provider: &Provider<'_, S>,
+        provider: &Provider<'_>,
         message: ProtocolMessage,
         delta: &Delta,
-        directory: &impl Directory,
+        directory: &dyn Directory,
         now: u64,
-    ) -> Result<Merged, Failed<S>> {
+    ) -> Result<Merged, RoomError> {
         let processed = self.process(provider, message)?;
         if processed.aad() != delta.hash(&self.id, self.record.generation, self.epoch()) {
             return Err(RoomError::Refused(Refusal::Delta));
@@ -107,13 +107,13 @@ impl Room {
     ///
     /// # Errors
     /// The store's.
-    pub fn receive_leave<S: RoomStore>(
+    pub fn receive_leave(
         &mut self,
-        store: &S,
-        rng: &mut impl CryptoRng,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
         proposal: &[u8],
         now: u64,
-    ) -> Result<Result<RoomDevice, Refusal>, Failed<S>> {
+    ) -> Result<Result<RoomDevice, Refusal>, RoomError> {
         self.refresh(store)?;
         let message = match self.read(proposal, ContentType::Proposal) {
             Ok(message) => message,
@@ -143,11 +143,11 @@ impl Room {
     }
 
     /// Decrypts and checks signatures.
-    pub(super) fn process<S: RoomStore>(
+    pub(super) fn process(
         &mut self,
-        provider: &Provider<'_, S>,
+        provider: &Provider<'_>,
         message: ProtocolMessage,
-    ) -> Result<ProcessedMessage, Failed<S>> {
+    ) -> Result<ProcessedMessage, RoomError> {
         self.group.process_message(provider, message).map_err(|error| match error {
             ProcessMessageError::StorageError(error) => RoomError::Storage(error),
             _ => RoomError::Refused(Refusal::Unreadable),

@@ -96,7 +96,7 @@ impl From<Refusal> for Judgement {
 }
 
 /// Judges a commit.
-pub(super) fn judge(before: &Before<'_>, deed: &Deed, directory: &impl Directory) -> Judgement {
+pub(super) fn judge(before: &Before<'_>, deed: &Deed, directory: &dyn Directory) -> Judgement {
     match rights(before, deed, directory) {
         Err(refusal) => refusal.into(),
         Ok(changes) => leaves(deed, directory).unwrap_or(Judgement::Allowed(changes)),
@@ -120,7 +120,7 @@ pub(super) fn changes(before: &Before<'_>, deed: &Deed) -> Vec<Change> {
 }
 
 /// The actor's and the added leaves are their accounts' devices.
-fn leaves(deed: &Deed, directory: &impl Directory) -> Option<Judgement> {
+fn leaves(deed: &Deed, directory: &dyn Directory) -> Option<Judgement> {
     let mut missing = BTreeSet::new();
     let actor = [(&deed.actor, &deed.actor_key)];
     for (device, key) in actor.into_iter().chain(&deed.added) {
@@ -133,7 +133,7 @@ fn leaves(deed: &Deed, directory: &impl Directory) -> Option<Judgement> {
     (!missing.is_empty()).then_some(Judgement::NeedLists(missing))
 }
 
-fn rights(before: &Before<'_>, deed: &Deed, directory: &impl Directory) -> Result<Vec<Change>, Refusal> {
+fn rights(before: &Before<'_>, deed: &Deed, directory: &dyn Directory) -> Result<Vec<Change>, Refusal> {
     let mut changes = Vec::new();
     if deed.external {
         external(before, deed)?;
@@ -169,7 +169,7 @@ fn external(before: &Before<'_>, deed: &Deed) -> Result<(), Refusal> {
 fn membership(
     before: &Before<'_>,
     deed: &Deed,
-    directory: &impl Directory,
+    directory: &dyn Directory,
     changes: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
     let actor = deed.actor.account.as_str();

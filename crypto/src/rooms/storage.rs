@@ -12,80 +12,80 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::pieces::{self, NAME_BYTES};
-use super::store::{Part, RoomStore};
+use super::store::{Draft, Part, RoomStore, StoreFailure};
 
 const V: u16 = CURRENT_VERSION;
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum StorageError<E> {
+pub enum StorageError {
     /// The store itself failed; undo the transaction.
     #[error(transparent)]
-    Store(E),
+    Store(StoreFailure),
     /// A value cannot be encoded, or what is stored is not one: the store was damaged or written by a newer version.
     #[error("the stored state of a room is damaged ({0:?})")]
     Damaged(Part),
 }
 
 /// A [`RoomStore`] as OpenMLS wants it.
-pub(super) struct Storage<S: RoomStore> {
-    store: S,
+pub(super) struct Storage<'s> {
+    store: Draft<'s>,
     /// The store's first failure: OpenMLS tells some of them as if the message were at fault.
-    failure: RefCell<Option<S::Error>>,
+    failure: RefCell<Option<StoreFailure>>,
 }
 
-type Result<T, E> = std::result::Result<T, StorageError<E>>;
+type Result<T> = std::result::Result<T, StorageError>;
 
 /// Encodes a value.
-pub(super) fn encode<E>(part: Part, value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, E> {
+pub(super) fn encode(part: Part, value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
     rmp_serde::to_vec(value).map(Zeroizing::new).map_err(|_| StorageError::Damaged(part))
 }
 
 /// Decodes a value.
-pub(super) fn decode<T: DeserializeOwned, E>(part: Part, value: &[u8]) -> Result<T, E> {
+pub(super) fn decode<T: DeserializeOwned>(part: Part, value: &[u8]) -> Result<T> {
     rmp_serde::from_slice(value).map_err(|_| StorageError::Damaged(part))
 }
 
-impl<S: RoomStore> Storage<S> {
-    pub(super) const fn new(store: S) -> Self {
+impl<'s> Storage<'s> {
+    pub(super) const fn new(store: Draft<'s>) -> Self {
         Self { store, failure: RefCell::new(None) }
     }
 
-    pub(super) const fn store(&self) -> &S {
+    pub(super) const fn store(&self) -> &Draft<'s> {
         &self.store
     }
 
-    pub(super) fn into_store(self) -> S {
+    pub(super) fn into_store(self) -> Draft<'s> {
         self.store
     }
 
     /// The first failure of the store, if there was one.
-    pub(super) fn failure(&self) -> Option<S::Error> {
+    pub(super) fn failure(&self) -> Option<StoreFailure> {
         self.failure.borrow_mut().take()
     }
 
-    fn noted<T>(&self, part: Part, done: std::result::Result<T, S::Error>) -> Result<T, S::Error> {
+    fn noted<T>(&self, part: Part, done: std::result::Result<T, StoreFailure>) -> Result<T> {
         done.map_err(|error| {
             self.failure.borrow_mut().get_or_insert(error);
             StorageError::Damaged(part)
         })
     }
 
-    fn write(&self, part: Part, key: &impl Serialize, value: &impl Serialize) -> Result<(), S::Error> {
+    fn write(&self, part: Part, key: &impl Serialize, value: &impl Serialize) -> Result<()> {
         let (key, value) = (encode(part, key)?, encode(part, value)?);
         self.noted(part, self.store.put(part, &key, &value))
     }
 
-    fn read<T: DeserializeOwned>(&self, part: Part, key: &impl Serialize) -> Result<Option<T>, S::Error> {
-        let value = self.noted(part, self.store.get(part, &*encode(part, key)?))?;
+    fn read<T: DeserializeOwned>(&self, part: Part, key: &impl Serialize) -> Result<Option<T>> {
+        let value = self.noted(part, self.store.get(part, &encode(part, key)?))?;
         value.map(|value| decode(part, &Zeroizing::new(value))).transpose()
     }
 
-    fn delete(&self, part: Part, key: &impl Serialize) -> Result<(), S::Error> {
-        self.noted(part, self.store.remove(part, &*encode(part, key)?))
+    fn delete(&self, part: Part, key: &impl Serialize) -> Result<()> {
+        self.noted(part, self.store.remove(part, &encode(part, key)?))
     }
 
-    fn write_pieces(&self, part: Part, key: &impl Serialize, value: &impl Serialize) -> Result<(), S::Error> {
+    fn write_pieces(&self, part: Part, key: &impl Serialize, value: &impl Serialize) -> Result<()> {
         let (key, value) = (encode(part, key)?, encode(part, value)?);
         let before = self.pieces(part, &key)?;
         let mut names = Vec::new();
@@ -103,11 +103,7 @@ impl<S: RoomStore> Storage<S> {
         self.noted(part, self.store.put(part, &key, &names))
     }
 
-    fn read_pieces<T: DeserializeOwned>(
-        &self,
-        part: Part,
-        key: &impl Serialize,
-    ) -> Result<Option<T>, S::Error> {
+    fn read_pieces<T: DeserializeOwned>(&self, part: Part, key: &impl Serialize) -> Result<Option<T>> {
         let key = encode(part, key)?;
         let Some(names) = self.noted(part, self.store.get(part, &key))? else { return Ok(None) };
         let mut value =
@@ -119,7 +115,7 @@ impl<S: RoomStore> Storage<S> {
         decode(part, &value).map(Some)
     }
 
-    fn delete_pieces(&self, part: Part, key: &impl Serialize) -> Result<(), S::Error> {
+    fn delete_pieces(&self, part: Part, key: &impl Serialize) -> Result<()> {
         let key = encode(part, key)?;
         for name in self.pieces(part, &key)? {
             self.noted(Part::Piece, self.store.remove(Part::Piece, &piece_key(part, &key, &name)))?;
@@ -127,13 +123,13 @@ impl<S: RoomStore> Storage<S> {
         self.noted(part, self.store.remove(part, &key))
     }
 
-    fn pieces(&self, part: Part, key: &[u8]) -> Result<BTreeSet<[u8; NAME_BYTES]>, S::Error> {
+    fn pieces(&self, part: Part, key: &[u8]) -> Result<BTreeSet<[u8; NAME_BYTES]>> {
         let names = self.noted(part, self.store.get(part, key))?.unwrap_or_default();
         Ok(names.as_chunks::<NAME_BYTES>().0.iter().copied().collect())
     }
 
     /// The keys of a group's proposals, each the group's key and the proposal's.
-    fn proposals(&self, group: &impl Serialize) -> Result<(usize, Vec<Vec<u8>>), S::Error> {
+    fn proposals(&self, group: &impl Serialize) -> Result<(usize, Vec<Vec<u8>>)> {
         let prefix = encode(Part::Proposal, group)?;
         Ok((prefix.len(), self.noted(Part::Proposal, self.store.keys(Part::Proposal, &prefix))?))
     }
@@ -147,21 +143,21 @@ fn piece_key(part: Part, key: &[u8], name: &[u8; NAME_BYTES]) -> Vec<u8> {
 macro_rules! of_group {
     ($($part:ident: $write:ident $read:ident $delete:ident $kind:ident $write_with:ident $read_with:ident $delete_with:ident;)*) => {
         $(
-            fn $write<G: traits::GroupId<V>, T: traits::$kind<V>>(&self, group: &G, value: &T) -> Result<(), S::Error> {
+            fn $write<G: traits::GroupId<V>, T: traits::$kind<V>>(&self, group: &G, value: &T) -> Result<()> {
                 self.$write_with(Part::$part, group, value)
             }
-            fn $read<G: traits::GroupId<V>, T: traits::$kind<V>>(&self, group: &G) -> Result<Option<T>, S::Error> {
+            fn $read<G: traits::GroupId<V>, T: traits::$kind<V>>(&self, group: &G) -> Result<Option<T>> {
                 self.$read_with(Part::$part, group)
             }
-            fn $delete<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), S::Error> {
+            fn $delete<G: traits::GroupId<V>>(&self, group: &G) -> Result<()> {
                 self.$delete_with(Part::$part, group)
             }
         )*
     };
 }
 
-impl<S: RoomStore> StorageProvider<V> for Storage<S> {
-    type Error = StorageError<S::Error>;
+impl StorageProvider<V> for Storage<'_> {
+    type Error = StorageError;
 
     of_group! {
         Config: write_mls_join_config mls_group_join_config delete_group_config MlsGroupJoinConfig write read delete;
@@ -179,18 +175,15 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         group: &G,
         state: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         self.write(Part::GroupState, group, state)
     }
 
-    fn group_state<T: traits::GroupState<V>, G: traits::GroupId<V>>(
-        &self,
-        group: &G,
-    ) -> Result<Option<T>, S::Error> {
+    fn group_state<T: traits::GroupState<V>, G: traits::GroupId<V>>(&self, group: &G) -> Result<Option<T>> {
         self.read(Part::GroupState, group)
     }
 
-    fn delete_group_state<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), S::Error> {
+    fn delete_group_state<G: traits::GroupId<V>>(&self, group: &G) -> Result<()> {
         self.delete(Part::GroupState, group)
     }
 
@@ -198,21 +191,18 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         group: &G,
         leaf: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         let mut leaves: Vec<T> = self.own_leaf_nodes(group)?;
         // The trait has no `Clone`: the new one goes through its encoding.
         leaves.push(decode(Part::OwnLeafNodes, &encode(Part::OwnLeafNodes, leaf)?)?);
         self.write(Part::OwnLeafNodes, group, &leaves)
     }
 
-    fn own_leaf_nodes<G: traits::GroupId<V>, T: traits::LeafNode<V>>(
-        &self,
-        group: &G,
-    ) -> Result<Vec<T>, S::Error> {
+    fn own_leaf_nodes<G: traits::GroupId<V>, T: traits::LeafNode<V>>(&self, group: &G) -> Result<Vec<T>> {
         Ok(self.read(Part::OwnLeafNodes, group)?.unwrap_or_default())
     }
 
-    fn delete_own_leaf_nodes<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), S::Error> {
+    fn delete_own_leaf_nodes<G: traits::GroupId<V>>(&self, group: &G) -> Result<()> {
         self.delete(Part::OwnLeafNodes, group)
     }
 
@@ -221,7 +211,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         group: &G,
         reference: &R,
         proposal: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         let key = [encode(Part::Proposal, group)?.as_slice(), &encode(Part::Proposal, reference)?].concat();
         let value = encode(Part::Proposal, proposal)?;
         self.noted(Part::Proposal, self.store.put(Part::Proposal, &key, &value))
@@ -230,7 +220,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
     fn queued_proposal_refs<G: traits::GroupId<V>, R: traits::ProposalRef<V>>(
         &self,
         group: &G,
-    ) -> Result<Vec<R>, S::Error> {
+    ) -> Result<Vec<R>> {
         let (prefix, keys) = self.proposals(group)?;
         keys.iter().map(|key| decode(Part::Proposal, key.get(prefix..).unwrap_or_default())).collect()
     }
@@ -238,7 +228,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
     fn queued_proposals<G: traits::GroupId<V>, R: traits::ProposalRef<V>, T: traits::QueuedProposal<V>>(
         &self,
         group: &G,
-    ) -> Result<Vec<(R, T)>, S::Error> {
+    ) -> Result<Vec<(R, T)>> {
         let (prefix, keys) = self.proposals(group)?;
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
@@ -254,7 +244,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         group: &G,
         reference: &R,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         let key = [encode(Part::Proposal, group)?.as_slice(), &encode(Part::Proposal, reference)?].concat();
         self.noted(Part::Proposal, self.store.remove(Part::Proposal, &key))
     }
@@ -262,7 +252,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
     fn clear_proposal_queue<G: traits::GroupId<V>, R: traits::ProposalRef<V>>(
         &self,
         group: &G,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         for key in self.proposals(group)?.1 {
             self.noted(Part::Proposal, self.store.remove(Part::Proposal, &key))?;
         }
@@ -279,7 +269,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         epoch: &K,
         leaf_index: u32,
         pairs: &[T],
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         self.write(Part::EpochKeys, &(group, epoch, leaf_index), &pairs)
     }
 
@@ -292,7 +282,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         group: &G,
         epoch: &K,
         leaf_index: u32,
-    ) -> Result<Vec<T>, S::Error> {
+    ) -> Result<Vec<T>> {
         Ok(self.read(Part::EpochKeys, &(group, epoch, leaf_index))?.unwrap_or_default())
     }
 
@@ -301,7 +291,7 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         group: &G,
         epoch: &K,
         leaf_index: u32,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         self.delete(Part::EpochKeys, &(group, epoch, leaf_index))
     }
 
@@ -309,18 +299,18 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         key: &K,
         pair: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         self.write(Part::EncryptionKey, key, pair)
     }
 
     fn encryption_key_pair<T: traits::HpkeKeyPair<V>, K: traits::EncryptionKey<V>>(
         &self,
         key: &K,
-    ) -> Result<Option<T>, S::Error> {
+    ) -> Result<Option<T>> {
         self.read(Part::EncryptionKey, key)
     }
 
-    fn delete_encryption_key_pair<K: traits::EncryptionKey<V>>(&self, key: &K) -> Result<(), S::Error> {
+    fn delete_encryption_key_pair<K: traits::EncryptionKey<V>>(&self, key: &K) -> Result<()> {
         self.delete(Part::EncryptionKey, key)
     }
 
@@ -328,18 +318,18 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         hash: &H,
         package: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         self.write(Part::KeyPackage, hash, package)
     }
 
     fn key_package<H: traits::HashReference<V>, T: traits::KeyPackage<V>>(
         &self,
         hash: &H,
-    ) -> Result<Option<T>, S::Error> {
+    ) -> Result<Option<T>> {
         self.read(Part::KeyPackage, hash)
     }
 
-    fn delete_key_package<H: traits::HashReference<V>>(&self, hash: &H) -> Result<(), S::Error> {
+    fn delete_key_package<H: traits::HashReference<V>>(&self, hash: &H) -> Result<()> {
         self.delete(Part::KeyPackage, hash)
     }
 
@@ -349,30 +339,30 @@ impl<S: RoomStore> StorageProvider<V> for Storage<S> {
         &self,
         _: &K,
         _: &T,
-    ) -> Result<(), S::Error> {
+    ) -> Result<()> {
         Err(StorageError::Damaged(Part::EncryptionKey))
     }
 
     fn signature_key_pair<K: traits::SignaturePublicKey<V>, T: traits::SignatureKeyPair<V>>(
         &self,
         _: &K,
-    ) -> Result<Option<T>, S::Error> {
+    ) -> Result<Option<T>> {
         Ok(None)
     }
 
-    fn delete_signature_key_pair<K: traits::SignaturePublicKey<V>>(&self, _: &K) -> Result<(), S::Error> {
+    fn delete_signature_key_pair<K: traits::SignaturePublicKey<V>>(&self, _: &K) -> Result<()> {
         Ok(())
     }
 
-    fn write_psk<K: traits::PskId<V>, T: traits::PskBundle<V>>(&self, _: &K, _: &T) -> Result<(), S::Error> {
+    fn write_psk<K: traits::PskId<V>, T: traits::PskBundle<V>>(&self, _: &K, _: &T) -> Result<()> {
         Err(StorageError::Damaged(Part::EncryptionKey))
     }
 
-    fn psk<T: traits::PskBundle<V>, K: traits::PskId<V>>(&self, _: &K) -> Result<Option<T>, S::Error> {
+    fn psk<T: traits::PskBundle<V>, K: traits::PskId<V>>(&self, _: &K) -> Result<Option<T>> {
         Ok(None)
     }
 
-    fn delete_psk<K: traits::PskId<V>>(&self, _: &K) -> Result<(), S::Error> {
+    fn delete_psk<K: traits::PskId<V>>(&self, _: &K) -> Result<()> {
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::error::Error;
 
 use zeroize::Zeroize;
 
@@ -51,39 +51,36 @@ pub enum Part {
     KeyPackageNote = 19,
 }
 
-/// The store of rooms. All of one operation's changes belong into one transaction of the caller.
-pub trait RoomStore {
-    /// Why it failed. After an error the caller undoes the whole transaction.
-    type Error: std::error::Error + Send + Sync + 'static;
+/// Why a store failed: whatever error it has. After it the caller undoes the whole transaction.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StoreFailure(Box<dyn Error + Send + Sync>);
 
-    /// The value under a key.
-    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, Self::Error>;
-    /// Puts a value in place of what was there.
-    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), Self::Error>;
-    /// Removes a value so that it cannot be found any more; nothing happens when there is none.
-    fn remove(&self, part: Part, key: &[u8]) -> Result<(), Self::Error>;
-    /// The keys that begin with `prefix`, in order.
-    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Self::Error>;
+impl StoreFailure {
+    /// From the store's own error.
+    pub fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+
+    /// The store's own error again.
+    ///
+    /// # Errors
+    /// This failure, when it is of another type.
+    pub fn downcast<E: Error + 'static>(self) -> Result<E, Self> {
+        self.0.downcast().map(|error| *error).map_err(Self)
+    }
 }
 
-impl<S: RoomStore> RoomStore for &S {
-    type Error = S::Error;
-
-    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, Self::Error> {
-        (**self).get(part, key)
-    }
-
-    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), Self::Error> {
-        (**self).put(part, key, value)
-    }
-
-    fn remove(&self, part: Part, key: &[u8]) -> Result<(), Self::Error> {
-        (**self).remove(part, key)
-    }
-
-    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Self::Error> {
-        (**self).keys(part, prefix)
-    }
+/// The store of rooms. All of one operation's changes belong into one transaction of the caller.
+pub trait RoomStore {
+    /// The value under a key.
+    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailure>;
+    /// Puts a value in place of what was there.
+    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), StoreFailure>;
+    /// Removes a value so that it cannot be found any more; nothing happens when there is none.
+    fn remove(&self, part: Part, key: &[u8]) -> Result<(), StoreFailure>;
+    /// The keys that begin with `prefix`, in order.
+    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreFailure>;
 }
 
 type Key = (Part, Vec<u8>);
@@ -113,24 +110,22 @@ impl MemoryStore {
 }
 
 impl RoomStore for MemoryStore {
-    type Error = Infallible;
-
-    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
+    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailure> {
         Ok(self.values.borrow().get(&(part, key.to_vec())).cloned())
     }
 
-    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), StoreFailure> {
         *self.written.borrow_mut() += value.len() as u64;
         self.values.borrow_mut().insert((part, key.to_vec()), value.to_vec());
         Ok(())
     }
 
-    fn remove(&self, part: Part, key: &[u8]) -> Result<(), Infallible> {
+    fn remove(&self, part: Part, key: &[u8]) -> Result<(), StoreFailure> {
         self.values.borrow_mut().remove(&(part, key.to_vec()));
         Ok(())
     }
 
-    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Infallible> {
+    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreFailure> {
         let values = self.values.borrow();
         let from = values.range((part, prefix.to_vec())..);
         Ok(from
@@ -141,18 +136,18 @@ impl RoomStore for MemoryStore {
 }
 
 /// What one operation would write, kept apart until it is accepted: a refused message changes no stored byte (R16).
-pub(super) struct Draft<'s, S> {
-    store: &'s S,
+pub(super) struct Draft<'s> {
+    store: &'s dyn RoomStore,
     changed: RefCell<BTreeMap<Key, Option<Vec<u8>>>>,
 }
 
-impl<'s, S: RoomStore> Draft<'s, S> {
-    pub(super) fn new(store: &'s S) -> Self {
+impl<'s> Draft<'s> {
+    pub(super) fn new(store: &'s dyn RoomStore) -> Self {
         Self { store, changed: RefCell::default() }
     }
 
     /// Writes what was changed.
-    pub(super) fn keep(self) -> Result<(), S::Error> {
+    pub(super) fn keep(self) -> Result<(), StoreFailure> {
         for ((part, key), value) in self.changed.take() {
             match value {
                 Some(mut value) => {
@@ -166,23 +161,21 @@ impl<'s, S: RoomStore> Draft<'s, S> {
     }
 }
 
-impl<S> Drop for Draft<'_, S> {
+impl Drop for Draft<'_> {
     fn drop(&mut self) {
         self.changed.take().into_values().flatten().for_each(|mut value| value.zeroize());
     }
 }
 
-impl<S: RoomStore> RoomStore for Draft<'_, S> {
-    type Error = S::Error;
-
-    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, S::Error> {
+impl RoomStore for Draft<'_> {
+    fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailure> {
         match self.changed.borrow().get(&(part, key.to_vec())) {
             Some(value) => Ok(value.clone()),
             None => self.store.get(part, key),
         }
     }
 
-    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), S::Error> {
+    fn put(&self, part: Part, key: &[u8], value: &[u8]) -> Result<(), StoreFailure> {
         let before = self.changed.borrow_mut().insert((part, key.to_vec()), Some(value.to_vec()));
         if let Some(Some(mut value)) = before {
             value.zeroize();
@@ -190,12 +183,12 @@ impl<S: RoomStore> RoomStore for Draft<'_, S> {
         Ok(())
     }
 
-    fn remove(&self, part: Part, key: &[u8]) -> Result<(), S::Error> {
+    fn remove(&self, part: Part, key: &[u8]) -> Result<(), StoreFailure> {
         self.changed.borrow_mut().insert((part, key.to_vec()), None);
         Ok(())
     }
 
-    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, S::Error> {
+    fn keys(&self, part: Part, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreFailure> {
         let mut keys: std::collections::BTreeSet<_> = self.store.keys(part, prefix)?.into_iter().collect();
         for ((p, key), value) in self.changed.borrow().iter() {
             if *p == part && key.starts_with(prefix) {

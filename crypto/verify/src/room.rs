@@ -325,7 +325,7 @@ mod tests {
             |d| d.added.clear(),
             |d| d.removed.clear(),
             |d| d.banned.clear(),
-            |d| drop(d.unbanned.insert("dave".into())),
+            |d| d.unbanned = ["dave".to_owned()].into(),
             |d| d.face = None,
             |d| d.owner_key = None,
         ];

@@ -127,9 +127,15 @@ fn header(bytes: &[u8]) {
             Expected::Pairwise { peer, local: Named { account: "somebody_else", ..local } },
             Expected::Room { sender: peer, room: [0; 16], generation: 0, epoch: 0 },
         ],
-        Expected::Room { sender, room, epoch } => vec![
-            Expected::Room { sender, room, epoch: epoch.wrapping_add(1) },
-            Expected::Room { sender: Named { device: sender.device.wrapping_add(1), ..sender }, room, epoch },
+        Expected::Room { sender, room, generation, epoch } => vec![
+            Expected::Room { sender, room, generation, epoch: epoch.wrapping_add(1) },
+            Expected::Room { sender, room, generation: generation.wrapping_add(1), epoch },
+            Expected::Room {
+                sender: Named { device: sender.device.wrapping_add(1), ..sender },
+                room,
+                generation,
+                epoch,
+            },
             Expected::Pairwise { peer: sender, local: sender },
         ],
     };

@@ -114,7 +114,7 @@ impl Directory for Lists<'_> {
 }
 
 /// A failed operation as a fault. What the others would refuse is a refusal for whoever asked.
-pub(in crate::core) fn fault(error: RoomError<StoreError>) -> Fault {
+pub(in crate::core) fn fault(error: RoomError) -> Fault {
     match error {
         RoomError::Refused(refusal) => refused(&refusal).into(),
         RoomError::NotMember | RoomError::NoRoom => not_in(),
@@ -127,7 +127,7 @@ pub(in crate::core) fn fault(error: RoomError<StoreError>) -> Fault {
             tracing::warn!(what, "a room's cryptography failed");
             Fault::Internal("the cryptography of a room")
         }
-        RoomError::Storage(StorageError::Store(error)) => error.into(),
+        RoomError::Storage(StorageError::Store(failure)) => StoreError::from(failure).into(),
         RoomError::Storage(error) => {
             tracing::error!(%error, "the state of a room");
             StoreError::Corrupt("state of a room").into()

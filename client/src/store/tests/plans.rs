@@ -122,6 +122,13 @@ fn what_runs_for_every_envelope_looks_rows_up() {
         tx.append_event("alice@r", Timestamp(1), crate::api::EventBody::SyncDone {})?;
         tx.events(Some(0), 10, &[])?;
         tx.expire(1)?;
+        {
+            use subrosa_crypto::rooms::store::{Part, RoomStore};
+            tx.put(Part::Tree, b"key", b"value")?;
+            tx.get(Part::Tree, b"key")?;
+            tx.keys(Part::Proposal, b"group")?;
+            tx.remove(Part::Tree, b"key")?;
+        }
         Ok(())
     });
     assert!(slow(&plans).is_empty(), "{:#?}", slow(&plans));

@@ -51,6 +51,7 @@ fn leaving_is_a_proposal_that_another_member_commits() {
     world.sync_all();
     assert!(matches!(world.seal(0, b"no"), Err(RoomError::Leaving)));
     let made = world.commit(1, Plan::default());
+    assert_eq!(made.leaves, 1);
     assert_eq!(made.changes, [Change::Left(RoomDevice::new("user2", 1))]);
     world.post(0, b"now");
     world.agree();
@@ -60,7 +61,9 @@ fn leaving_is_a_proposal_that_another_member_commits() {
 #[test]
 fn roles_topics_bans_and_mutes() {
     let mut world = World::room_of(4, 4, Suite::Classic, Visibility::Private);
-    let plan = |world: &World, who: usize, change: fn(&mut Policy)| world.people[who].borrow().room().plan_policy(change);
+    let plan = |world: &World, who: usize, change: fn(&mut Policy)| {
+        world.people[who].borrow().room().plan_policy(change)
+    };
     let promote = plan(&world, 0, |p| p.set_role("user1", Role::Moderator));
     let made = world.commit(0, promote);
     assert_eq!(made.changes, [Change::Role("user1".into(), Role::Moderator)]);
@@ -124,7 +127,8 @@ fn r34_a_device_renews_its_leaf_after_another_of_its_account_was_removed() {
 fn r31_the_loser_of_a_race_follows_the_winner_and_tries_again() {
     let mut world = World::room_of(7, 4, Suite::Classic, Visibility::Private);
     let plans: Vec<_> = (0..4).map(|_| Plan { renew: true, ..Plan::default() }).collect();
-    let made: Vec<_> = plans.into_iter().enumerate().map(|(who, plan)| world.make(who, plan).unwrap()).collect();
+    let made: Vec<_> =
+        plans.into_iter().enumerate().map(|(who, plan)| world.make(who, plan).unwrap()).collect();
     assert!(world.offer(&made[2]));
     assert!([0, 1, 3].iter().all(|who| !world.offer(&made[*who])));
     world.agree();
@@ -134,6 +138,14 @@ fn r31_the_loser_of_a_race_follows_the_winner_and_tries_again() {
     }
     world.agree();
     assert_eq!(world.epoch, 5);
+    // Keys of the paths of past epochs are gone.
+    for person in &world.people {
+        assert_eq!(person.borrow().store.keys(store::Part::EpochKeys, b"").unwrap().len(), 1);
+    }
+    let myself = Plan { remove: [RoomDevice::new("user1", 1)].into(), ..Plan::default() };
+    assert!(matches!(world.make(1, myself), Err(RoomError::Refused(Refusal::NoRight(Act::Kick)))));
+    let twice = world.plan_add(&[2]);
+    assert!(matches!(world.make(0, twice), Err(RoomError::Refused(Refusal::Credential))));
 }
 
 #[test]
@@ -147,7 +159,15 @@ fn r31_an_owner_reboots_a_broken_room() {
             let mut person = world.people[0].borrow_mut();
             let room = person.room.take().unwrap();
             let (room, made) = room
-                .reboot(&person.store, &mut world.rng, person.me(), &world.owner_key, invitees, &world.lists, world.now)
+                .reboot(
+                    &person.store,
+                    &mut world.rng,
+                    person.me(),
+                    &world.owner_key,
+                    invitees,
+                    &world.lists,
+                    world.now,
+                )
                 .unwrap();
             assert_eq!(made.group_info.is_some(), visibility == Visibility::Public);
             person.room = Some(room);
@@ -157,7 +177,12 @@ fn r31_an_owner_reboots_a_broken_room() {
         {
             let mut person = world.people[0].borrow_mut();
             let person = &mut *person;
-            person.room.as_mut().unwrap().merge_pending(&person.store, &mut world.rng, &hash, world.now).unwrap();
+            person
+                .room
+                .as_mut()
+                .unwrap()
+                .merge_pending(&person.store, &mut world.rng, &hash, world.now)
+                .unwrap();
         }
         world.generation = 1;
         world.epoch = 1;
@@ -165,7 +190,15 @@ fn r31_an_owner_reboots_a_broken_room() {
             let mut person = world.people[who].borrow_mut();
             let room = person.room.take().unwrap();
             let joined = room
-                .follow_reboot(&person.store, &mut world.rng, person.me(), &reboot, &signature, &welcome, &world.lists)
+                .follow_reboot(
+                    &person.store,
+                    &mut world.rng,
+                    person.me(),
+                    &reboot,
+                    &signature,
+                    &welcome,
+                    &world.lists,
+                )
                 .unwrap();
             assert_eq!(joined.inviter, RoomDevice::new("user0", 1));
             person.room = Some(joined.room);
@@ -192,10 +225,18 @@ fn a_message_sealed_again_keeps_its_place() {
         world.sync(1);
         let mut person = world.people[1].borrow_mut();
         let person = &mut *person;
-        let me = Me { account: &person.name, account_key: person.account_key, device: 1, secrets: &person.secrets };
+        let me = Me {
+            account: &person.name,
+            account_key: person.account_key,
+            device: 1,
+            secrets: &person.secrets,
+        };
         let room = person.room.as_mut().unwrap();
-        let again = room.seal(&person.store, &mut world.rng, me, id, Slot::Again(first.place), b"slow", world.now).unwrap();
-        let next = room.seal(&person.store, &mut world.rng, me, [1; 16], Slot::Next, b"next", world.now).unwrap();
+        let again = room
+            .seal(&person.store, &mut world.rng, me, id, Slot::Again(first.place), b"slow", world.now)
+            .unwrap();
+        let next =
+            room.seal(&person.store, &mut world.rng, me, [1; 16], Slot::Next, b"next", world.now).unwrap();
         (again, next)
     };
     assert_eq!(again.place, first.place);

@@ -17,7 +17,12 @@ fn r16_what_cannot_be_read_changes_no_stored_byte() {
     let leave = {
         let mut person = world.people[3].borrow_mut();
         let person = &mut *person;
-        let me = Me { account: &person.name, account_key: person.account_key, device: 1, secrets: &person.secrets };
+        let me = Me {
+            account: &person.name,
+            account_key: person.account_key,
+            device: 1,
+            secrets: &person.secrets,
+        };
         person.room.as_mut().unwrap().leave(&person.store, &mut world.rng, me, world.now).unwrap()
     };
     let tries = size("SUBROSA_ROOM_CORRUPTIONS", 1_000);
@@ -33,8 +38,14 @@ fn r16_what_cannot_be_read_changes_no_stored_byte() {
                 0 => bytes.truncate(at),
                 _ => bytes[at] ^= 1 << (world.rng.next_u32() % 8),
             }
-            let verdict =
-                room.receive_commit(&person.store, &mut world.rng, &bytes, &commit.delta, &world.lists, world.now);
+            let verdict = room.receive_commit(
+                &person.store,
+                &mut world.rng,
+                &bytes,
+                &commit.delta,
+                &world.lists,
+                world.now,
+            );
             assert!(matches!(verdict.unwrap(), Verdict::Refuse(_)), "{nth}");
             room.receive_leave(&person.store, &mut world.rng, &bytes, world.now).unwrap().unwrap_err();
             room.open(&person.store, &mut world.rng, &bytes, &world.lists, world.now).unwrap().unwrap_err();
@@ -83,12 +94,14 @@ fn r16_a_commit_that_waits_for_lists_changes_nothing() {
     let mut unknown = world.lists.clone();
     unknown.1.insert("dave".into());
     let room = person.room.as_mut().unwrap();
-    let verdict =
-        room.receive_commit(&person.store, &mut world.rng, &made.commit, &made.delta, &unknown, world.now).unwrap();
+    let verdict = room
+        .receive_commit(&person.store, &mut world.rng, &made.commit, &made.delta, &unknown, world.now)
+        .unwrap();
     assert_eq!(verdict, Verdict::NeedLists(["dave".to_owned()].into()));
     assert_eq!(person.store.contents(), before);
-    let verdict =
-        room.receive_commit(&person.store, &mut world.rng, &made.commit, &made.delta, &world.lists, world.now).unwrap();
+    let verdict = room
+        .receive_commit(&person.store, &mut world.rng, &made.commit, &made.delta, &world.lists, world.now)
+        .unwrap();
     let Verdict::Accept(merged) = verdict else { panic!("{verdict:?}") };
     assert_eq!(merged.changes, [Change::Added(RoomDevice::new("dave", 1))]);
 }
@@ -104,7 +117,8 @@ fn r22_a_room_in_memory_never_runs_ahead_of_the_store() {
     let room = person.room.as_mut().unwrap();
     room.open(&undone, &mut world.rng, &message, &world.lists, world.now).unwrap().unwrap();
     // `undone` was not kept: the room is read from the store again, where the message has not come yet.
-    let opened = room.open(&person.store, &mut world.rng, &message, &world.lists, world.now).unwrap().unwrap();
+    let opened =
+        room.open(&person.store, &mut world.rng, &message, &world.lists, world.now).unwrap().unwrap();
     assert_eq!(opened.content, b"once");
     // Now it has: a second time it cannot be read.
     let again = room.open(&person.store, &mut world.rng, &message, &world.lists, world.now).unwrap();
@@ -140,7 +154,11 @@ fn r32_a_pending_commit_is_merged_or_cleared_after_a_restart_never_both() {
             person.room = Some(Room::load(&person.store, ROOM).unwrap().unwrap());
             assert!(person.room().pending().is_none());
             assert!(matches!(
-                Room::load(&person.store, ROOM).unwrap().unwrap().clear_pending(&person.store, &mut world.rng, world.now),
+                Room::load(&person.store, ROOM).unwrap().unwrap().clear_pending(
+                    &person.store,
+                    &mut world.rng,
+                    world.now
+                ),
                 Err(RoomError::NoPending)
             ));
         }

@@ -51,14 +51,16 @@ fn r30_a_large_room_fits_its_bounds() {
 #[test]
 fn a_message_writes_little_whatever_the_size() {
     for members in [10, size("SUBROSA_ROOM_MEMBERS", 100)] {
-        let mut world = World::room_of(22, members.min(limits::LEAVES_MAX), Suite::Classic, Visibility::Private);
+        let mut world =
+            World::room_of(22, members.min(limits::LEAVES_MAX), Suite::Classic, Visibility::Private);
         for _ in 0..4 {
             world.commit(0, Plan { renew: true, ..Plan::default() });
         }
         world.sync(1);
         world.post(0, b"warm");
         world.sync(1);
-        let (sent, received) = (world.people[0].borrow().store.written(), world.people[1].borrow().store.written());
+        let (sent, received) =
+            (world.people[0].borrow().store.written(), world.people[1].borrow().store.written());
         for _ in 0..20 {
             world.post(0, b"one more");
         }

@@ -4,15 +4,15 @@ use openmls::group::{CommitBuilder, Initial, MlsGroup};
 use openmls::prelude::{Extension, Extensions, OpenMlsProvider, UnknownExtension};
 use openmls_traits::crypto::OpenMlsCrypto;
 use openmls_traits::types::{
-    AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput,
-    SignatureScheme,
+    AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair,
+    KemOutput, SignatureScheme,
 };
 use tls_codec::SecretVLBytes;
 
 use super::super::primitives::Primitives;
 use super::super::provider::Provider;
 use super::super::storage::Storage;
-use super::super::store::MemoryStore;
+use super::super::store::Draft;
 use super::super::*;
 use super::did;
 use super::world::{Entry, Person, ROOM, World};
@@ -30,7 +30,12 @@ pub(super) fn lie(
 ) -> Vec<u8> {
     let mut person = world.people[who].borrow_mut();
     let person = &mut *person;
-    let me = Me { account: &person.name, account_key: person.account_key, device: person.device, secrets: &person.secrets };
+    let me = Me {
+        account: &person.name,
+        account_key: person.account_key,
+        device: person.device,
+        secrets: &person.secrets,
+    };
     let mut room = Room::load(&person.store, ROOM).unwrap().unwrap();
     let provider = Provider::new(&person.store, &mut world.rng);
     room.group.set_aad(delta.hash(&ROOM, room.record.generation, room.epoch()).to_vec());
@@ -51,7 +56,8 @@ fn refused(world: &mut World, liar: usize, commit: &[u8], delta: &Delta, expecte
         let person = &mut *person;
         let Some(room) = person.room.as_mut() else { continue };
         let before = person.store.contents();
-        let verdict = room.receive_commit(&person.store, &mut world.rng, commit, delta, &world.lists, world.now);
+        let verdict =
+            room.receive_commit(&person.store, &mut world.rng, commit, delta, &world.lists, world.now);
         assert_eq!(verdict.unwrap(), Verdict::Refuse(expected.clone()), "{}", person.name);
         assert_eq!(person.store.contents(), before);
         assert!(expected.breaks_room());
@@ -60,7 +66,11 @@ fn refused(world: &mut World, liar: usize, commit: &[u8], delta: &Delta, expecte
     world.agree();
 }
 
-fn with_policy(world: &World, who: usize, change: impl FnOnce(&mut Policy)) -> Extensions<openmls::prelude::GroupContext> {
+fn with_policy(
+    world: &World,
+    who: usize,
+    change: impl FnOnce(&mut Policy),
+) -> Extensions<openmls::prelude::GroupContext> {
     let mut policy = world.people[who].borrow().room().policy().clone();
     change(&mut policy);
     config::extensions(&policy).unwrap()
@@ -83,7 +93,8 @@ fn room(seed: u64) -> World {
 fn r33_changes_of_the_policy_without_the_right_are_refused() {
     let mut world = room(31);
     let other = OwnerKey::generate(&mut world.rng).public();
-    let member: Vec<(Box<dyn Fn(&mut Policy)>, Act)> = vec![
+    type Lies = Vec<(Box<dyn Fn(&mut Policy)>, Act)>;
+    let member: Lies = vec![
         (Box::new(|p| p.set_role("user3", Role::Owner)), Act::Roles),
         (Box::new(|p| p.set_role("user3", Role::Moderator)), Act::Roles),
         (Box::new(|p| p.set_role("user1", Role::Member)), Act::Roles),
@@ -98,7 +109,7 @@ fn r33_changes_of_the_policy_without_the_right_are_refused() {
         (Box::new(|p| p.visibility = Visibility::Public), Act::Fixed),
         (Box::new(move |p| p.owner_key = other), Act::OwnerKey),
     ];
-    let moderator: Vec<(Box<dyn Fn(&mut Policy)>, Act)> = vec![
+    let moderator: Lies = vec![
         (Box::new(|p| p.set_role("user1", Role::Owner)), Act::Roles),
         (Box::new(|p| p.set_role("user0", Role::Member)), Act::Roles),
         (Box::new(|p| p.name = "mine".into()), Act::Rename),
@@ -119,7 +130,8 @@ fn r33_changes_of_the_policy_without_the_right_are_refused() {
             };
             let extensions = with_policy(&world, liar, keep_owner);
             let delta = Delta::default();
-            let commit = lie(&mut world, liar, &delta, |b| b.propose_group_context_extensions(extensions).unwrap());
+            let commit =
+                lie(&mut world, liar, &delta, |b| b.propose_group_context_extensions(extensions).unwrap());
             refused(&mut world, liar, &commit, &delta, &Refusal::NoRight(act));
             tried += 1;
         }
@@ -133,7 +145,8 @@ fn r33_changes_of_the_policy_without_the_right_are_refused() {
             p.muted.clear();
         });
         let delta = Delta { banned: [target.to_owned()].into(), ..Delta::default() };
-        let commit = lie(&mut world, liar, &delta, |b| b.propose_group_context_extensions(extensions).unwrap());
+        let commit =
+            lie(&mut world, liar, &delta, |b| b.propose_group_context_extensions(extensions).unwrap());
         refused(&mut world, liar, &commit, &delta, &Refusal::NoRight(Act::Ban));
         tried += 1;
     }
@@ -194,11 +207,13 @@ fn r33_telling_the_relay_something_else_is_refused() {
             let mut person = world.people[who].borrow_mut();
             let person = &mut *person;
             let room = person.room.as_mut().unwrap();
-            let verdict = room.receive_commit(&person.store, &mut world.rng, &commit, &delta, &world.lists, world.now);
+            let verdict =
+                room.receive_commit(&person.store, &mut world.rng, &commit, &delta, &world.lists, world.now);
             assert_eq!(verdict.unwrap(), Verdict::Refuse(Refusal::Delta));
             // The relay delivers another delta than it was told.
             let commit = commit.clone();
-            let verdict = room.receive_commit(&person.store, &mut world.rng, &commit, &truth, &world.lists, world.now);
+            let verdict =
+                room.receive_commit(&person.store, &mut world.rng, &commit, &truth, &world.lists, world.now);
             assert_eq!(verdict.unwrap(), Verdict::Refuse(Refusal::Delta));
         }
     }
@@ -233,7 +248,8 @@ fn r30_extensions_and_proposals_beyond_the_bounds_are_refused() {
     let commit = lie(&mut world, 0, &delta, |b| b.propose_group_context_extensions(garbage).unwrap());
     let malformed = Policy::from_bytes(&[0; 40]).unwrap_err();
     refused(&mut world, 0, &commit, &delta, &Refusal::Policy(malformed));
-    let many: Vec<_> = (0..=limits::PROPOSALS_MAX).map(|nth| world.person(&format!("extra{nth}"), 1)).collect();
+    let many: Vec<_> =
+        (0..=limits::PROPOSALS_MAX).map(|nth| world.person(&format!("extra{nth}"), 1)).collect();
     let packages: Vec<_> = many.iter().map(|who| world.invitee(*who).package).collect();
     let added = many.iter().map(|who| world.people[*who].borrow().id()).collect();
     let delta = Delta { added, ..Delta::default() };
@@ -247,7 +263,12 @@ fn r30_extensions_and_proposals_beyond_the_bounds_are_refused() {
 fn say(world: &mut World, who: usize, change: impl FnOnce(&mut Header), pad: bool) -> Vec<u8> {
     let mut person = world.people[who].borrow_mut();
     let person = &mut *person;
-    let me = Me { account: &person.name, account_key: person.account_key, device: person.device, secrets: &person.secrets };
+    let me = Me {
+        account: &person.name,
+        account_key: person.account_key,
+        device: person.device,
+        secrets: &person.secrets,
+    };
     let mut room = Room::load(&person.store, ROOM).unwrap().unwrap();
     let mut header = Header {
         sender_account: person.name.clone(),
@@ -270,7 +291,8 @@ fn say(world: &mut World, who: usize, change: impl FnOnce(&mut Header), pad: boo
 fn r14_a_message_under_another_name_or_for_another_room_is_discarded() {
     let mut world = room(35);
     let zero = world.people[0].borrow().account_key;
-    let lies: Vec<(Box<dyn FnOnce(&mut Header)>, bool, Option<Refusal>)> = vec![
+    type Lies = Vec<(Box<dyn FnOnce(&mut Header)>, bool, Option<Refusal>)>;
+    let lies: Lies = vec![
         (
             Box::new(move |h| (h.sender_account, h.sender_account_key) = ("user0".into(), zero)),
             true,
@@ -315,12 +337,12 @@ fn r14_a_message_under_another_name_or_for_another_room_is_discarded() {
 /// Primitives that seal garbage to the others: a commit whose signature is right and whose path nobody can use.
 struct Broken(Primitives);
 
-struct BrokenProvider<'a>(Broken, Storage<&'a MemoryStore>);
+struct BrokenProvider<'a>(Broken, Storage<'a>);
 
 impl<'a> OpenMlsProvider for BrokenProvider<'a> {
     type CryptoProvider = Broken;
     type RandProvider = Primitives;
-    type StorageProvider = Storage<&'a MemoryStore>;
+    type StorageProvider = Storage<'a>;
 
     fn storage(&self) -> &Self::StorageProvider {
         &self.1
@@ -366,7 +388,7 @@ fn brick(world: &mut World, who: usize) -> Vec<u8> {
     let person: &Person = &person;
     let mut room = Room::load(&person.store, ROOM).unwrap().unwrap();
     let copy = person.store.clone();
-    let provider = BrokenProvider(Broken(Primitives::new(&mut world.rng)), Storage::new(&copy));
+    let provider = BrokenProvider(Broken(Primitives::new(&mut world.rng)), Storage::new(Draft::new(&copy)));
     room.group.set_aad(Delta::default().hash(&ROOM, 0, room.epoch()).to_vec());
     let bundle = room
         .group
@@ -396,7 +418,15 @@ fn r31_a_commit_that_bricks_the_room_is_refused_and_an_owner_mends_it() {
     let made = {
         let mut person = world.people[0].borrow_mut();
         let room = person.room.take().unwrap();
-        let made = room.reboot(&person.store, &mut world.rng, person.me(), &world.owner_key, invitees, &world.lists, world.now);
+        let made = room.reboot(
+            &person.store,
+            &mut world.rng,
+            person.me(),
+            &world.owner_key,
+            invitees,
+            &world.lists,
+            world.now,
+        );
         let (mut room, made) = made.unwrap();
         room.merge_pending(&person.store, &mut world.rng, &made.hash, world.now).unwrap();
         person.room = Some(room);
@@ -410,12 +440,27 @@ fn r31_a_commit_that_bricks_the_room_is_refused_and_an_owner_mends_it() {
         // Not without the owner key's signature, nor with another welcome.
         let forged = OwnerKey::generate(&mut world.rng).sign_reboot(&made.reboot);
         let before = person.store.contents();
-        let denied = room.follow_reboot(&person.store, &mut world.rng, person.me(), &made.reboot, &forged, welcome, &world.lists);
+        let denied = room.follow_reboot(
+            &person.store,
+            &mut world.rng,
+            person.me(),
+            &made.reboot,
+            &forged,
+            welcome,
+            &world.lists,
+        );
         assert!(matches!(denied, Err(RoomError::Refused(Refusal::NoRight(Act::OwnerKey)))));
         assert_eq!(person.store.contents(), before);
         let room = Room::load(&person.store, ROOM).unwrap().unwrap();
-        let joined =
-            room.follow_reboot(&person.store, &mut world.rng, person.me(), &made.reboot, &made.signature, welcome, &world.lists);
+        let joined = room.follow_reboot(
+            &person.store,
+            &mut world.rng,
+            person.me(),
+            &made.reboot,
+            &made.signature,
+            welcome,
+            &world.lists,
+        );
         person.room = Some(joined.unwrap().room);
     }
     world.people[3].borrow_mut().room = None;
@@ -434,7 +479,15 @@ fn r31_only_an_owner_with_the_key_reboots_and_nobody_new_comes_with_it() {
         let invitees = guests.iter().map(|who| world.invitee(*who)).collect();
         let person = world.people[who].borrow();
         let room = Room::load(&person.store, ROOM).unwrap().unwrap();
-        let denied = room.reboot(&person.store, &mut world.rng, person.me(), &world.owner_key, invitees, &world.lists, world.now);
+        let denied = room.reboot(
+            &person.store,
+            &mut world.rng,
+            person.me(),
+            &world.owner_key,
+            invitees,
+            &world.lists,
+            world.now,
+        );
         assert!(matches!(denied, Err(RoomError::Refused(Refusal::NoRight(_)))));
     }
     world.post(1, b"still here");

@@ -27,11 +27,16 @@ fn what_one_library_seals_the_other_opens() {
         let sealed = theirs.hpke_seal(config(), &pair.public, b"info", b"aad", b"text").unwrap();
         assert_eq!(ours.hpke_open(config(), &sealed, &pair.private, b"info", b"aad").unwrap(), b"text");
         assert!(ours.hpke_open(config(), &sealed, &pair.private, b"info", b"bad").is_err());
-        let (enc, secret) = ours.hpke_setup_sender_and_export(config(), &pair.public, b"info", b"ctx", 32).unwrap();
-        let read = theirs.hpke_setup_receiver_and_export(config(), &enc, &same.private, b"info", b"ctx", 32).unwrap();
+        let (enc, secret) =
+            ours.hpke_setup_sender_and_export(config(), &pair.public, b"info", b"ctx", 32).unwrap();
+        let read = theirs
+            .hpke_setup_receiver_and_export(config(), &enc, &same.private, b"info", b"ctx", 32)
+            .unwrap();
         assert_eq!(*secret, *read);
-        let (enc, secret) = theirs.hpke_setup_sender_and_export(config(), &pair.public, b"info", b"ctx", 32).unwrap();
-        let read = ours.hpke_setup_receiver_and_export(config(), &enc, &pair.private, b"info", b"ctx", 32).unwrap();
+        let (enc, secret) =
+            theirs.hpke_setup_sender_and_export(config(), &pair.public, b"info", b"ctx", 32).unwrap();
+        let read =
+            ours.hpke_setup_receiver_and_export(config(), &enc, &pair.private, b"info", b"ctx", 32).unwrap();
         assert_eq!(*secret, *read);
     }
 }
@@ -41,7 +46,10 @@ fn hashes_keys_and_ciphers_agree() {
     let (ours, theirs) = (ours(), CryptoProvider::new().unwrap());
     let sha = HashType::Sha2_256;
     assert_eq!(ours.hash(sha, b"x").unwrap(), theirs.hash(sha, b"x").unwrap());
-    assert_eq!(ours.hmac(sha, b"key", b"x").unwrap().as_slice(), theirs.hmac(sha, b"key", b"x").unwrap().as_slice());
+    assert_eq!(
+        ours.hmac(sha, b"key", b"x").unwrap().as_slice(),
+        theirs.hmac(sha, b"key", b"x").unwrap().as_slice()
+    );
     let prk = ours.hkdf_extract(sha, b"salt", b"ikm").unwrap();
     assert_eq!(prk.as_slice(), theirs.hkdf_extract(sha, b"salt", b"ikm").unwrap().as_slice());
     for len in [1, 32, 100] {
@@ -64,7 +72,10 @@ fn r11_weak_keys_and_lax_signatures_are_refused() {
     let mut one = [0; 32];
     one[0] = 1;
     for weak in [[0; 32], one] {
-        assert_eq!(ours.hpke_seal(config(), &weak, b"", b"", b"").unwrap_err(), CryptoError::InvalidPublicKey);
+        assert_eq!(
+            ours.hpke_seal(config(), &weak, b"", b"", b"").unwrap_err(),
+            CryptoError::InvalidPublicKey
+        );
         assert!(ours.hpke_setup_sender_and_export(config(), &weak, b"", b"", 32).is_err());
     }
     // The neutral element as key and R, S = 0: the lax equation holds for every message.
@@ -76,7 +87,10 @@ fn r11_weak_keys_and_lax_signatures_are_refused() {
     let hybrid = || Suite::Hybrid.mls().hpke_config();
     let mut pair = ours.derive_hpke_keypair(hybrid(), &[3; 32]).unwrap();
     pair.public[1184..].fill(0);
-    assert_eq!(ours.hpke_seal(hybrid(), &pair.public, b"", b"", b"").unwrap_err(), CryptoError::InvalidPublicKey);
+    assert_eq!(
+        ours.hpke_seal(hybrid(), &pair.public, b"", b"", b"").unwrap_err(),
+        CryptoError::InvalidPublicKey
+    );
 }
 
 #[test]

@@ -42,7 +42,11 @@ impl Book {
         let plan = match self.world.rng.next_u32() % 16 {
             _ if leavers => Plan::default(),
             0..=2 => {
-                let account = if self.world.rng.next_u32() % 4 == 0 { name.clone() } else { format!("user{}", self.names) };
+                let account = if self.world.rng.next_u32().is_multiple_of(4) {
+                    name.clone()
+                } else {
+                    format!("user{}", self.names)
+                };
                 let device = 1 + self.world.lists.0.keys().filter(|d| d.account == account).count() as u32;
                 self.names += 1;
                 let who = self.world.person(&account, device);
@@ -90,8 +94,11 @@ impl Book {
 
     /// Several commit at once: one wins, the others follow.
     fn race(&mut self, inside: &[usize]) {
-        let made: Vec<_> =
-            inside.iter().take(5).map(|who| self.world.make(*who, Plan { renew: true, ..Plan::default() }).unwrap()).collect();
+        let made: Vec<_> = inside
+            .iter()
+            .take(5)
+            .map(|who| self.world.make(*who, Plan { renew: true, ..Plan::default() }).unwrap())
+            .collect();
         let winner = self.world.rng.next_u32() as usize % made.len();
         let won = self.world.offer(&made[winner]);
         assert!(won);
@@ -140,8 +147,12 @@ fn live(seed: u64, start: usize, steps: usize, suite: Suite) {
     book.settle();
     // Everybody read exactly what was posted while it was in, in order, and nothing was refused.
     for who in 0..book.world.people.len() {
-        let expected: Vec<_> =
-            book.posted.iter().filter(|(_, _, readers)| readers.contains(&who)).map(|(_, text, _)| text.clone()).collect();
+        let expected: Vec<_> = book
+            .posted
+            .iter()
+            .filter(|(_, _, readers)| readers.contains(&who))
+            .map(|(_, text, _)| text.clone())
+            .collect();
         assert_eq!(book.world.texts(who), expected, "seed {seed}: person {who}");
         assert_eq!(book.world.refusals(who), [], "seed {seed}: person {who}");
     }

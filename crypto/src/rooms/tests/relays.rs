@@ -67,7 +67,9 @@ fn a_replayed_welcome_is_refused() {
     // With a last-resort key package it is the epoch that tells.
     let last = {
         let person = world.people[carol].borrow();
-        let made = key_packages::make(&person.store, &mut world.rng, person.me(), Suite::Classic, true, world.now).unwrap();
+        let made =
+            key_packages::make(&person.store, &mut world.rng, person.me(), Suite::Classic, true, world.now)
+                .unwrap();
         assert!(made.last_resort);
         key_packages::check(&made.bytes, &person.id(), Suite::Classic, &world.lists, world.now).unwrap()
     };
@@ -104,7 +106,8 @@ fn a_forged_or_foreign_welcome_is_refused() {
     let dave = world.person("dave", 1);
     assert!(matches!(world.join(dave, &welcome), Err(RoomError::Refused(Refusal::NotForMe))));
     let person = world.people[dave].borrow();
-    let elsewhere = Room::join(&person.store, &mut world.rng, person.me(), &welcome, [1; 16], 0, &world.lists);
+    let elsewhere =
+        Room::join(&person.store, &mut world.rng, person.me(), &welcome, [1; 16], 0, &world.lists);
     assert!(elsewhere.is_err());
 }
 
@@ -145,7 +148,11 @@ fn r30_nobody_joins_a_private_room_from_outside() {
         info.unwrap().to_bytes().unwrap()
     };
     assert!(matches!(
-        world.people[2].borrow().room().group_info(&world.people[2].borrow().store, &mut world.rng, world.people[2].borrow().me()),
+        world.people[2].borrow().room().group_info(
+            &world.people[2].borrow().store,
+            &mut world.rng,
+            world.people[2].borrow().me()
+        ),
         Err(RoomError::Refused(Refusal::External))
     ));
     let mallory = world.person("mallory", 1);
@@ -209,12 +216,22 @@ fn who_was_removed_reads_nothing_after_and_says_nothing_after() {
     let late = world.seal(2, b"after my time").unwrap().bytes;
     let kick = world.people[0].borrow().room().plan_kick("user2");
     world.commit(0, kick);
-    let secret = { world.post(0, b"without user2"); world.log.last().cloned().unwrap() };
+    let secret = {
+        world.post(0, b"without user2");
+        world.log.last().cloned().unwrap()
+    };
     world.agree();
     assert!(world.people[2].borrow().room.is_none());
     assert!(!world.people[2].borrow().read.iter().any(|(_, text)| text == b"without user2"));
     // Whatever is left in its store opens nothing of it.
     assert!(Room::load(&world.people[2].borrow().store, ROOM).unwrap().is_none());
+    let left = world.people[2].borrow().store.contents();
+    let harmless = [store::Part::Left, store::Part::KeyPackageNote];
+    assert!(
+        left.iter().all(|(part, ..)| harmless.contains(part)),
+        "no key is left behind: {:?}",
+        left.iter().map(|(part, ..)| part).collect::<Vec<_>>()
+    );
     let Entry::Message(secret) = secret else { panic!() };
     assert!(!secret.windows(7).any(|part| part == b"without"));
     // A relay that lets it post, or holds back what it sealed before, finds nobody who listens.
@@ -243,7 +260,8 @@ fn r30_messages_of_three_past_epochs_are_read_for_a_day() {
 #[test]
 fn r30_order_within_a_hundred_and_gaps_below_a_thousand() {
     let mut world = World::room_of(60, 2, Suite::Classic, Visibility::Private);
-    let mut sealed: Vec<_> = (0..200u32).map(|nth| world.seal(1, &nth.to_le_bytes()).unwrap().bytes).collect();
+    let mut sealed: Vec<_> =
+        (0..200u32).map(|nth| world.seal(1, &nth.to_le_bytes()).unwrap().bytes).collect();
     // The last first; then those of the hundred before it, and not the ones older than that.
     let newest = sealed.pop().unwrap();
     world.log.push(Entry::Message(newest));
@@ -278,18 +296,25 @@ fn r35_key_packages_are_checked() {
     let made = make(&mut world, Suite::Hybrid);
     let id = RoomDevice::new("carol", 1);
     let check = |bytes: &[u8], id: &RoomDevice, suite, lists: &dyn Fn(&RoomDevice) -> Listed, now| {
-        key_packages::check(bytes, id, suite, &|device: &RoomDevice| lists(device), now).map(|invitee| invitee.device)
+        key_packages::check(bytes, id, suite, &|device: &RoomDevice| lists(device), now)
+            .map(|invitee| invitee.device)
     };
     let lists = |device: &RoomDevice| world.lists.look(device);
     let now = world.now;
     assert_eq!(check(&made.bytes, &id, Suite::Hybrid, &lists, now), Ok(id.clone()));
     let refused = |refusal| Err(key_packages::CheckError::Refused(refusal));
     assert_eq!(check(&made.bytes, &id, Suite::Classic, &lists, now), refused(Refusal::NotForMe));
-    assert_eq!(check(&made.bytes, &RoomDevice::new("dave", 1), Suite::Hybrid, &lists, now), refused(Refusal::NotForMe));
+    assert_eq!(
+        check(&made.bytes, &RoomDevice::new("dave", 1), Suite::Hybrid, &lists, now),
+        refused(Refusal::NotForMe)
+    );
     assert_eq!(check(&made.bytes, &id, Suite::Hybrid, &lists, made.not_after), refused(Refusal::Expired));
     let early = now - 3 * limits::CLOCK_SKEW_MS;
     assert_eq!(check(&made.bytes, &id, Suite::Hybrid, &lists, early), refused(Refusal::Expired));
-    assert_eq!(check(&made.bytes, &id, Suite::Hybrid, &|_| Listed::Absent, now), refused(Refusal::Leaf(id.clone())));
+    assert_eq!(
+        check(&made.bytes, &id, Suite::Hybrid, &|_| Listed::Absent, now),
+        refused(Refusal::Leaf(id.clone()))
+    );
     assert_eq!(
         check(&made.bytes, &id, Suite::Hybrid, &|_| Listed::Unknown, now),
         Err(key_packages::CheckError::NeedList("carol".into()))

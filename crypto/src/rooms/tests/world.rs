@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use chacha20::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
-use sha2::{Digest, Sha256};
 use crate::device::DeviceSecrets;
 use crate::rooms::store::MemoryStore;
 use crate::rooms::*;
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
 
 pub(super) const ROOM: [u8; 16] = [0x77; 16];
 
@@ -43,7 +43,7 @@ impl Person {
 
 #[derive(Clone)]
 pub(super) enum Entry {
-    Commit { bytes: Vec<u8>, delta: Delta },
+    Commit { bytes: Vec<u8>, delta: Box<Delta> },
     Leave(Vec<u8>),
     Message(Vec<u8>),
 }
@@ -123,7 +123,8 @@ impl World {
     pub(super) fn create(&mut self, who: usize, visibility: Visibility) {
         let mut person = self.people[who].borrow_mut();
         let policy = Policy::new(ROOM, visibility, "Room", &person.name, self.owner_key.public());
-        let room = Room::create(&person.store, &mut self.rng, person.me(), &policy, self.suite, self.now).unwrap();
+        let room =
+            Room::create(&person.store, &mut self.rng, person.me(), &policy, self.suite, self.now).unwrap();
         if visibility == Visibility::Public {
             self.group_info = Some(room.group_info(&person.store, &mut self.rng, person.me()).unwrap());
         }
@@ -134,8 +135,8 @@ impl World {
     /// A checked key package of somebody.
     pub(super) fn invitee(&mut self, who: usize) -> Invitee {
         let person = self.people[who].borrow();
-        let made =
-            key_packages::make(&person.store, &mut self.rng, person.me(), self.suite, false, self.now).unwrap();
+        let made = key_packages::make(&person.store, &mut self.rng, person.me(), self.suite, false, self.now)
+            .unwrap();
         key_packages::check(&made.bytes, &person.id(), self.suite, &self.lists, self.now).unwrap()
     }
 
@@ -153,8 +154,14 @@ impl World {
             person.cursor += 1;
             match entry {
                 Entry::Commit { bytes, delta } => {
-                    let verdict =
-                        room.receive_commit(&person.store, &mut self.rng, &bytes, &delta, &self.lists, self.now);
+                    let verdict = room.receive_commit(
+                        &person.store,
+                        &mut self.rng,
+                        &bytes,
+                        &delta,
+                        &self.lists,
+                        self.now,
+                    );
                     match verdict.unwrap() {
                         Verdict::Accept(merged) if merged.removed_me => {
                             person.room.take().unwrap().forget(&person.store).unwrap();
@@ -165,7 +172,9 @@ impl World {
                     }
                 }
                 Entry::Leave(bytes) => {
-                    if let Err(refusal) = room.receive_leave(&person.store, &mut self.rng, &bytes, self.now).unwrap() {
+                    if let Err(refusal) =
+                        room.receive_leave(&person.store, &mut self.rng, &bytes, self.now).unwrap()
+                    {
                         person.refused.push(refusal);
                     }
                 }
@@ -185,7 +194,7 @@ impl World {
     }
 
     /// Makes a commit without offering it to the relay.
-    pub(super) fn make(&mut self, who: usize, plan: Plan) -> Result<OwnCommit, RoomError<std::convert::Infallible>> {
+    pub(super) fn make(&mut self, who: usize, plan: Plan) -> Result<OwnCommit, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let person = &mut *person;
         let me = Me {
@@ -203,7 +212,7 @@ impl World {
             return false;
         }
         self.epoch += 1;
-        self.log.push(Entry::Commit { bytes: made.commit.clone(), delta: made.delta.clone() });
+        self.log.push(Entry::Commit { bytes: made.commit.clone(), delta: Box::new(made.delta.clone()) });
         if made.group_info.is_some() {
             self.group_info = made.group_info.clone();
         }
@@ -230,7 +239,7 @@ impl World {
         }
     }
 
-    pub(super) fn join(&mut self, who: usize, welcome: &[u8]) -> Result<(), RoomError<std::convert::Infallible>> {
+    pub(super) fn join(&mut self, who: usize, welcome: &[u8]) -> Result<(), RoomError> {
         let mut person = self.people[who].borrow_mut();
         let joined = Room::join(
             &person.store,
@@ -247,7 +256,7 @@ impl World {
     }
 
     /// Seals without posting.
-    pub(super) fn seal(&mut self, who: usize, text: &[u8]) -> Result<Sealed, RoomError<std::convert::Infallible>> {
+    pub(super) fn seal(&mut self, who: usize, text: &[u8]) -> Result<Sealed, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let person = &mut *person;
         let me = Me {
@@ -284,7 +293,7 @@ impl World {
     }
 
     /// Joins the public room from outside; whether the relay took it.
-    pub(super) fn join_external(&mut self, who: usize) -> Result<OwnCommit, RoomError<std::convert::Infallible>> {
+    pub(super) fn join_external(&mut self, who: usize) -> Result<OwnCommit, RoomError> {
         let mut person = self.people[who].borrow_mut();
         let info = self.group_info.clone().unwrap();
         let (room, made) = Room::join_external(
@@ -312,7 +321,12 @@ impl World {
             let Some(room) = &person.room else { continue };
             inside.push(person.id());
             let state = (room.head(), room.members(), room.policy().clone());
-            assert_eq!(*first.get_or_insert_with(|| state.clone()), state, "{} sees another room", person.name);
+            assert_eq!(
+                *first.get_or_insert_with(|| state.clone()),
+                state,
+                "{} sees another room",
+                person.name
+            );
             assert_eq!(room.epoch(), self.epoch);
         }
         inside.sort();
