@@ -34,6 +34,8 @@ pub const RESOLVE_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a frame may take from its first byte to its last (R6).
 pub const HALF_FRAME: Duration = Duration::from_secs(10);
+/// Bytes of it that earn it a second more.
+pub const HALF_FRAME_RATE: usize = 2 * 1024;
 /// Flow control of a connection, in bytes. Its one stream has a smaller window; this one is there to be grown by a byte
 /// when the relay is to show a sign of life.
 pub const RECEIVE_WINDOW: u32 = 4 * 1024 * 1024;
@@ -64,8 +66,10 @@ pub const REQUEST_TIMEOUT_MS: u64 = 30 * SECOND;
 pub const REQUEST_QUEUE: usize = 256;
 /// Requests that wait for something to happen (a receipt, the relay), in all.
 pub const WAITING_REQUESTS: usize = 1_024;
-/// Events waiting for one slow reader; more become a gap.
+/// Events waiting for one slow reader; more become a gap. See also [`EVENT_QUEUE_BYTES`].
 pub const EVENT_QUEUE: usize = 1_024;
+/// Bytes of events waiting for one slow reader, counted as [`crate::api::Event::weight`] does; more become a gap.
+pub const EVENT_QUEUE_BYTES: usize = 256 * 1024;
 /// Event streams at once.
 pub const SUBSCRIBERS: usize = 64;
 /// Milliseconds a request waits at most when it says nothing.
@@ -86,6 +90,16 @@ pub const UNACKNOWLEDGED_RESERVE: u64 = 100;
 pub const ACKNOWLEDGE_AFTER: u64 = 100;
 /// While so many contents wait, further copies for own devices that are away are not kept.
 pub const COPIES_WAITING: u64 = 5_000;
+/// Bytes of envelopes on their way to a relay of which nothing is known yet; one batch at a time may be larger.
+pub const SENDING_FIRST: usize = 16 * 1024;
+/// The least of them that a relay is held to bear, and
+pub const SENDING_MIN: usize = 4 * 1024;
+/// the most.
+pub const SENDING_MAX: usize = 1024 * 1024;
+/// Milliseconds within which an answer says that the relay bears more, and
+pub const SENDING_QUICK_MS: u64 = 2 * SECOND;
+/// after which it says that it bears less.
+pub const SENDING_SLOW_MS: u64 = 6 * SECOND;
 /// Pending contents of one account that are looked at in one go.
 pub const PENDING_AT_ONCE: u32 = 1_000;
 /// Milliseconds after which what the relay or the recipient never took is given up: 30 days (R44).

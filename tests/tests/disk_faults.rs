@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    os::unix::net::UnixStream,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -22,6 +24,7 @@ use subrosa_tests::{
         strace::{SYNCS, inject, works_for},
     },
     ledger::Ledger,
+    person::Daemon,
     relay::RelayOptions,
     report::did,
     world::FAST,
@@ -219,10 +222,51 @@ fn a_client_with_a_full_disk_says_so_keeps_its_history_and_goes_on() {
         assert_eq!(shown.stdout.matches(&format!("\"{text}\"")).count(), 1, "{text}: {}", shown.stdout);
     }
     alice.run(&["check"]).ok();
+    full_beneath_a_daemon(&disk, &alice, &bob);
     if works_for("sends of a client whose disk fails to sync") {
         sends_whose_sync_fails(&alice, &bob);
     }
     did("full disk of a client: a join and a send refused, history whole, went on after room was made");
+}
+
+/// The disk fills while a daemon has the profile: that is told as the profile's fault, and it is told when it is over.
+fn full_beneath_a_daemon(disk: &SmallDisk, alice: &Person, bob: &Person) {
+    let daemons = [alice.daemon(), bob.daemon()];
+    let mut socket = UnixStream::connect(alice.home.join("run/rosa/default.sock")).unwrap();
+    let filter =
+        r#"{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"filter":["profile.fault"]}}"#;
+    socket.write_all(format!("{filter}\n").as_bytes()).unwrap();
+    let (tell, told) = mpsc::channel::<serde_json::Value>();
+    thread::spawn(move || {
+        for line in BufReader::new(socket).lines().map_while(Result::ok) {
+            let error = serde_json::from_str::<serde_json::Value>(&line).unwrap();
+            if error["method"] == "event" && tell.send(error["params"]["data"]["error"].clone()).is_err() {
+                return;
+            }
+        }
+    });
+    disk.fill(0);
+    // More than there is left in what the store has taken already.
+    let mut sent = 0;
+    let fault = loop {
+        sent += 1;
+        assert!(sent < 400, "the disk is not full");
+        bob.run(&["send", "alice", &format!("{sent} {}", "x".repeat(30_000))]).ok();
+        if let Ok(error) = told.recv_timeout(Duration::from_millis(100)) {
+            break error;
+        }
+    };
+    assert!(fault["message"].as_str().unwrap().contains("full"), "{fault}");
+    let check = alice.run(&["check"]).code(3).says("disk");
+    assert!(!check.stderr.contains("the relay does not answer"), "{check:?}");
+    disk.make_room();
+    while !told.recv_timeout(Duration::from_secs(60)).expect("it is never over").is_null() {}
+    assert_eq!(alice.run(&["recv", "--timeout", "20s"]).ok().texts().len(), sent);
+    alice.run(&["check"]).ok();
+    did(&format!(
+        "full disk beneath a daemon: {sent} texts on their way, told as the profile's fault, all came"
+    ));
+    daemons.into_iter().for_each(Daemon::kill);
 }
 
 /// A sync fails while somebody sends: they are told, or it went out all the same. Sent again with its key it is there once.

@@ -56,8 +56,9 @@ fn fill(data: &Path, envelopes: u64) {
              SELECT ?2, i, randomblob(16), accepted_at, size, ?3 + i FROM n, envelopes WHERE body = ?4"
         );
         conn.execute(&sql, (count, device, last + first.cast_signed(), original)).unwrap();
-        let sql = "INSERT INTO accepted_ids (device, id, seq, accepted_at)
-                   SELECT device, id, seq, accepted_at FROM envelopes WHERE device = ?1";
+        let sql = "INSERT INTO accepted (device, first, last, ids)
+                   SELECT device, min(seq), max(seq), unhex(group_concat(hex(id) || printf('%016X', accepted_at), '' ORDER BY seq))
+                   FROM envelopes WHERE device = ?1 GROUP BY seq / 64";
         conn.execute(sql, [device]).unwrap();
     }
     conn.execute_batch("COMMIT; PRAGMA journal_mode = WAL").unwrap();

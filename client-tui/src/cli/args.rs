@@ -38,7 +38,7 @@ pub struct Global {
     /// One JSON object a line on standard output, errors as one on standard error
     #[arg(long, global = true)]
     pub json: bool,
-    /// How long it may take: 500ms, 30s, 5m, 1h; a bare number is seconds
+    /// How long it may take: 500ms, 30s, 5m, 1h, 2d; a bare number is seconds
     #[arg(long, global = true, value_name = "TIME", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
     /// Read the passphrase from this file descriptor (a pipe or a file)

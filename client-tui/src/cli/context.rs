@@ -25,11 +25,13 @@ use super::{
     out::{Out, note},
     owner::{Owner, Role},
     socket_file, terminal,
+    watched::{Watched, hangs},
 };
 
 /// How long an owner that is just starting may take until its socket answers (R24 allows a second in all).
 const STARTING: Duration = Duration::from_millis(400);
-/// How long a verb waits for an owner that starts or ends, at most: it can use either's profile as well.
+/// How long a verb waits for an owner that starts or ends, at most (it can use either's profile as well), and for one that
+/// says nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether it has.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
@@ -73,13 +75,12 @@ impl Context {
             return Ok(owner.handle());
         }
         let paths = self.existing()?;
-        // Shorter than what ends the whole verb: who has the profile is the better answer.
-        let patience = self.global.timeout.map_or(PATIENCE, |time| (time * 9 / 10).min(PATIENCE));
+        let patience = self.patience();
         let began = Instant::now();
         let mut passphrase = None;
         loop {
             if let Some(attached) = attach(&paths).await? {
-                return Ok(Arc::new(attached));
+                return Ok(Arc::new(Watched::new(attached, patience)));
             }
             let owner = Locked::owner(&paths);
             if owner.is_none() {
@@ -101,6 +102,12 @@ impl Context {
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// How long an owner may be silent. Shorter than what ends the whole verb: who has the profile is the better answer.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.global.timeout.map_or(PATIENCE, |time| (time * 9 / 10).min(PATIENCE))
     }
 
     /// The profile, opened here.
@@ -170,7 +177,7 @@ impl Context {
     /// this process is it; a message without an idempotency key is not sent again, since it may have gone out.
     ///
     /// # Errors
-    /// Those of the request; [`Kind::Timeout`] when the owner does not answer.
+    /// Those of the request; [`Kind::NotReady`] when the owner does not answer.
     pub async fn call(&self, handle: &dyn Handle, request: Request) -> Result<Reply, ApiError> {
         let again = match &request {
             Request::MessageSend(send) if send.key.is_none() => None,
@@ -193,10 +200,9 @@ impl Context {
             Request::SyncWait { timeout_ms } => Duration::from_millis(*timeout_ms) + GRACE,
             _ => ANSWER_WITHIN,
         };
-        timeout(within, handle.call(request)).await.unwrap_or_else(|_| {
-            Err(ApiError::new(Kind::Timeout, "the process that owns the profile does not answer")
-                .hint("what was queued stays queued; end that process if it hangs"))
-        })
+        timeout(within, handle.call(request))
+            .await
+            .unwrap_or_else(|_| Err(hangs(self.paths().ok().and_then(|paths| Locked::owner(&paths)))))
     }
 
     /// The profile's files, when there is a profile.
@@ -264,8 +270,10 @@ async fn take(paths: &ProfilePaths) -> Result<Option<Locked>, Failure> {
 }
 
 /// Whether the owner that was asked ended without an answer.
-fn is_gone(error: &ApiError) -> bool {
-    error.kind == Kind::NotReady && error.message.starts_with("the process that owns the profile has ended")
+#[must_use]
+pub fn is_gone(error: &ApiError) -> bool {
+    let ended = ["the process that owns the profile has ended", "the engine has ended"];
+    error.kind == Kind::NotReady && ended.iter().any(|start| error.message.starts_with(start))
 }
 
 /// Gives an owner that holds the lock and does not serve yet a moment; then it is said who it is.

@@ -10,6 +10,7 @@ use super::{
     failure::Failure,
     owner::Role,
     terminal,
+    watched::Watched,
 };
 use crate::app::{Door, Locking, Unlocking};
 
@@ -31,7 +32,7 @@ impl ProfileDoor {
             let checked =
                 terminal::blocking(move || Locked::check_passphrase(&paths, passphrase.as_bytes())).await?;
             checked?;
-            return Ok(Arc::new(attached));
+            return Ok(Arc::new(Watched::new(attached, self.context.patience())));
         }
         let store = open_store(&paths, passphrase).await?;
         self.context.own(store, Role::Passing).await

@@ -6,6 +6,7 @@
 //! | [`verbs`] | a file a verb |
 //! | [`context`] | flags, output, and the profile, attached to or opened here |
 //! | [`owner`] | this process owns the profile and serves its socket |
+//! | [`watched`] | another process owns it, and may hang |
 //! | [`socket_file`] | where the owner's socket is, for whoever has another environment |
 //! | [`flush`] | what must go out before a verb ends |
 //! | [`door`] | how the application opens the profile |
@@ -29,6 +30,7 @@ pub mod signals;
 pub mod socket_file;
 pub mod terminal;
 pub mod verbs;
+pub mod watched;
 
 use std::{
     io::{self, IsTerminal, Write},

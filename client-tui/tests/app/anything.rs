@@ -8,7 +8,10 @@ use rosa::app::{
     terminal::{Screen, restore_on_panic, sequences},
     update::Msg,
 };
-use subrosa_client::api::{EventBody, KeyChange, MessageKind};
+use subrosa_client::{
+    ApiError,
+    api::{EventBody, KeyChange, Kind, MessageKind},
+};
 use subrosa_protocol::SafeText;
 
 use crate::{
@@ -45,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-9isize..9).prop_map(Step::Wheel),
         1 => (0u16..90, 0u16..30).prop_map(|(x, y)| Step::Click(x, y)),
         3 => (0usize..4, "(.|\n|\u{5d0}|日){0,80}").prop_map(|(chat, text)| Step::Message(chat, text)),
-        2 => (0usize..9, 0usize..4).prop_map(|(kind, chat)| Step::Event(kind, chat)),
+        2 => (0usize..10, 0usize..4).prop_map(|(kind, chat)| Step::Event(kind, chat)),
         1 => (0u64..700_000).prop_map(Step::Pass),
         1 => "(/q|[a-z\n]{0,9})".prop_map(Step::Edited),
         2 => Just(Step::Unlock),
@@ -93,7 +96,10 @@ fn take(stage: &mut Stage, step: Step) {
                 },
                 5 => EventBody::SyncDone {},
                 6 => EventBody::ServerNotice { text: SafeText::multi_line("a\nnotice") },
-                7 => EventBody::SystemGap { from: 1, to: 2 },
+                7 => EventBody::ProfileFault {
+                    error: (order % 2 == 0).then(|| ApiError::new(Kind::NotReady, "the disk is full")),
+                },
+                8 => EventBody::SystemGap { from: 1, to: 2 },
                 _ => EventBody::DeviceLinked { name, device: 2 },
             };
             stage.event(event(body));

@@ -92,6 +92,9 @@ fn r48_notices_of_a_relay_are_harmless() {
     for text in HOSTILE {
         stage.event(event(EventBody::ServerNotice { text: SafeText::multi_line(text) }));
         assert_allowed(&bytes(&stage));
+        let error = subrosa_client::ApiError::new(subrosa_client::api::Kind::NotReady, text).hint(text);
+        stage.event(event(EventBody::ProfileFault { error: Some(error) }));
+        assert_allowed(&bytes(&stage));
         let reason = SafeText::multi_line(text);
         stage.event(event(EventBody::ConnectionDown {
             connection: ConnectionState::Down { reason, retry_in_ms: 1 },

@@ -88,3 +88,21 @@ fn a_forked_list_and_a_blocked_profile_stand_in_red() {
     stage.event(event(EventBody::ConnectionDown { connection }));
     assert!(stage.shows("! this device was removed rosa login again") && stage.shows("BLOCKED"));
 }
+
+#[test]
+fn an_own_fault_is_told_as_this_profiles_and_its_line_goes_when_it_is_over() {
+    let mut stage = Stage::new(World::peopled());
+    let fault = |error| event(EventBody::ProfileFault { error });
+    let full = || ApiError::new(Kind::NotReady, "the disk is full").hint("make room on the disk");
+    stage.event(fault(Some(full())));
+    assert_eq!(stage.notice(), "this profile: the disk is full. make room on the disk");
+    assert!(stage.shows("this profile: the disk is full") && !stage.shows("relay:"), "{}", stage.screen());
+    stage.event(fault(None));
+    assert_eq!(stage.notice(), "");
+    assert!(!stage.shows("the disk is full"), "{}", stage.screen());
+    // What was said since stays.
+    stage.event(fault(Some(full()))).enter("/verify carol").key("y");
+    assert_eq!(stage.notice(), "carol is verified");
+    stage.event(fault(None));
+    assert_eq!(stage.notice(), "carol is verified");
+}

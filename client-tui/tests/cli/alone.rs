@@ -145,11 +145,17 @@ fn two_people_chat_by_flags_alone() {
 fn what_can_go_wrong_with_joining_is_told_and_leaves_nothing() {
     let world = World::new();
     let alice = world.joined("alice");
-    alice.join(&world.address, "words").code(5);
+    let words = std::fs::read(alice.file("words")).unwrap();
+    let same = alice.join(&world.address, "words").code(5).error();
+    assert!(same["message"].as_str().unwrap().contains("profile default exists already"), "{same}");
+    assert_eq!(std::fs::read(alice.file("words")).unwrap(), words);
     let again = alice.join(&world.address, "other").code(5);
     assert!(!std::fs::exists(alice.file("other")).unwrap(), "{again:?}");
 
     let mallory = Person { name: "alice", home: world.person("mallory").home };
+    std::fs::write(mallory.file("full"), "not words").unwrap();
+    let full = mallory.join(&world.address, "full").code(5).error();
+    assert!(full["hint"].as_str().unwrap().contains("does not exist yet"), "{full}");
     let taken = mallory.join(&world.address, "words").code(5);
     assert!(taken.error()["message"].as_str().unwrap().contains("taken"), "{taken:?}");
     assert!(!std::fs::exists(mallory.file("words")).unwrap());
@@ -340,4 +346,82 @@ fn an_owner_with_another_environment_is_found() {
         finish(daemon, Instant::now()).code(0);
         assert!(!told.exists());
     }
+}
+
+#[test]
+fn an_owner_that_hangs_is_named_in_time() {
+    let world = World::new();
+    let alice = world.joined("alice");
+    let (daemon, _) = alice.daemon();
+    let verb = |args: &[&str]| run(&mut rosa(&alice.home, &[&["--json"], args].concat()));
+    verb(&["status"]).code(0);
+    signal(&daemon, Signal::STOP);
+    let named = format!("pid {}", daemon.id());
+    let refused = |outcome: Outcome, limit: Duration| {
+        let outcome = outcome.code(3);
+        assert!(outcome.error()["message"].as_str().unwrap().contains(&named), "{outcome:?}");
+        assert!(outcome.took < limit, "{outcome:?}");
+        outcome
+    };
+    for args in [
+        &["status", "--timeout", "2s"][..],
+        &["recv", "--timeout", "2s"],
+        &["recv", "--follow", "--timeout", "2s"],
+        &["send", "bob", "hi", "--timeout", "2s"],
+        &["check", "--timeout", "2s"],
+        &["ls", "--timeout", "2s"],
+    ] {
+        refused(verb(args), Duration::from_secs(9));
+    }
+    let outcome = refused(verb(&["whoami"]), Duration::from_secs(30));
+    assert!(outcome.took > Duration::from_secs(5), "it may only be slow: {outcome:?}");
+    // It was not the end of it.
+    signal(&daemon, Signal::CONT);
+    verb(&["status"]).code(0);
+    signal(&daemon, Signal::TERM);
+    finish(daemon, Instant::now()).code(0);
+}
+
+#[test]
+fn check_tells_a_profile_that_may_not_connect_from_a_relay_that_is_away() {
+    let mut world = World::new();
+    let (alice, bob) = (world.joined("alice"), world.joined("bob"));
+    let profiles = alice.home.join(".local/share/rosa");
+    let copy = |from: &str, to: &str| {
+        let paths = [profiles.join(from), profiles.join(to)];
+        assert!(Command::new("cp").arg("-a").args(&paths).status().unwrap().success());
+    };
+    let check = |profile: &str| alice.run(&["check", "--profile", profile]);
+    let failed = |outcome: &Outcome| {
+        let items = outcome.json()["items"].as_array().unwrap().clone();
+        let failed = items.iter().filter(|item| item["ok"] == false);
+        failed.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let fine = check("default").code(0).json();
+    assert!(fine["items"].as_array().unwrap().iter().any(|item| item["name"] == "disk"), "{fine}");
+
+    copy("default", "older");
+    alice.run(&["send", "bob", "after the copy was made"]).code(0);
+    bob.run(&["recv"]).code(0);
+    let older = check("older").code(3);
+    assert_eq!(failed(&older), ["relay"]);
+    assert!(older.error()["message"].as_str().unwrap().contains("old copy"), "{older:?}");
+
+    let words = alice.file("words");
+    let login =
+        ["login", &world.address, "--name", "alice", "--profile", "second", "--recovery-file", &words];
+    alice.run(&login).code(0);
+    copy("second", "removed");
+    alice.run(&["logout", "--yes", "--profile", "second"]).code(0);
+    let removed = check("removed").code(3);
+    assert_eq!(failed(&removed), ["relay"]);
+    assert!(
+        removed.error()["message"].as_str().unwrap().contains("does not know this device"),
+        "{removed:?}"
+    );
+
+    check("default").code(0);
+    world.runtime.block_on(world.relay.take().unwrap().shutdown());
+    let away = check("default").code(4);
+    assert_eq!(failed(&away), ["relay"]);
 }

@@ -73,6 +73,26 @@ impl Owner {
         self.runtime.block_on(serving.finish(std::time::Duration::from_secs(1)));
     }
 
+    /// As `kill -9` ends it: the connections are cut in the middle of whatever is under way, and the lock is free.
+    pub(crate) fn vanish(&mut self) {
+        self.engine.subscribers.lock().unwrap().clear();
+        // It cuts all connections; the listener goes with them.
+        drop(self.serving.take());
+        while self.paths.socket.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        self.lock = None;
+    }
+
+    /// Another owner of the same profile, with the same store.
+    pub(crate) fn come_back(&mut self) {
+        self.lock = Some(Locked::acquire(self.paths.clone()).unwrap());
+        let engine = Arc::clone(&self.engine) as Arc<dyn Handle>;
+        let socket = &self.paths.socket;
+        self.serving =
+            Some(self.runtime.block_on(async { attach::serve(attach::bind(socket).unwrap(), engine) }));
+    }
+
     /// The lock goes too: the owner has ended.
     pub(crate) fn end(&mut self) {
         self.engine.subscribers.lock().unwrap().clear();
@@ -97,6 +117,8 @@ pub(crate) struct Engine {
     /// What everything else answers, when it is to fail.
     pub(crate) failure: Mutex<Option<ApiError>>,
     pub(crate) trust: Mutex<Option<Trust>>,
+    /// So many fetches and acknowledgements are answered before one is not.
+    pub(crate) stalls_after: Mutex<Option<usize>>,
     subscribers: Mutex<Vec<mpsc::Sender<StreamItem>>>,
 }
 
@@ -113,6 +135,22 @@ impl Engine {
 
     pub(crate) fn listeners(&self) -> usize {
         self.subscribers.lock().unwrap().iter().filter(|one| !one.is_closed()).count()
+    }
+
+    /// Whether this request gets no answer: the one at which the owner is to end.
+    fn stalls(&self, request: &Request) -> bool {
+        let mut left = self.stalls_after.lock().unwrap();
+        if !matches!(request, Request::EventsFetch { .. } | Request::EventsAck { .. }) {
+            return false;
+        }
+        match left.as_mut() {
+            Some(0) => true,
+            Some(more) => {
+                *more -= 1;
+                false
+            }
+            None => false,
+        }
     }
 
     fn fetch(&self, since: Option<u64>, max: u32, filter: &[String]) -> EventPage {
@@ -203,7 +241,13 @@ impl Engine {
 
 impl Handle for Engine {
     fn call(&self, request: Request) -> Call<'_> {
-        Box::pin(std::future::ready(self.answer(request)))
+        Box::pin(async move {
+            if self.stalls(&request) {
+                self.requests.lock().unwrap().push(request);
+                return std::future::pending().await;
+            }
+            self.answer(request)
+        })
     }
 
     fn subscribe(&self) -> Subscribe<'_> {

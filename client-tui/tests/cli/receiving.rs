@@ -57,6 +57,17 @@ fn a_filter_lets_through_what_it_names() {
 }
 
 #[test]
+fn a_filter_that_no_event_has_is_refused() {
+    let owner = told(1);
+    for more in [&["--follow"][..], &[]] {
+        let filter = ["recv", "--json", "--filter", "contact.*", "--filter", "message.recieved"];
+        let outcome = run(&mut owner.rosa(&[&filter[..], more].concat())).code(2);
+        assert_eq!(outcome.error()["hint"], "did you mean message.received?");
+    }
+    assert!(owner.engine.requests.lock().unwrap().is_empty());
+}
+
+#[test]
 fn it_syncs_first_and_says_when_the_relay_is_away() {
     let owner = told(1);
     seqs(&owner, &[]);
@@ -126,9 +137,66 @@ fn follow_ends_after_max_and_finds_no_owner_after_its_own_has_gone() {
     finish(child, Instant::now()).code(0);
 
     let mut owner = told(1);
-    let (child, mut stdout) = follow(&owner, &[]);
+    let (child, mut stdout) = follow(&owner, &["--timeout", "3s"]);
     assert_eq!(next(&mut stdout), 1);
     owner.end();
     let outcome = finish(child, Instant::now()).code(3);
     assert!(outcome.took < Duration::from_secs(15), "{outcome:?}");
+}
+
+/// The owner is killed at the n-th fetch or acknowledgement, and another one takes its place.
+fn killed_at(stalls: usize, ack: &str, away: Duration) {
+    const EVENTS: u64 = 1_200;
+    let what = format!("killed at call {stalls}, --ack {ack}, away for {away:?}");
+    let mut owner = told(EVENTS);
+    *owner.engine.stalls_after.lock().unwrap() = Some(stalls);
+    let (child, mut stdout) = follow(&owner, &["--ack", ack]);
+    let reader = std::thread::spawn(move || {
+        let seqs: Vec<u64> = (0..=EVENTS).map(|_| next(&mut stdout)).collect();
+        (seqs, stdout)
+    });
+    let began = Instant::now();
+    while owner.engine.requests.lock().unwrap().len() <= stalls {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}: it never came that far");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    owner.vanish();
+    *owner.engine.stalls_after.lock().unwrap() = None;
+    std::thread::sleep(away);
+    owner.come_back();
+    // Once it has caught up, what is new comes too.
+    while owner.engine.listeners() == 0 {
+        assert!(began.elapsed() < Duration::from_secs(50), "{what}: it did not come back");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    owner.engine.tell("new");
+    let (seqs, stdout) = reader.join().unwrap();
+    assert_eq!(seqs, (1..=EVENTS + 1).collect::<Vec<_>>(), "{what}: each once, in order");
+    let acknowledged = || *owner.engine.acknowledged.lock().unwrap();
+    if ack == "auto" {
+        while acknowledged() < EVENTS + 1 {
+            assert!(began.elapsed() < Duration::from_secs(50), "{what}: {}", acknowledged());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    } else {
+        assert_eq!(acknowledged(), 0, "{what}");
+    }
+    drop(stdout);
+    signal(&child, Signal::INT);
+    finish(child, Instant::now()).code(130);
+}
+
+#[test]
+fn follow_survives_a_new_owner_while_it_fetches_and_acknowledges() {
+    // Fetch, acknowledge, fetch, acknowledge, ...
+    for stalls in 0..4 {
+        killed_at(stalls, "auto", Duration::from_millis(100));
+    }
+    killed_at(1, "manual", Duration::from_millis(100));
+}
+
+#[test]
+fn follow_waits_for_a_new_owner_that_takes_its_time() {
+    // Longer than anything that a single attempt waits.
+    killed_at(2, "auto", Duration::from_secs(12));
 }

@@ -21,6 +21,22 @@ pub struct Event {
     pub body: EventBody,
 }
 
+impl Event {
+    /// About how many bytes it takes while it waits for a reader.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const BESIDES_TEXT: usize = 256;
+        let text = match &self.body {
+            EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => {
+                message.text.as_str().len()
+            }
+            EventBody::ServerNotice { text } => text.as_str().len(),
+            _ => 0,
+        };
+        BESIDES_TEXT + text
+    }
+}
+
 /// A message that came or was sent from another device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageEvent {
@@ -206,6 +222,8 @@ events! {
     DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
     /// A device was removed from an account's list.
     DeviceRemoved(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.removed",
-    /// The relay or the engine has something to say to the person.
+    /// This profile cannot do its work (its disk is full, for one), or can again.
+    ProfileFault(#[doc = "Why, and what to do; `null` once it is over."] error: Option<ApiError>,) = "profile.fault",
+    /// The relay has something to say to the person, or does what no relay does.
     ServerNotice(#[doc = "What."] text: SafeText,) = "server.notice",
 }

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::StreamExt;
@@ -71,6 +72,12 @@ impl Attached {
         self.owner
     }
 
+    /// Whether the owner says anything within this time. One whose engine is busy does, one that hangs does not; one that
+    /// ended meanwhile is not silent either: its connections end.
+    pub async fn answers(&self, within: Duration) -> bool {
+        timeout(within, hear_anything(&self.path)).await.is_ok()
+    }
+
     async fn ask(&self, request: Request) -> Outcome {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let line = to_line(&rpc::request(id, &request)?)
@@ -128,6 +135,22 @@ async fn open(path: &Path) -> Result<Option<UnixStream>, ApiError> {
         return Err(ApiError::new(Kind::NotReady, format!("{} belongs to another user", path.display())));
     }
     Ok(Some(stream))
+}
+
+/// Ends with the first word of the owner. A connection of its own does not wait behind calls that are under way; an owner
+/// that has no room for it says so, which is an answer.
+async fn hear_anything(path: &Path) {
+    let stream = match open(path).await {
+        Ok(Some(stream)) => stream,
+        Ok(None) => return,
+        // As long as it takes no connection it has said nothing.
+        Err(_) => return std::future::pending().await,
+    };
+    let (read, mut write) = stream.into_split();
+    let Ok(line) = to_line(&rpc::nothing(1)) else { return };
+    // It may have been turned away already; then the answer is there to be read.
+    let _ = write.write_all(format!("{line}\n").as_bytes()).await;
+    let _ = lines(read).next().await;
 }
 
 fn lines(read: OwnedReadHalf) -> Lines {

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subrosa_protocol::SafeText;
 
-use super::limits::{BATCH, FILTER_PATTERNS};
+use super::{
+    filter,
+    limits::{BATCH, FILTER_PATTERNS},
+};
 use crate::api::{ApiError, Event, Kind, Reply, Request};
 
 /// The method by which a connection subscribes; it is of the connection, not of the engine.
@@ -104,10 +107,14 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
         if params.filter.len() > FILTER_PATTERNS {
             return Err(usage(format!("a filter has at most {FILTER_PATTERNS} patterns")));
         }
+        filter::check(&params.filter)?;
         return Ok(What::Subscribe { filter: params.filter });
     }
     let request = serde_json::from_value(json!({ "method": method, "params": params }))
         .map_err(|error| usage(format!("{method}: {error}")))?;
+    if let Request::EventsFetch { filter, .. } = &request {
+        filter::check(filter)?;
+    }
     Ok(What::Request(Box::new(request)))
 }
 
@@ -163,6 +170,12 @@ pub fn request(id: u64, request: &Request) -> Result<Value, ApiError> {
 #[must_use]
 pub fn subscribe(id: u64) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": SUBSCRIBE, "params": {} })
+}
+
+/// A call of no method, which every owner refuses at once, whatever its engine does: to hear whether it is there.
+#[must_use]
+pub fn nothing(id: u64) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "" })
 }
 
 /// What the owner says to an attached program.
@@ -276,6 +289,14 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, "no.such"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"message.show","params":[1]}"#, "not an object"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"message.show"}"#, "missing field"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"filter":["x.*"]}}"#,
+                "no event",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"events.fetch","params":{"since":0,"max":1,"filter":["message.recieved"]}}"#,
+                "no event",
+            ),
         ] {
             let error = says(line);
             assert_eq!(error.kind, Kind::Usage, "{line}");

@@ -1,6 +1,6 @@
 //! The connection to the relay as the machine sees it: authentication, requests in flight, and how it ends.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_bytes::ByteArray;
 use subrosa_crypto::verify::{auth::AuthTranscript, device_list::SignedDeviceList, prekey::PrekeyKind};
@@ -12,7 +12,7 @@ use subrosa_protocol::{
     },
 };
 
-use super::{Core, Effect, Fault, Turn};
+use super::{Core, Effect, Fault, Turn, fault::own_reason, sending::Sending};
 use crate::{
     api::{ApiError, ConnectionState, EventBody, Kind, Trust},
     limits::REQUEST_TIMEOUT_MS,
@@ -51,10 +51,12 @@ pub(super) struct Link {
     pub(super) shown: ConnectionState,
     pub(super) round_trip_ms: u32,
     pub(super) prekeys: Option<PrekeyCounts>,
-    /// Devices to which envelopes are in flight.
-    pub(super) sending: HashSet<(Username, DeviceId)>,
+    /// Envelopes in flight.
+    pub(super) sending: Sending,
     /// When an envelope that was put off may be sent again.
     pub(super) outbox_at: Option<u64>,
+    /// The own fault for which this connection was given up.
+    pub(super) given_up_for: Option<ApiError>,
     /// Connections that failed since the last one that worked.
     pub(super) failures: u32,
     exporter: [u8; 32],
@@ -73,8 +75,9 @@ impl Link {
             shown,
             round_trip_ms: 0,
             prekeys: None,
-            sending: HashSet::new(),
+            sending: Sending::default(),
             outbox_at: None,
+            given_up_for: None,
             failures: 0,
             exporter: [0; 32],
             next_id: 0,
@@ -84,6 +87,11 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.phase == Phase::Up
+    }
+
+    /// Whether there is a connection to be given up.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating | Phase::Up)
     }
 
     /// Whether a challenge was answered and the relay has not said yes yet.
@@ -144,6 +152,7 @@ impl Core {
             return Ok(());
         };
         self.link.phase = Phase::Authenticating;
+        self.link.given_up_for = None;
         self.link.exporter = exporter;
         self.link.round_trip_ms = round_trip_ms;
         let transcript = AuthTranscript {
@@ -337,7 +346,7 @@ impl Core {
 
     /// Something went wrong with this connection: a new one may do better.
     pub(super) fn drop_connection(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.link.phase, Phase::Authenticating | Phase::Up) {
+        if self.link.is_open() {
             self.link.phase = Phase::Dropping;
             turn.out.push(Effect::Drop);
         }
@@ -350,11 +359,18 @@ impl Core {
         self.forget_connection(turn);
         self.link.phase = Phase::Down;
         self.link.failures = self.link.failures.saturating_add(1);
-        self.link.shown = ConnectionState::Down { reason: SafeText::single_line(reason), retry_in_ms };
+        let own = self.link.given_up_for.take();
+        let reason = own.as_ref().map_or_else(|| SafeText::single_line(reason), own_reason);
+        self.link.shown = ConnectionState::Down { reason: reason.clone(), retry_in_ms };
         self.tell(turn, EventBody::ConnectionDown { connection: self.link.state() });
-        if self.link.failures > 1 {
-            let error = ApiError::new(Kind::Unreachable, reason).hint("it is tried again by itself");
-            self.waits.fail_relay(turn, &error);
+        match own {
+            Some(error) => self.waits.fail_relay(turn, &error),
+            None if self.link.failures > 1 => {
+                let error =
+                    ApiError::new(Kind::Unreachable, reason.as_str()).hint("it is tried again by itself");
+                self.waits.fail_relay(turn, &error);
+            }
+            None => {}
         }
     }
 
@@ -368,7 +384,7 @@ impl Core {
                 _ => {}
             }
         }
-        self.link.sending.clear();
+        self.link.sending.broke();
         self.mailbox.on_down();
         self.lookups.on_down();
         self.claims.on_down();

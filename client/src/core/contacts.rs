@@ -96,8 +96,9 @@ pub(super) fn accepted_by(w: &mut Work<'_>, account: &Username) -> Result<(), Fa
     }
 }
 
-/// They accepted this account, and said so to this device; of a newer own device they may not know yet.
-fn accepted_here(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
+/// The two accepted each other, which this device learnt or decided. The other own devices are told: a newer one may never
+/// have seen the request, and they may not know of it yet.
+pub(super) fn accepted_here(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     become_accepted(w, account)?;
     let me = w.me.account.clone();
     let others = w.list(&me)?.is_some_and(|own| own.list.devices.len() > 1);

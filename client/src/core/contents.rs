@@ -91,10 +91,15 @@ fn own_text(w: &mut Work<'_>, sender: &Sender, read: &Read, text: &Text) -> Resu
     new.direction = Direction::Out;
     new.state = MessageState::Accepted;
     new.reply_to = text.reply_to;
-    match w.tx.insert_message(&new)? {
-        Some(stored) => w.emit(EventBody::MessageQueued { message: message_event(&stored) }),
-        None => Ok(w.tx.count(Counter::DiscardedDuplicate)?),
+    let Some(stored) = w.tx.insert_message(&new)? else {
+        return Ok(w.tx.count(Counter::DiscardedDuplicate)?);
+    };
+    w.emit(EventBody::MessageQueued { message: message_event(&stored) })?;
+    // Whoever got it may have said so before this copy came.
+    for kind in w.tx.take_early_receipts(&read.chat, read.message)? {
+        w.advance_line(read.message, state_after(kind))?;
     }
+    Ok(())
 }
 
 fn line(
@@ -127,20 +132,33 @@ fn line(
 /// A peer device stored, or its person saw, what this account wrote.
 fn receipted(w: &mut Work<'_>, sender: &Sender, receipt: &Receipt) -> Result<(), Fault> {
     acknowledged(w, &sender.account, sender.device, receipt.through)?;
-    if !receipt.ids.is_empty() && !w.is_me(&sender.account) {
-        contacts::accepted_by(w, &sender.account)?;
+    if receipt.ids.is_empty() || w.is_me(&sender.account) {
+        return Ok(());
     }
-    let state = match receipt.kind {
-        ReceiptKind::Delivered => MessageState::Delivered,
-        ReceiptKind::Read => MessageState::Read,
-    };
+    contacts::accepted_by(w, &sender.account)?;
+    // The receipt does not come again: what another device of this account wrote may come after it.
+    let mut early = Vec::new();
     for id in receipt.ids.iter() {
         let known: Option<Message> = w.own_line(*id)?;
-        if known.is_some_and(|line| line.chat == sender.account.as_str()) {
-            w.advance_line(*id, state)?;
+        match known {
+            Some(line) if line.chat == sender.account.as_str() => {
+                w.advance_line(*id, state_after(receipt.kind))?;
+            }
+            Some(_) => {}
+            None => early.push(*id),
         }
     }
+    if !early.is_empty() {
+        w.tx.keep_early_receipts(&sender.account, &early, receipt.kind, w.now)?;
+    }
     Ok(())
+}
+
+const fn state_after(kind: ReceiptKind) -> MessageState {
+    match kind {
+        ReceiptKind::Delivered => MessageState::Delivered,
+        ReceiptKind::Read => MessageState::Read,
+    }
 }
 
 /// A peer device stored everything up to a counter: there may be room to send more (R19).

@@ -70,6 +70,7 @@ impl Core {
         {
             self.start_over(&mut turn, cursor, error.into());
         }
+        self.look_whether_it_is_over(&mut turn);
         turn.out
     }
 

@@ -10,7 +10,7 @@
 //! | `mailbox`, `receive` | what comes: order, acknowledgement; opening one envelope |
 //! | `contents` | what a message that was read means |
 //! | `gaps`, `heal` | what is missing, what cannot be read |
-//! | `send`, `drain`, `seal`, `outbox` | what goes: queueing, encrypting, sealing, handing to the relay |
+//! | `send`, `drain`, `seal`, `outbox`, `sending` | what goes: queueing, encrypting, sealing, handing to the relay, how much at a time |
 //! | `lookup`, `lists` | fetching device lists, following them |
 //! | `claims` | fetching prekey bundles, opening sessions |
 //! | `trust`, `gossip` | changed keys, forked lists, verification |
@@ -46,6 +46,7 @@ mod requests;
 mod rooms;
 mod seal;
 mod send;
+mod sending;
 mod trust;
 mod upkeep;
 mod waits;
@@ -58,7 +59,7 @@ use rand_core::CryptoRng;
 use self::{
     claims::Claims,
     connection::{Asked, Link},
-    fault::Fault,
+    fault::{Fault, Faults},
     lookup::Lookups,
     mailbox::Mailbox,
     me::Me,
@@ -115,6 +116,7 @@ pub struct Core {
     rooms: Rooms,
     loaded: Loaded,
     dirty: Dirty,
+    faults: Faults,
     wake_at: Option<u64>,
 }
 
@@ -143,6 +145,7 @@ impl Core {
             rooms: Rooms::default(),
             loaded: Loaded::default(),
             dirty: Dirty { outbox: true, pending: true, lines: false, rooms: true },
+            faults: Faults::default(),
             wake_at: None,
         })
     }
@@ -175,6 +178,7 @@ impl Core {
         if let Err(fault) = self.pump(&mut turn) {
             self.failed(&mut turn, fault);
         }
+        self.look_whether_it_is_over(&mut turn);
         turn.out
     }
 
@@ -281,6 +285,7 @@ impl Core {
             }
             Ok::<_, Fault>(value)
         })?;
+        self.faults.wrote = true;
         self.dirty.outbox |= done.outbox;
         self.dirty.pending |= done.pending;
         self.dirty.lines |= done.moved;
@@ -297,19 +302,6 @@ impl Core {
         let event =
             Event { v: 1, seq: None, ts: Timestamp(turn.now), account: self.me.address.clone(), body };
         turn.out.push(Effect::Event(event));
-    }
-
-    /// The store failed, or this program did. Nothing of the step was kept; the connection is made anew, and what was not
-    /// acknowledged comes again.
-    fn failed(&mut self, turn: &mut Turn<'_>, fault: Fault) {
-        tracing::error!(%fault, "a step failed");
-        let error = ApiError::from(fault);
-        let text = match &error.hint {
-            Some(hint) => format!("{}: {hint}", error.message),
-            None => error.message.to_string(),
-        };
-        self.tell(turn, EventBody::ServerNotice { text: subrosa_protocol::SafeText::single_line(&text) });
-        self.drop_connection(turn);
     }
 
     /// Asks to be woken at `at` at the latest.

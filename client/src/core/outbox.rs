@@ -25,7 +25,7 @@ impl Core {
             self.store.read(|tx| Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?)))?;
         for target in targets {
             let place = (target.account, target.device);
-            if self.link.sending.contains(&place) {
+            if self.link.sending.is_busy(&place) {
                 continue;
             }
             if target.next_try > turn.now {
@@ -33,7 +33,11 @@ impl Core {
                 self.link.outbox_at = Some(at);
                 continue;
             }
-            let room = FRAME_MAX - FRAME_OVERHEAD - ENVELOPES_PER_SEND * ENVELOPE_OVERHEAD;
+            let Some(room) = self.link.sending.room() else {
+                // The next answer makes room, and comes here again.
+                break;
+            };
+            let room = room.min(FRAME_MAX - FRAME_OVERHEAD - ENVELOPES_PER_SEND * ENVELOPE_OVERHEAD);
             let (account, device) = place;
             let mut head =
                 self.store.read(|tx| tx.outbox_head(&account, device, ENVELOPES_PER_SEND, room))?;
@@ -58,6 +62,7 @@ impl Core {
         let (Some(known), false) = (known, rows.is_empty()) else { return Ok(()) };
         let list_version = known.list.version;
         let ids = rows.iter().map(|row| row.id).collect();
+        let bytes = rows.iter().map(|row| row.sealed.len()).sum();
         let envelopes = rows
             .into_iter()
             .map(|row| {
@@ -73,7 +78,7 @@ impl Core {
             generation,
             envelopes,
         });
-        self.link.sending.insert((account.clone(), device));
+        self.link.sending.begin((account.clone(), device), bytes, turn.now);
         self.ask(turn, Asked::Send { account, device, rows: ids }, &request)
     }
 
@@ -86,7 +91,7 @@ impl Core {
         rows: &[i64],
         response: Response,
     ) -> Result<(), Fault> {
-        self.link.sending.remove(&(account.clone(), device));
+        self.link.sending.end(&(account.clone(), device), turn.now);
         self.dirty.outbox = true;
         match response {
             Response::EnvelopeAccepted(_) => self.transact(turn, |w| accepted(w, rows)),

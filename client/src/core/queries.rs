@@ -54,6 +54,9 @@ impl Core {
             listed,
             if listed { "in the account's list" } else { "not in the account's list" },
         ));
+        if let Some(error) = &self.faults.own {
+            items.push(item("profile", false, &error.message));
+        }
         let (ok, detail) = match self.link.state() {
             ConnectionState::Up { transport, rtt_ms } => (true, format!("{transport}, {rtt_ms} ms")),
             ConnectionState::Connecting {} => (false, "connecting".to_owned()),

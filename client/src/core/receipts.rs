@@ -32,6 +32,8 @@ impl Core {
     /// Gives what is due.
     pub(super) fn pump_receipts(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         if self.me.refusal().is_some() {
+            // Nothing is given any more: no use in being woken for it, again and again.
+            self.upkeep.receipt_at = None;
             return Ok(());
         }
         let next = self.store.read(|tx| tx.next_receipt())?;

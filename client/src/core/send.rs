@@ -179,7 +179,7 @@ fn passage(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Passag
         Some(ContactState::Accepted) => Passage::Open,
         // Answering accepts.
         Some(ContactState::RequestReceived) => {
-            contacts::become_accepted(w, account)?;
+            contacts::accepted_here(w, account)?;
             Passage::Open
         }
         Some(ContactState::RequestSent) => waiting(),

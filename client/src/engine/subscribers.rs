@@ -1,14 +1,21 @@
 //! Events to whoever listens. Nobody is waited for: a slow reader loses events and is told which.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::{
     api::{ApiError, Event, EventStream, Kind, StreamItem},
-    limits::{EVENT_QUEUE, SUBSCRIBERS},
+    limits::{EVENT_QUEUE, EVENT_QUEUE_BYTES, SUBSCRIBERS},
 };
 
 struct Subscriber {
     sender: mpsc::Sender<StreamItem>,
+    /// The weight of what waits for the reader.
+    waiting: Arc<AtomicUsize>,
     /// First and last stored event that did not fit.
     gap: Option<(u64, u64)>,
 }
@@ -27,10 +34,11 @@ impl Subscribers {
             return Err(ApiError::new(Kind::RateLimited, "too many programs listen to this profile"));
         }
         let (sender, receiver) = mpsc::channel(EVENT_QUEUE);
-        let mut subscriber = Subscriber { sender, gap: None };
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let mut subscriber = Subscriber { sender, waiting: Arc::clone(&waiting), gap: None };
         subscriber.tell(&first);
         self.all.push(subscriber);
-        Ok(EventStream::new(receiver))
+        Ok(EventStream::weighed(receiver, waiting))
     }
 
     pub(super) fn tell(&mut self, event: &Event) {
@@ -54,18 +62,37 @@ impl Subscriber {
             self.widen(event);
             return true;
         }
-        match self.sender.try_send(StreamItem::Event(Box::new(event.clone()))) {
+        let weight = event.weight();
+        // Weighed before it is put in: the reader may take it out at once. One event always has room.
+        let before = self.waiting.fetch_add(weight, Ordering::Relaxed);
+        let sent = if before > 0 && before.saturating_add(weight) > EVENT_QUEUE_BYTES {
+            Err(TrySendError::Full(()))
+        } else {
+            let item = StreamItem::Event(Box::new(event.clone()));
+            self.sender.try_send(item).map_err(|error| match error {
+                TrySendError::Full(_) => TrySendError::Full(()),
+                TrySendError::Closed(_) => TrySendError::Closed(()),
+            })
+        };
+        if sent.is_err() {
+            self.waiting.fetch_sub(weight, Ordering::Relaxed);
+        }
+        match sent {
             Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
+            Err(TrySendError::Full(())) => {
                 self.widen(event);
                 true
             }
-            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Closed(())) => false,
         }
     }
 
     fn fill_gap(&mut self) -> bool {
         let Some((from, to)) = self.gap else { return !self.sender.is_closed() };
+        // While there is no room for what follows, the gap is wide still.
+        if self.waiting.load(Ordering::Relaxed) > EVENT_QUEUE_BYTES / 2 {
+            return !self.sender.is_closed();
+        }
         match self.sender.try_send(StreamItem::Gap { from, to }) {
             Ok(()) => {
                 self.gap = None;
@@ -88,6 +115,45 @@ impl Subscriber {
 mod tests {
     use super::*;
     use crate::api::{EventBody, time::Timestamp};
+
+    /// As [`event`], with a text.
+    fn long(seq: u64, bytes: usize) -> Event {
+        let text = subrosa_protocol::SafeText::single_line(&"x".repeat(bytes));
+        Event { body: EventBody::ServerNotice { text }, ..event(seq) }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_slow_readers_is_bounded_in_bytes() {
+        const TEXT: usize = 32 * 1024;
+        let mut subscribers = Subscribers::default();
+        let mut streams: Vec<_> = (0..SUBSCRIBERS).map(|_| subscribers.add(event(0)).unwrap()).collect();
+        for seq in 1..=100 {
+            subscribers.tell(&long(seq, TEXT));
+        }
+        let fit = (EVENT_QUEUE_BYTES / TEXT - 1) as u64;
+        for stream in &mut streams {
+            assert!(stream.waiting() <= EVENT_QUEUE_BYTES);
+            for seq in 0..=fit {
+                let StreamItem::Event(event) = stream.next().await else { panic!("{seq}") };
+                assert_eq!(event.seq, Some(seq));
+            }
+        }
+        // What was left out is told once there is room; then it goes on, and the room is there again.
+        assert!(!subscribers.catch_up());
+        for _ in 0..3 {
+            subscribers.tell(&long(101, TEXT));
+        }
+        for stream in &mut streams {
+            assert_eq!(stream.next().await, StreamItem::Gap { from: fit + 1, to: 100 });
+            for _ in 0..3 {
+                assert!(matches!(stream.next().await, StreamItem::Event(event) if event.seq == Some(101)));
+            }
+            assert_eq!(stream.waiting(), 0);
+        }
+        // One that alone is heavier than all of them may be is not left out for ever.
+        subscribers.tell(&long(102, EVENT_QUEUE_BYTES + 1));
+        assert!(matches!(streams[0].next().await, StreamItem::Event(event) if event.seq == Some(102)));
+    }
 
     fn event(seq: u64) -> Event {
         Event { v: 1, seq: Some(seq), ts: Timestamp(0), account: "a@b".into(), body: EventBody::SyncDone {} }

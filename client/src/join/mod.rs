@@ -81,6 +81,20 @@ pub struct LoggedIn {
 /// [`Kind::Refused`] when the name is taken, the invite is of no use, or the profile is in use already,
 /// [`Kind::NotReady`] when the profile is open elsewhere or the passphrase of an interrupted join is another.
 pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, ApiError> {
+    let (joined, ()) = join_keeping(paths, params, async |_| Ok::<_, ApiError>(())).await?;
+    Ok(joined)
+}
+
+/// As [`join`], and `keep` brings the recovery words to safety before the profile counts as joined: killed before, the
+/// same command takes it up, and there are the words again.
+///
+/// # Errors
+/// As [`join`], and what `keep` says: the account is registered then, and the same command goes on.
+pub async fn join_keeping<K, E: From<ApiError>>(
+    paths: ProfilePaths,
+    params: JoinParams,
+    keep: impl AsyncFnOnce(&Zeroizing<String>) -> Result<K, E>,
+) -> Result<(Joined, K), E> {
     let JoinParams { link, name, display_name, passphrase } = params;
     drop(relay::connect(&link.relay).await?);
     let account_name = name.clone();
@@ -106,14 +120,15 @@ pub async fn join(paths: ProfilePaths, params: JoinParams) -> Result<Joined, Api
             relay::register(&mut dialogue, &joining, link.invite.as_ref(), passphrase).await?;
             dialogue.finish().await;
         }
-        Ok((joining, words, address))
+        Ok::<_, ApiError>((joining, words, address))
     };
     match step.await {
         Ok((joining, words, address)) => {
+            let kept = keep(&words).await?;
             joining.finish(&mut store)?;
-            Ok(Joined { store, words, address })
+            Ok((Joined { store, words, address }, kept))
         }
-        Err(error) => Err(profile::give_up(store, made, error)),
+        Err(error) => Err(profile::give_up(store, made, error).into()),
     }
 }
 

@@ -29,6 +29,9 @@ use crate::{
     store::{Identity, IdentityKeys, Progress, Store},
 };
 
+/// How often a relay that does not answer is dialled.
+const DIAL_TRIES: u32 = 3;
+
 /// Everything a profile that joins tells the relay.
 pub(super) struct Joining {
     pub(super) identity: Identity,
@@ -104,28 +107,33 @@ impl Joining {
         Ok(Prekeys { signed: fixed(&self.signed)?, last_resort: fixed(&self.last_resort)? })
     }
 
-    /// Hands the one-time prekeys over, a frame's worth at a time.
+    /// Hands the one-time prekeys over, a frame's worth at a time, and does not wait for each answer: over a far network
+    /// that would take longer than the relay waits.
     async fn stage(&self, dialogue: &mut Dialogue) -> Result<(), ApiError> {
-        let (mut one_time, mut kem) =
-            (self.one_time.chunks(STAGED_EC_PER_FRAME), self.kem.chunks(STAGED_KEM_PER_FRAME));
-        loop {
-            // X25519 prekeys fill a frame of their own; ML-KEM ones follow.
-            let (ec, kyber) = match one_time.next() {
-                Some(chunk) => (chunk, &[][..]),
-                None => match kem.next() {
-                    Some(chunk) => (&[][..], chunk),
-                    None => return Ok(()),
-                },
-            };
-            let frame = StagePrekeys { one_time: all(ec)?, kem: all(kyber)? };
-            done(ask(dialogue, PreAuthRequest::StagePrekeys(frame)).await?)?;
+        let mut frames = Vec::new();
+        // X25519 prekeys fill frames of their own; ML-KEM ones follow.
+        for chunk in self.one_time.chunks(STAGED_EC_PER_FRAME) {
+            frames.push(StagePrekeys { one_time: all(chunk)?, kem: all(&[])? });
         }
+        for chunk in self.kem.chunks(STAGED_KEM_PER_FRAME) {
+            frames.push(StagePrekeys { one_time: all(&[])?, kem: all(chunk)? });
+        }
+        let frames = frames.into_iter().map(|frame| move |id| PreAuthRequest::StagePrekeys(frame).to_raw(id));
+        dialogue.ask_all(frames).await?.into_iter().try_for_each(done)
     }
 }
 
-/// A connection to the relay, hellos exchanged, its key checked (R1).
+/// A connection to the relay, hellos exchanged, its key checked (R1). Where packets are lost and far away, a handshake may
+/// take longer than its five seconds: silence is tried again.
 pub(super) async fn connect(relay: &RelayAddress) -> Result<Dialogue, ApiError> {
-    Ok(Dialogue::new(dial(relay).await?))
+    let mut tries = 1;
+    loop {
+        match dial(relay).await {
+            Ok(wire) => return Ok(Dialogue::new(wire)),
+            Err(NetError::Silent { .. } | NetError::Timeout) if tries < DIAL_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Whether the relay knows the device already.

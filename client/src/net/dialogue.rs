@@ -45,24 +45,61 @@ impl Dialogue {
         let id = self.id;
         self.writer.push(&frame(id)?)?;
         self.writer.flush().await?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.answer(id));
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(&mut self.reader, id));
         match answer.await.map_err(|_| NetError::Timeout)?? {
             Response::Error(frame) => Err(NetError::Refused(frame)),
             response => Ok(response),
         }
     }
 
+    /// Asks several things at once; answers come in their order. `frames` make the request frames from their ids.
+    ///
+    /// # Errors
+    /// As of [`Dialogue::ask`]; each answer has [`ANSWER_TIMEOUT`].
+    pub async fn ask_all(
+        &mut self,
+        frames: impl IntoIterator<Item = impl FnOnce(u32) -> Result<RawFrame, subrosa_protocol::FrameError>>,
+    ) -> Result<Vec<Response>, NetError> {
+        let first = self.id.wrapping_add(1);
+        for frame in frames {
+            self.id = self.id.wrapping_add(1);
+            self.writer.push(&frame(self.id)?)?;
+        }
+        let ids = first..self.id.wrapping_add(1);
+        let (writer, reader) = (&mut self.writer, &mut self.reader);
+        let write = async { writer.flush().await };
+        let read = async {
+            let mut answers = Vec::new();
+            for id in ids {
+                let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(reader, id));
+                match answer.await.map_err(|_| NetError::Timeout)?? {
+                    Response::Error(frame) => return Err(NetError::Refused(frame)),
+                    response => answers.push(response),
+                }
+            }
+            Ok(answers)
+        };
+        tokio::pin!(read);
+        // What the relay says matters also while it does not take more.
+        tokio::select! {
+            biased;
+            answers = &mut read => return answers,
+            written = write => written?,
+        }
+        read.await
+    }
+
     /// Ends the connection in order.
     pub async fn finish(mut self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.writer.finish()).await;
     }
+}
 
-    async fn answer(&mut self, id: u32) -> Result<Response, NetError> {
-        loop {
-            match FromRelay::from_raw(&self.reader.next().await?)? {
-                FromRelay::Response(answered, response) if answered == id => return Ok(response),
-                FromRelay::Response(..) | FromRelay::Push(_) | FromRelay::Skipped(_) => {}
-            }
+async fn answer<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, id: u32) -> Result<Response, NetError> {
+    loop {
+        match FromRelay::from_raw(&reader.next().await?)? {
+            FromRelay::Response(answered, response) if answered == id => return Ok(response),
+            FromRelay::Response(..) | FromRelay::Push(_) | FromRelay::Skipped(_) => {}
         }
     }
 }

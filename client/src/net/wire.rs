@@ -1,5 +1,7 @@
 //! Frames on a pair of byte streams.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use subrosa_protocol::{
     FrameDecoder, RawFrame,
@@ -12,7 +14,7 @@ use tokio::{
 };
 
 use super::{Carrier, NetError};
-use crate::limits::{HALF_FRAME, WRITE_BATCH_BYTES};
+use crate::limits::{HALF_FRAME, HALF_FRAME_RATE, WRITE_BATCH_BYTES};
 
 /// A connection on which hellos have been exchanged.
 pub struct Wire<R, W> {
@@ -101,7 +103,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 self.stream.read_buf(&mut self.buffer).await
             } else {
                 let begun = *self.begun.get_or_insert_with(Instant::now);
-                let read = timeout_at(begun + HALF_FRAME, self.stream.read_buf(&mut self.buffer));
+                let earned = Duration::from_secs((self.buffer.len() / HALF_FRAME_RATE) as u64);
+                let read = timeout_at(begun + HALF_FRAME + earned, self.stream.read_buf(&mut self.buffer));
                 read.await.map_err(|_| NetError::Half)?
             };
             match read {

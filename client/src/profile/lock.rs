@@ -28,6 +28,7 @@ const FILES: &[&str] = &[
     "rosa.sock",
     "socket",
     "socket.new",
+    "check.new",
 ];
 
 /// How long a new owner tries, since somebody who only looks holds the lock for a moment.

@@ -8,12 +8,14 @@
 //! | `paths` | which directory and which socket belong to a profile's name |
 //! | `lock` | one owner a profile; creating and opening its store |
 //! | `private_file` | files and directories that nobody else may read |
+//! | `room` | whether its disk takes more |
 //! | `harden` | what keeps secrets out of core dumps |
 
 mod harden;
 mod lock;
 mod paths;
 pub(crate) mod private_file;
+pub(crate) mod room;
 
 pub use harden::harden_process;
 pub use lock::Locked;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, TransactionBehavior, backup::Backup};
+use rusqlite::{Connection, backup::Backup};
 use subrosa_protocol::SafeText;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::CheckItem,
-    profile::{Locked, private_file},
+    profile::{Locked, private_file, room},
 };
 
 /// The store of a profile. It owns the connection and the profile's lock; both end with it.
@@ -138,8 +138,8 @@ impl Store {
             self.group.set(Some(Group { raised: tx.raised.get() }));
             return Ok(value);
         }
-        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let tx = Tx::new(begun.map_err(StoreError::from)?, &self.parsed);
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.begin(&self.connection))?;
+        let tx = Tx::to_write(&self.connection, &self.parsed)?;
         let value = work(&tx)?;
         match &self.disk {
             None => tx.commit()?,
@@ -159,7 +159,7 @@ impl Store {
         if let Some(tx) = self.part_of_group()? {
             return tx.undone(work);
         }
-        let tx = Tx::new(self.connection.unchecked_transaction().map_err(StoreError::from)?, &self.parsed);
+        let tx = Tx::to_read(&self.connection, &self.parsed)?;
         work(&tx)
     }
 
@@ -169,6 +169,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot begin; then nothing is grouped.
     pub fn begin_group(&mut self) -> Result<()> {
+        self.disk.as_ref().map_or(Ok(()), |disk| disk.begin(&self.connection))?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.group.set(Some(Group::default()));
         Ok(())
@@ -264,8 +265,8 @@ impl Store {
         Ok(())
     }
 
-    /// Checks the store: settings, the authentication of every page, the structure, the search index, schema and
-    /// permissions.
+    /// Checks the store: settings, the authentication of every page, the structure, the search index, schema, permissions,
+    /// and the disk below it.
     #[must_use]
     pub fn check(&self) -> Vec<CheckItem> {
         let mut items = vec![
@@ -285,6 +286,7 @@ impl Store {
         });
         if let Some(path) = &self.path {
             items.push(private_file::check(path));
+            items.push(room::check(path));
         }
         items
     }

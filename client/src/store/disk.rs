@@ -1,14 +1,17 @@
 //! The disk of a simulation: makes the commits of a store in memory fail, as a full or broken disk and the end of the
-//! process do. Only [`Store::in_memory_on`](super::Store::in_memory_on) has one; a store with a file never does.
+//! process do, or its file grow no more, which fails in the midst of a transaction. Only [`Store::in_memory_on`](super::Store::in_memory_on) has one; a store with a file never does.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use rusqlite::ffi;
+use rusqlite::{Connection, ffi};
 
 use super::{Tx, error::Result, error::StoreError};
+
+/// SQLite's own limit.
+const PAGES_MAX: u32 = 0xffff_fffe;
 
 /// What goes wrong with a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Disk(Arc<State>);
 struct State {
     plan: Mutex<Plan>,
     struck: AtomicU64,
+    /// The file may not grow.
+    tight: AtomicBool,
+    /// That is what its connection was told.
+    tightened: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,9 +55,22 @@ impl Disk {
         self.set(Plan::After(commits, fault));
     }
 
+    /// From the next transaction on the file has the pages that it has then: whatever needs one more fails, in the midst of
+    /// its transaction, and SQLite undoes all of that.
+    pub fn tighten(&self) {
+        self.0.tight.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the file may not grow.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.0.tight.load(Ordering::Relaxed)
+    }
+
     /// Everything works again.
     pub fn heal(&self) {
         self.set(Plan::Works);
+        self.0.tight.store(false, Ordering::Relaxed);
     }
 
     /// How many faults struck so far.
@@ -67,6 +87,21 @@ impl Disk {
 
     pub(super) fn read(&self) -> Result<()> {
         if self.is_gone() { Err(io_error()) } else { Ok(()) }
+    }
+
+    /// Before a transaction that may write.
+    pub(super) fn begin(&self, connection: &Connection) -> Result<()> {
+        let tight = self.is_tight();
+        if self.0.tightened.swap(tight, Ordering::Relaxed) == tight {
+            return Ok(());
+        }
+        let pages: u32 = if tight {
+            connection.pragma_query_value(None, "page_count", |row| row.get(0))?
+        } else {
+            PAGES_MAX
+        };
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        Ok(())
     }
 
     pub(super) fn commit(&self, tx: Tx<'_>) -> Result<()> {

@@ -165,6 +165,7 @@ impl Tx<'_> {
         ] {
             self.run(&format!("DELETE FROM {table}"), [])?;
         }
+        self.expire_early_receipts(u64::MAX)?;
         self.run("UPDATE receipts SET due_at = NULL", [])?;
         self.scrub_is_due()?;
         self.forget_mailbox_cursor()?;

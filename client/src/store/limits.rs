@@ -27,6 +27,10 @@ pub const DEFERRED: u64 = 512;
 pub const DEFERRED_PER_ACCOUNT: u64 = 64;
 /// How long they are kept: 30 days, as on the relay.
 pub const DEFERRED_KEPT_MS: u64 = 30 * DAY_MS;
+/// Receipts kept for messages of which no copy came yet, in all.
+pub const EARLY_RECEIPTS: u64 = 1_000;
+/// How long they are kept: 30 days, as the copies on the relay.
+pub const EARLY_RECEIPTS_KEPT_MS: u64 = 30 * DAY_MS;
 /// Contents not yet encrypted, in all.
 pub const PENDING: u64 = 10_000;
 /// Sealed envelopes waiting for the relay, in all.

@@ -19,7 +19,7 @@
 //! | [`pending`] | contents not yet encrypted |
 //! | [`outbox`] | sealed envelopes on their way out |
 //! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
-//! | [`receipts`] | receipts due and given |
+//! | [`receipts`] | receipts due and given, and those that came before their message |
 //! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |

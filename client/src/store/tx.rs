@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, ops::Deref};
 
-use rusqlite::{Connection, Params, Row, Transaction};
+use rusqlite::{Connection, Params, Row};
 
 use super::{
     error::{Result, StoreError},
@@ -21,7 +21,7 @@ pub struct Tx<'c> {
 /// What the operations run on.
 enum Held<'c> {
     /// A transaction of its own.
-    Own(Transaction<'c>),
+    Own(Begun<'c>),
     /// The transaction of a group ([`Store::begin_group`](super::Store::begin_group)), begun by hand.
     Group(&'c Connection),
 }
@@ -31,15 +31,46 @@ impl Deref for Held<'_> {
 
     fn deref(&self) -> &Connection {
         match self {
-            Self::Own(transaction) => transaction,
+            Self::Own(begun) => begun.0,
             Self::Group(connection) => connection,
         }
     }
 }
 
+/// A transaction that was begun. It leaves no trace, unless it is committed. There are several for every message: their
+/// statements are kept prepared like all others.
+struct Begun<'c>(&'c Connection);
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit()
+            && let Err(error) = alone(self.0, "ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction cannot be undone");
+        }
+    }
+}
+
+/// Carries out a statement that stands outside of the operations.
+fn alone(connection: &Connection, sql: &str) -> Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
 impl<'c> Tx<'c> {
-    pub(super) const fn new(connection: Transaction<'c>, parsed: &'c ParsedLists) -> Self {
-        Self { connection: Held::Own(connection), raised: Cell::new(None), parsed }
+    /// Begins a transaction that may write.
+    pub(super) fn to_write(connection: &'c Connection, parsed: &'c ParsedLists) -> Result<Self> {
+        Self::begin(connection, "BEGIN IMMEDIATE", parsed)
+    }
+
+    /// Begins a transaction that sees one state of the store.
+    pub(super) fn to_read(connection: &'c Connection, parsed: &'c ParsedLists) -> Result<Self> {
+        Self::begin(connection, "BEGIN DEFERRED", parsed)
+    }
+
+    fn begin(connection: &'c Connection, sql: &str, parsed: &'c ParsedLists) -> Result<Self> {
+        alone(connection, sql)?;
+        Ok(Self { connection: Held::Own(Begun(connection)), raised: Cell::new(None), parsed })
     }
 
     /// The transaction of a group, which raised the generation to `raised` already.
@@ -52,10 +83,7 @@ impl<'c> Tx<'c> {
     }
 
     pub(super) fn commit(self) -> Result<()> {
-        match self.connection {
-            Held::Own(transaction) => Ok(transaction.commit()?),
-            Held::Group(connection) => Ok(connection.execute_batch("COMMIT")?),
-        }
+        alone(&self.connection, "COMMIT")
     }
 
     /// Carries out a part of the transaction that may fail alone: what `part` did is undone when it returns an error, and

@@ -163,3 +163,25 @@ fn r23_a_restored_copy_is_quarantined() {
         "also after a restart"
     );
 }
+
+#[test]
+fn r23_a_quarantined_copy_that_owes_receipts_is_not_woken_for_them() {
+    let mut world = World::friends(104);
+    world.send("bob", "alice", "read this");
+    while world.texts("alice", "bob").last().unwrap() != "read this" {
+        assert!(world.step(), "never arrived");
+    }
+    let old = world.copy_store("alice");
+    world.send("alice", "bob", "after the copy");
+    // No time passes: the receipt is still to be given when the copy finds out that it is one.
+    while world.step() {}
+    world.restore_store("alice", &old);
+    let due = world.peek("alice", |tx| tx.next_receipt().unwrap());
+    assert!(due.is_some_and(|at| at > world.now), "no receipt waits: {due:?}, now {}", world.now);
+    while world.step() {}
+    assert!(matches!(world.status("alice").connection, ConnectionState::Blocked { .. }), "it noticed");
+    world.settle();
+    let now = world.now;
+    let core = world.client("alice").core.as_ref().unwrap();
+    assert!(core.wake_at().is_none_or(|at| at > now), "woken at {:?}, now {now}", core.wake_at());
+}

@@ -122,6 +122,25 @@ fn a_new_device_learns_who_is_accepted() {
 }
 
 #[test]
+fn a_device_that_never_saw_a_request_learns_that_it_was_answered() {
+    let mut world = World::with(208, &["alice", "bob"]);
+    world.send("alice", "bob", "may I?");
+    world.settle();
+    world.login("bob", "bob2");
+    world.settle();
+    // Nothing of alice can tell it: she is not there.
+    world.disconnect("alice");
+    world.send("bob", "alice", "yes");
+    world.settle();
+    let id = world.send("bob2", "alice", "from the second");
+    world.settle();
+    assert_eq!(world.state("bob2", &id), MessageState::Accepted, "not held as a further request");
+    world.connect("alice");
+    world.settle();
+    assert_eq!(world.texts("alice", "bob"), ["may I?", "yes", "from the second"]);
+}
+
+#[test]
 fn accepting_on_one_device_counts_on_the_other() {
     let mut world = World::with(204, &["alice", "bob"]);
     world.login("bob", "bob2");
@@ -157,4 +176,70 @@ fn r28_a_list_that_does_not_follow_is_not_used() {
         world.peek("alice", |tx| tx.device_list(&crate::world::name("bob")).unwrap().unwrap().list.version);
     assert_eq!(version, 1);
     assert_eq!(world.texts("bob", "alice").len(), 2);
+}
+
+#[test]
+fn a_receipt_that_comes_before_the_own_copy_is_not_lost() {
+    let mut world = World::friends(208);
+    let read_all = |world: &mut World| {
+        let order = world.history("bob", "alice").last().unwrap().order;
+        world.ask("bob", Request::ChatRead { chat: "alice".into(), up_to: order }).unwrap();
+        world.settle();
+    };
+    read_all(&mut world);
+    world.login("alice", "alice2");
+    world.settle();
+    world.send("bob", "alice", "so that bob knows both devices");
+    world.settle();
+    for read in [false, true] {
+        world.disconnect("alice2");
+        let id = world.send("alice", "bob", "from the first");
+        world.settle();
+        if read {
+            read_all(&mut world);
+        }
+        // The relay stored the copy for the second device last: the first one was away before it could send it.
+        let mailbox = &mut world.relay.device("alice", 2).mailbox;
+        assert_eq!(mailbox.len(), if read { 3 } else { 2 }, "a copy and its receipts");
+        let seqs: Vec<u64> = mailbox.iter().map(|envelope| envelope.seq).collect();
+        mailbox.rotate_left(1);
+        for (envelope, seq) in mailbox.iter_mut().zip(seqs) {
+            envelope.seq = seq;
+        }
+        world.client("alice2").events.clear();
+        world.connect("alice2");
+        world.settle();
+        let expected = if read { MessageState::Read } else { MessageState::Delivered };
+        assert_eq!(world.state("alice", &id), expected);
+        assert_eq!(world.state("alice2", &id), expected);
+        let bodies = world.clients["alice2"].events.iter().map(|event| serde_json::to_value(event).unwrap());
+        let told: Vec<String> = bodies
+            .filter(|event| event["data"]["id"] == id.as_str())
+            .map(|event| event["event"].as_str().unwrap().to_owned())
+            .collect();
+        let all = ["message.queued", "message.delivered", "message.read"];
+        assert_eq!(told, if read { &all[..] } else { &all[..2] });
+        world.peek("alice2", |tx| assert_eq!(tx.early_receipts().unwrap(), 0, "applied, not kept"));
+    }
+}
+
+#[test]
+fn a_receipt_whose_copy_never_comes_is_forgotten() {
+    let mut world = World::friends(209);
+    world.login("alice", "alice2");
+    world.settle();
+    world.send("bob", "alice", "so that bob knows both devices");
+    world.settle();
+    world.disconnect("alice2");
+    world.send("alice", "bob", "the copy is lost for ever");
+    world.settle();
+    world.relay.device("alice", 2).mailbox.remove(0);
+    world.connect("alice2");
+    world.settle();
+    let kept = |world: &mut World| world.peek("alice2", |tx| tx.early_receipts().unwrap());
+    assert_eq!(kept(&mut world), 1);
+    world.run_for(29 * 24 * 3_600_000);
+    assert_eq!(kept(&mut world), 1);
+    world.run_for(2 * 24 * 3_600_000);
+    assert_eq!(kept(&mut world), 0);
 }

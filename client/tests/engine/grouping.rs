@@ -78,7 +78,7 @@ fn r16_a_bad_envelope_among_others_spoils_none() {
 }
 
 /// A machine over a store in memory whose disk fails when it is told to: it has an account and nobody to talk to.
-fn alone() -> (Core, Disk) {
+pub fn alone() -> (Core, Disk) {
     let mut world = World::friends(303);
     let identity = world.peek("alice", |tx| tx.identity().unwrap().unwrap());
     let list = world.peek("alice", |tx| tx.device_list(&name("alice")).unwrap().unwrap());
@@ -122,7 +122,7 @@ fn r21_when_the_commit_fails_nothing_is_told_and_everybody_gets_an_answer() {
                     answered.push(token);
                 }
                 Effect::Event(event) => {
-                    assert!(matches!(event.body, EventBody::ServerNotice { .. }), "{event:?}")
+                    assert!(matches!(event.body, EventBody::ProfileFault { error: Some(_) }), "{event:?}")
                 }
                 other => panic!("{other:?}"),
             }
@@ -132,6 +132,8 @@ fn r21_when_the_commit_fails_nothing_is_told_and_everybody_gets_an_answer() {
         assert_eq!(core.store().read(|tx| tx.event_range()).unwrap(), (0, 0), "{fault:?}");
         // Once the disk works again so does the machine, and a text sent again under its key is there once.
         let effects = core.handle_all((1..=5).chain(1..=5).map(send), 3_000, &mut rng);
+        let over = |effect: &&Effect| matches!(effect, Effect::Event(event) if matches!(event.body, EventBody::ProfileFault { error: None }));
+        assert_eq!(effects.iter().filter(over).count(), 1, "it is told that it is over");
         let queued = |effect: &&Effect| matches!(effect, Effect::Event(event) if event.body.kind() == EventKind::MessageQueued);
         assert_eq!(effects.iter().filter(queued).count(), 5);
         let lines = core.store().read(|tx| tx.history(&name("bob").into(), None, None, 100)).unwrap();

@@ -5,6 +5,7 @@
 mod binding;
 mod crashing;
 mod devices;
+mod faults;
 mod grouping;
 mod hostile;
 mod lying;

@@ -342,7 +342,8 @@ impl World {
                 assert!(client.replies.insert(token, result).is_none(), "answered twice");
             }
             Effect::Event(event) => {
-                let notice = matches!(event.body, EventBody::ServerNotice { .. });
+                let body = &event.body;
+                let notice = matches!(body, EventBody::ServerNotice { .. } | EventBody::ProfileFault { .. });
                 assert!(client.notices_expected || !notice, "a step failed: {event:?}");
                 client.events.push(event);
             }

@@ -7,7 +7,7 @@ use std::{
 
 use subrosa_client::{
     core::Core,
-    store::{Disk, Store, StoreError},
+    store::{Disk, DiskFault, Store, StoreError},
 };
 use subrosa_protocol::{RawFrame, frames::FromRelay};
 
@@ -66,6 +66,8 @@ pub struct Device {
     pub place: Place,
     pub life: Life,
     pub disk: Disk,
+    /// What the disk was last told to do.
+    pub disk_fault: DiskFault,
     pub net: Net,
     pub fate: Fate,
     /// What its wall clock is off the true time, in ms.
@@ -109,6 +111,7 @@ impl Device {
             place,
             life: Life::Stopped(Box::new(store)),
             disk,
+            disk_fault: DiskFault::Full,
             net: Net::default(),
             fate: Fate::Active,
             wall: 0,
@@ -168,6 +171,12 @@ impl Device {
         });
         all.unwrap();
         hasher.finish()
+    }
+
+    /// After so many further commits the next one fails.
+    pub fn break_disk(&mut self, commits: u32, fault: DiskFault) {
+        self.disk_fault = fault;
+        self.disk.fail_after(commits, fault);
     }
 
     pub fn clock(&self, now: u64) -> u64 {

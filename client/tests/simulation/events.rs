@@ -7,46 +7,58 @@ use subrosa_client::{
 
 use crate::{faults, ledger::Outcome, world::World};
 
-/// One thing that may happen: how often of a thousand times, and how. Where it cannot happen, the world goes on instead.
-type Happening = (u64, fn(&mut World) -> bool);
+/// One thing that may happen: how often of about a thousand times, what it is called, and how. Where it cannot happen, the world goes on instead.
+type Happening = (u64, &'static str, fn(&mut World) -> bool);
 
 const HAPPENINGS: &[Happening] = &[
-    (643, World::progress),
-    (70, a_while_passes),
-    (29, somebody_writes),
-    (12, somebody_asks_again),
-    (14, somebody_reads),
-    (10, somebody_accepts),
-    (12, faults::crash),
-    (20, faults::crash_inside),
-    (34, somebody_starts),
-    (16, faults::disk),
-    (20, faults::disconnect),
-    (6, faults::cut_off),
-    (8, faults::stall),
-    (6, faults::relay_crash),
-    (14, faults::lose_frame),
-    (14, faults::double_frame),
-    (14, faults::swap_pushes),
-    (8, faults::refuse),
-    (8, faults::clock_jump),
-    (6, faults::leap),
-    (6, faults::copy_store),
-    (5, faults::restore_copy),
-    (3, faults::add_device),
-    (4, faults::remove_device),
-    (6, faults::exhaust_prekeys),
-    (8, faults::double_envelope),
-    (6, faults::lose_session),
-    (8, faults::lose_envelope),
+    (643, "frames moved", World::progress),
+    (70, "whiles", a_while_passes),
+    (19, "texts", somebody_writes),
+    (3, "several texts at once", somebody_writes_several),
+    (12, "texts asked for again", somebody_asks_again),
+    (14, "reads", somebody_reads),
+    (10, "acceptances", somebody_accepts),
+    (12, "crashes", faults::crash),
+    (20, "crashes planned inside a step", faults::crash_inside),
+    (34, "starts", somebody_starts),
+    (16, "disk faults planned", faults::disk),
+    (6, "disks filled or emptied", faults::fill_disk),
+    (20, "disconnections", faults::disconnect),
+    (6, "partitions begun or ended", faults::cut_off),
+    (8, "stalls", faults::stall),
+    (6, "relay crashes", faults::relay_crash),
+    (14, "frames lost", faults::lose_frame),
+    (14, "frames doubled", faults::double_frame),
+    (14, "pushes swapped", faults::swap_pushes),
+    (8, "refusals begun or ended", faults::refuse),
+    (8, "clock jumps", faults::clock_jump),
+    (6, "leaps", faults::leap),
+    (6, "copies made", faults::copy_store),
+    (5, "copies restored", faults::restore_copy),
+    (3, "devices added", faults::add_device),
+    (4, "devices removed", faults::remove_device),
+    (6, "prekeys exhausted", faults::exhaust_prekeys),
+    (8, "envelopes doubled", faults::double_envelope),
+    (6, "sessions lost", faults::lose_session),
+    (8, "envelopes lost", faults::lose_envelope),
 ];
 
+/// Kinds of things that may happen.
+pub const KINDS: usize = HAPPENINGS.len();
+
+/// What they are called.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    HAPPENINGS.iter().map(|(_, kind, _)| *kind)
+}
+
 pub fn happen(world: &mut World) {
-    let all: u64 = HAPPENINGS.iter().map(|(often, _)| often).sum();
+    let all: u64 = HAPPENINGS.iter().map(|(often, ..)| often).sum();
     let mut left = world.dice.below(all);
-    for (often, happening) in HAPPENINGS {
+    for (kind, (often, _, happening)) in HAPPENINGS.iter().enumerate() {
         if left < *often {
-            if !happening(world) {
+            if happening(world) {
+                world.counts.happened[kind] += 1;
+            } else {
                 go_on(world);
             }
             return;
@@ -77,21 +89,46 @@ fn somebody_runs(world: &mut World) -> Option<usize> {
 
 fn somebody_writes(world: &mut World) -> bool {
     let Some(at) = somebody_runs(world) else { return false };
-    let others = world.accounts.len() - 1;
-    let to = (world.devices[at].account + 1 + world.dice.index(others)) % world.accounts.len();
+    let to = somebody_else(world, at);
     write(world, at, to);
     true
 }
 
+/// A program asks for several texts at once, perhaps while frames are waiting: they share a commit.
+fn somebody_writes_several(world: &mut World) -> bool {
+    let Some(at) = somebody_runs(world) else { return false };
+    let mut inputs = if world.dice.once_in(2) { world.waiting_frames(at, 4) } else { Vec::new() };
+    for _ in 0..2 + world.dice.index(4) {
+        let to = somebody_else(world, at);
+        inputs.push(new_text(world, at, to));
+    }
+    if world.dice.once_in(2) {
+        inputs.extend(world.waiting_frames(at, 4));
+    }
+    world.feed_all(at, inputs);
+    true
+}
+
+/// Another account than that of a device.
+fn somebody_else(world: &mut World, at: usize) -> usize {
+    let others = world.accounts.len() - 1;
+    (world.devices[at].account + 1 + world.dice.index(others)) % world.accounts.len()
+}
+
 /// A person asks for a text.
 pub fn write(world: &mut World, at: usize, to: usize) {
+    let input = new_text(world, at, to);
+    world.feed(at, input);
+}
+
+fn new_text(world: &mut World, at: usize, to: usize) -> Input {
     let known = own_devices_known(world, at);
     let text = world.ledger.ask(at, to, world.event, known);
     world.counts.asked += 1;
-    ask_for(world, at, to, text);
+    request_of(world, at, to, text)
 }
 
-fn ask_for(world: &mut World, at: usize, to: usize, text: usize) {
+fn request_of(world: &mut World, at: usize, to: usize, text: usize) -> Input {
     let name = world.accounts[to].name.clone();
     let device = &mut world.devices[at];
     device.token += 1;
@@ -107,7 +144,7 @@ fn ask_for(world: &mut World, at: usize, to: usize, text: usize) {
         wait: WaitFor::Queued,
         timeout_ms: None,
     });
-    world.feed(at, Input::Request { token, request });
+    Input::Request { token, request }
 }
 
 /// The other own devices in the list that a device knows: they get copies.
@@ -140,14 +177,14 @@ fn somebody_asks_again(world: &mut World) -> bool {
         return false;
     }
     world.ledger.texts[text].asked_again = true;
-    ask_for(world, at, to, text);
+    let input = request_of(world, at, to, text);
+    world.feed(at, input);
     true
 }
 
 fn somebody_reads(world: &mut World) -> bool {
     let Some(at) = somebody_runs(world) else { return false };
-    let others = world.accounts.len() - 1;
-    let chat = (world.devices[at].account + 1 + world.dice.index(others)) % world.accounts.len();
+    let chat = somebody_else(world, at);
     let up_to = world.devices[at].last_order;
     world.ask(at, Request::ChatRead { chat: world.accounts[chat].name.clone(), up_to });
     true

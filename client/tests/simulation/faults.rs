@@ -46,8 +46,8 @@ pub fn crash_inside(world: &mut World) -> bool {
     let device = &mut world.devices[at];
     match world.dice.below(3) {
         0 => device.cut = Some(number as usize),
-        1 => device.disk.fail_after(number as u32, DiskFault::Gone),
-        _ => device.disk.fail_after(number as u32, DiskFault::GoneAfterCommit),
+        1 => device.break_disk(number as u32, DiskFault::Gone),
+        _ => device.break_disk(number as u32, DiskFault::GoneAfterCommit),
     }
     true
 }
@@ -58,7 +58,21 @@ pub fn disk(world: &mut World) -> bool {
     let fault = if world.dice.once_in(2) { DiskFault::Full } else { DiskFault::Broken };
     let after = world.dice.below(4) as u32;
     world.trace.line(|| format!("{}'s disk will fail", world.devices[at].name()));
-    world.devices[at].disk.fail_after(after, fault);
+    world.devices[at].break_disk(after, fault);
+    true
+}
+
+/// The file of a store may not grow, until there is room again.
+pub fn fill_disk(world: &mut World) -> bool {
+    let tight = |world: &World, at: usize| world.devices[at].disk.is_tight();
+    if let Some(at) = some(world, tight) {
+        world.devices[at].disk.heal();
+        return true;
+    }
+    let Some(at) = some(world, running) else { return false };
+    world.trace.line(|| format!("{}'s disk is full", world.devices[at].name()));
+    world.devices[at].disk.tighten();
+    world.counts.disk_tight += 1;
     true
 }
 
@@ -322,7 +336,13 @@ pub fn double_envelope(world: &mut World) -> bool {
     let Some(mut envelope) = device.mailbox.get(which).cloned() else { return false };
     device.last_seq += 1;
     envelope.seq = device.last_seq;
-    device.mailbox.push(envelope);
+    device.mailbox.push(envelope.clone());
+    if world.dice.once_in(2) {
+        world.push(vec![(place, Push::Deliver(envelope))]);
+    } else {
+        // Nobody is told: it is heard of with the next push, or on the next connection.
+        world.devices[at].net.lost_push |= world.devices[at].net.authenticated;
+    }
     world.counts.envelopes_doubled += 1;
     true
 }

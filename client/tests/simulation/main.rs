@@ -23,6 +23,7 @@
 //! | `SUBROSA_SIMULATION_FROM`, `SUBROSA_SIMULATION_TO` | 0, 120 | seeds, the second one not included |
 //! | `SUBROSA_SIMULATION_EVENTS` | 500 | events of each seed before its kind end |
 //! | `SUBROSA_SIMULATION_THREADS` | 2 | |
+//! | `SUBROSA_SIMULATION_KEEP_GOING` | | goes on after a broken seed and lists all of them in the end |
 //! | `SUBROSA_SIMULATION_SEED` | | runs this seed alone |
 //! | `SUBROSA_SIMULATION_TRACE` | | prints every event of it |
 //!

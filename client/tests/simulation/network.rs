@@ -106,9 +106,16 @@ impl World {
 
     /// One frame comes to a device, or several that were waiting.
     pub fn device_takes(&mut self, at: usize) {
-        let waiting = self.devices[at].net.to_device.len();
-        let count = if self.dice.once_in(4) { 8 } else { 1 }.min(waiting);
-        let frames: Vec<_> = self.devices[at].net.to_device.drain(..count).collect();
+        let max = if self.dice.once_in(4) { 8 } else { 1 };
+        let inputs = self.waiting_frames(at, max);
+        self.feed_all(at, inputs);
+    }
+
+    /// Takes the next frames that have come to a device, at most `max`.
+    pub fn waiting_frames(&mut self, at: usize, max: usize) -> Vec<Input> {
+        let net = &mut self.devices[at].net;
+        let count = if net.stalled_until > self.now { 0 } else { net.to_device.len().min(max) };
+        let frames: Vec<_> = net.to_device.drain(..count).collect();
         for frame in &frames {
             self.trace.line(|| match frame {
                 FromRelay::Response(id, _) => format!("{} gets answer {id}", self.devices[at].name()),
@@ -118,7 +125,7 @@ impl World {
                 FromRelay::Skipped(_) => String::new(),
             });
         }
-        self.feed_all(at, frames.into_iter().map(Input::Frame).collect());
+        frames.into_iter().map(Input::Frame).collect()
     }
 
     /// Moves one frame somewhere; whether there was one.

@@ -89,7 +89,8 @@ impl World {
             while self.progress() || self.pass_time(soon) {
                 steps += 1;
                 if steps > STEPS_MAX {
-                    panic!("rest: it turns in circles");
+                    let next = self.due().map(|(_, at)| self.devices[at].name());
+                    panic!("rest: it turns in circles, next {next:?}");
                 }
             }
             let Some(waits) = self.what_waits() else { return };

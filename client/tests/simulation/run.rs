@@ -16,6 +16,8 @@ use crate::{
     world::{Counts, World},
 };
 
+/// After so many seeds a run says how far it is.
+const TELL_EVERY: u64 = 1_000;
 /// Lines of a broken world's trace that are printed with it.
 const LAST_LINES: usize = 40;
 
@@ -60,7 +62,7 @@ pub fn run(options: &Options) {
         return;
     }
     let (next, stop) = (AtomicU64::new(options.seeds.start), AtomicBool::new(false));
-    let (sum, first) = (Mutex::new(Counts::default()), Mutex::new(None::<Broken>));
+    let (sum, all_broken) = (Mutex::new(Counts::default()), Mutex::new(Vec::<Broken>::new()));
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..options.threads {
@@ -72,13 +74,18 @@ pub fn run(options: &Options) {
                         return;
                     }
                     let (counts, broken) = live(&templates, seed, options.events, false, false);
-                    sum.lock().unwrap().add(&counts);
+                    let mut sum = sum.lock().unwrap();
+                    sum.add(&counts);
+                    if sum.seeds.is_multiple_of(TELL_EVERY) {
+                        println!("{} seeds after {:.0} s", sum.seeds, begun.elapsed().as_secs_f64());
+                    }
+                    drop(sum);
                     if let Some(broken) = broken {
-                        stop.store(true, Ordering::Relaxed);
-                        let mut first = first.lock().unwrap();
-                        if first.as_ref().is_none_or(|first| broken.seed < first.seed) {
-                            *first = Some(broken);
+                        if options.keep_going {
+                            println!("broken seed {}: {}", broken.seed, broken.why);
                         }
+                        stop.store(!options.keep_going, Ordering::Relaxed);
+                        all_broken.lock().unwrap().push(broken);
                     }
                 }
             });
@@ -93,8 +100,14 @@ pub fn run(options: &Options) {
         processor_seconds(),
     );
     println!("{sum}");
-    if let Some(broken) = first.into_inner().unwrap() {
-        fail(options, &Templates::new(), &broken);
+    let mut all_broken = all_broken.into_inner().unwrap();
+    all_broken.sort_by_key(|broken| broken.seed);
+    if options.keep_going {
+        println!("broken seeds: {:?}", all_broken.iter().map(|broken| broken.seed).collect::<Vec<_>>());
+        println!("did: simulation: {} of {} seeds hold", sum.seeds - all_broken.len() as u64, sum.seeds);
+    }
+    if let Some(broken) = all_broken.first() {
+        fail(options, &Templates::new(), broken);
     }
     assert!(sum.is_lively(), "too little happened for this to say anything:\n{sum}");
 }

@@ -1,6 +1,8 @@
 //! The worlds that seeds start from: three accounts with four devices, who know each other or not. Making one costs more
 //! than living in it, so it is made once and copied.
 
+use std::rc::Rc;
+
 use serde_bytes::ByteArray;
 use subrosa_client::{
     api::Request,
@@ -94,13 +96,16 @@ fn copy(world: &World, seed: u64) -> World {
         trace: Trace::default(),
         event: 0,
         leapt: 0,
+        empty: Rc::clone(&world.empty),
     }
 }
 
 fn strangers() -> World {
+    let mut relay = Relay::new();
+    relay.pretended = 200;
     let mut world = World {
         sort: Sort { lossy: false, strangers: true, refills: false, long: false },
-        relay: Relay { pretended: 200, ..Relay::new() },
+        relay,
         accounts: Vec::new(),
         devices: Vec::new(),
         now: START,
@@ -111,6 +116,7 @@ fn strangers() -> World {
         trace: Trace::default(),
         event: 0,
         leapt: 0,
+        empty: Rc::new(Store::in_memory().unwrap()),
     };
     for (account, devices) in DEVICES.into_iter().enumerate() {
         let (secret, _) = AccountSecret::generate(&mut world.rng);
@@ -206,7 +212,7 @@ impl World {
     ) -> Store {
         let (now, rng) = (self.now, &mut self.rng);
         let at_relay = self.relay.device(account, number);
-        let mut store = Store::in_memory_on(disk.clone(), None).unwrap();
+        let mut store = Store::in_memory_on(disk.clone(), Some(&self.empty)).unwrap();
         store
             .transaction(|tx| {
                 let mut publish = |kind, count: u32| -> Vec<Vec<u8>> {

@@ -1,10 +1,11 @@
 //! Machines, a relay, one clock, one source of chance. What goes into a machine and what comes out goes through here.
 
-use std::fmt;
+use std::{fmt, rc::Rc};
 
 use subrosa_client::{
     api::{self, EventBody, Reply},
     core::{Core, Effect, Facts, Input},
+    store::{DiskFault, Store},
 };
 use subrosa_crypto::{account::AccountSecret, ratchet::ledger as keys};
 use subrosa_protocol::{
@@ -15,6 +16,7 @@ use subrosa_protocol::{
 use crate::{
     device::{Device, Fate, Life},
     dice::Dice,
+    events,
     ledger::{Ledger, Outcome},
     relay::Relay,
     template::Templates,
@@ -55,6 +57,8 @@ pub struct World {
     pub event: u32,
     /// Hours that passed in leaps.
     pub leapt: u64,
+    /// A store in which there is nothing yet, for new devices.
+    pub empty: Rc<Store>,
 }
 
 impl World {
@@ -79,7 +83,7 @@ impl World {
         self.event += 1;
         self.counts.events += 1;
         self.now += self.dice.below(20);
-        crate::events::happen(self);
+        events::happen(self);
     }
 
     // --- a machine's life ----------------------------------------------------------------------------------
@@ -133,11 +137,19 @@ impl World {
         let now = device.clock(self.now);
         let Life::Running(core) = &mut device.life else { return };
         let before = device.disk.struck();
-        self.counts.inputs += inputs.len() as u64;
-        self.counts.together += u64::from(inputs.len() > 1);
+        let inputs_count = inputs.len();
+        self.counts.inputs += inputs_count as u64;
+        self.counts.together += u64::from(inputs_count > 1);
+        let texts = inputs.iter().filter(|input| matches!(input, Input::Request { .. })).count();
+        self.counts.texts_together += u64::from(texts > 1);
+        self.counts.mixed += u64::from(texts > 0 && texts < inputs_count);
         let effects = core.handle_all(inputs, now, &mut self.rng);
         let struck = device.disk.struck() > before;
-        self.counts.disk_faults += u64::from(struck);
+        let tight = device.disk.is_tight();
+        if struck {
+            let together = inputs_count > 1;
+            self.counts.disk_struck(device.disk_fault, together);
+        }
         if keys::repeats() > 0 {
             panic!("I4: a (key, nonce) pair was used twice");
         }
@@ -153,7 +165,7 @@ impl World {
                 return self.crash(at);
             }
             dropped |= matches!(effect, Effect::Drop);
-            self.carry_out(at, effect, struck);
+            self.carry_out(at, effect, struck || tight);
         }
         if cut.is_some() {
             self.counts.crashes_inside += 1;
@@ -164,7 +176,8 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, at: usize, effect: Effect, struck: bool) {
+    /// `may_fail`: the disk gave reason to.
+    fn carry_out(&mut self, at: usize, effect: Effect, may_fail: bool) {
         let device = &mut self.devices[at];
         match effect {
             Effect::Send(frame) => {
@@ -211,8 +224,15 @@ impl World {
             }
             Effect::Event(event) => {
                 self.trace.line(|| format!("{} tells {:?}", self.devices[at].name(), event.body));
-                if matches!(event.body, EventBody::ServerNotice { .. }) && !struck {
-                    panic!("step: a step of {} failed by itself: {:?}", self.devices[at].name(), event.body);
+                if is_complaint(&event.body) {
+                    if !may_fail {
+                        panic!(
+                            "step: a step of {} failed by itself: {:?}",
+                            self.devices[at].name(),
+                            event.body
+                        );
+                    }
+                    self.counts.failed += 1;
                 }
                 self.ledger.told(&mut self.devices[at], &event.body, self.sort.lossy, &mut self.counts);
             }
@@ -299,11 +319,18 @@ macro_rules! counts {
     ($($name:ident: $text:literal,)+) => {
         /// What was done.
         #[derive(Debug, Clone, Default)]
-        pub struct Counts { $(pub $name: u64,)+ }
+        pub struct Counts {
+            $(pub $name: u64,)+
+            /// How often each thing of `events` happened.
+            pub happened: [u64; events::KINDS],
+        }
 
         impl Counts {
             pub fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)+
+                for (sum, more) in self.happened.iter_mut().zip(other.happened) {
+                    *sum += more;
+                }
             }
         }
 
@@ -311,7 +338,10 @@ macro_rules! counts {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let all = [$((self.$name, $text)),+];
                 let words: Vec<_> = all.iter().map(|(count, text)| format!("{count} {text}")).collect();
-                write!(f, "did: simulation: {}", words.join(", "))
+                writeln!(f, "did: simulation: {}", words.join(", "))?;
+                let kinds = events::kinds().zip(self.happened);
+                let words: Vec<_> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
+                write!(f, "did: simulation: events by kind: {}", words.join(", "))
             }
         }
     };
@@ -322,6 +352,8 @@ counts! {
     events: "events",
     inputs: "inputs to machines",
     together: "times several of them in one commit",
+    texts_together: "of them with several texts",
+    mixed: "of them with texts and frames",
     asked: "texts asked",
     queued: "queued",
     refused: "refused",
@@ -335,7 +367,13 @@ counts! {
     crashes: "crashes",
     crashes_inside: "of them inside a step",
     restarts: "starts",
-    disk_faults: "disk faults",
+    disk_full: "commits without room",
+    disk_broken: "commits that failed",
+    disk_gone: "ends before a commit",
+    disk_gone_after: "ends after a commit",
+    together_struck: "of these four to several inputs in one commit",
+    disk_tight: "disks filled",
+    failed: "steps that failed for any of these",
     relay_crashes: "relay crashes",
     breaks: "connections broken",
     frames_lost: "frames lost",
@@ -357,6 +395,17 @@ counts! {
 }
 
 impl Counts {
+    /// A disk fault struck a step; `together`: one of several inputs.
+    fn disk_struck(&mut self, fault: DiskFault, together: bool) {
+        *match fault {
+            DiskFault::Full => &mut self.disk_full,
+            DiskFault::Broken => &mut self.disk_broken,
+            DiskFault::Gone => &mut self.disk_gone,
+            DiskFault::GoneAfterCommit => &mut self.disk_gone_after,
+        } += 1;
+        self.together_struck += u64::from(together);
+    }
+
     /// Whether every fault struck and every kind of thing happened, in a run that is long enough.
     pub fn is_lively(&self) -> bool {
         if self.events < 50_000 {
@@ -370,8 +419,16 @@ impl Counts {
             self.gaps,
             self.undecryptable,
             self.together,
+            self.texts_together,
+            self.mixed,
             self.crashes_inside,
-            self.disk_faults,
+            self.disk_full,
+            self.disk_broken,
+            self.disk_gone,
+            self.disk_gone_after,
+            self.together_struck,
+            self.disk_tight,
+            self.failed,
             self.relay_crashes,
             self.frames_lost,
             self.frames_doubled,
@@ -390,4 +447,9 @@ impl Counts {
         ];
         all.iter().all(|count| *count > 0)
     }
+}
+
+/// Whether a step failed, or the relay did what no relay does.
+const fn is_complaint(body: &EventBody) -> bool {
+    matches!(body, EventBody::ServerNotice { .. } | EventBody::ProfileFault { error: Some(_) })
 }

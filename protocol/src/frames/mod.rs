@@ -291,6 +291,8 @@ frames! {
 }
 
 /// What a client reads once hellos are exchanged: an answer (its `id` names the request) or a push.
+// Like the lists above: it lives from the codec to its handler.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FromRelay {
     /// The answer to the request with this id.

@@ -361,7 +361,7 @@ pub struct RoomHint {
 /// What changed without an entry of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoomChange {
-    /// Devices left the roster, or an invited one joined.
+    /// Devices left the roster without a proposal.
     Roster,
     /// The operator removed the room; nothing of it is left.
     Gone,

@@ -154,36 +154,39 @@ pub(crate) fn changed(core: &Arc<Core>, room: RoomId) {
 pub(crate) async fn signal(core: &Arc<Core>, signal: RoomEphemeral, from: &RoomDevice) -> bool {
     let room = signal.room;
     let Some(frame) = wire(&Push::RoomSignal(signal)) else { return false };
-    let seen = timeout(LOADING, async {
+    let sent = when_ready(core, room, |ready| {
+        let inside = ready.devices.contains(from);
+        if inside {
+            ready.send(core, from, &Signal::Push(frame.clone()));
+        }
+        inside
+    });
+    sent.await.unwrap_or(false)
+}
+
+/// Tells everybody in the room but one device, once the roster is known.
+pub(crate) fn tell(core: &Arc<Core>, room: RoomId, frame: Bytes, except: RoomDevice) {
+    let core = Arc::clone(core);
+    tokio::spawn(async move {
+        when_ready(&core, room, |ready| ready.send(&core, &except, &Signal::Push(frame.clone()))).await
+    });
+}
+
+/// What is to be done with a room's roster, once it is read. `None`: there is no such room, or reading takes too long.
+async fn when_ready<T>(core: &Arc<Core>, room: RoomId, work: impl Fn(&Ready) -> T) -> Option<T> {
+    let done = timeout(LOADING, async {
         loop {
             let live = core.rooms.find(core, room);
             let loaded = live.loaded.notified();
-            {
-                let state = lock(&live.live);
-                match &*state {
-                    Live::Gone => return false,
-                    Live::Ready(ready) => {
-                        let inside = ready.devices.contains(from);
-                        if inside {
-                            ready.send(core, from, &Signal::Push(frame.clone()));
-                        }
-                        return inside;
-                    }
-                    Live::Loading { .. } => {}
-                }
+            match &*lock(&live.live) {
+                Live::Gone => return None,
+                Live::Ready(ready) => return Some(work(ready)),
+                Live::Loading { .. } => {}
             }
             loaded.await;
         }
     });
-    seen.await.unwrap_or(false)
-}
-
-/// Tells everybody in the room but one device.
-pub(crate) fn tell(core: &Arc<Core>, room: RoomId, frame: &Bytes, except: &RoomDevice) {
-    let live = core.rooms.find(core, room);
-    if let Live::Ready(ready) = &*lock(&live.live) {
-        ready.send(core, except, &Signal::Push(frame.clone()));
-    }
+    done.await.ok().flatten()
 }
 
 /// The room is gone: nothing is pushed to it any more.
@@ -347,12 +350,6 @@ impl Rooms {
             }
             self.forget(room);
         }
-    }
-
-    /// Rooms and devices remembered.
-    #[cfg(test)]
-    pub(crate) fn remembered(&self) -> (usize, usize) {
-        (lock(&self.rooms).len(), self.devices.load(Ordering::Relaxed))
     }
 }
 

@@ -215,7 +215,7 @@ pub enum Left {
         /// Which ones.
         devices: Vec<RoomDevice>,
         /// The proposal's entry.
-        entry: Option<RoomEntry>,
+        entry: Option<Box<RoomEntry>>,
     },
     /// The proposal is of another epoch. Nothing happened.
     Passed {

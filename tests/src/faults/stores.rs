@@ -12,6 +12,7 @@ use subrosa_client::{
     store::{Store, StoreError, Tx},
 };
 use subrosa_protocol::Username;
+use subrosa_server::store::{SqliteStore, sqlite::SqliteOptions};
 
 /// What a client's store says.
 #[derive(Debug, Default)]
@@ -43,10 +44,10 @@ pub struct MailboxView {
     pub next_seq: u64,
 }
 
-/// Copies a database and its log, as they are now.
+/// Copies a database, its log and its journal, as they are now.
 pub fn copy(folder: &Path, name: &str) -> tempfile::TempDir {
     let target = tempfile::tempdir().unwrap();
-    for file in [name.to_owned(), format!("{name}-wal")] {
+    for file in [name.to_owned(), format!("{name}-wal"), format!("{name}.mailbox-journal")] {
         let from = folder.join(&file);
         if from.exists() {
             std::fs::copy(from, target.path().join(file)).unwrap();
@@ -98,13 +99,18 @@ fn view_of(tx: &Tx<'_>, peer: &Username) -> Result<ClientView, StoreError> {
     }
 }
 
-/// Looks into a copy of the relay's database in `folder`.
+/// Looks into a copy of the relay's database in `folder`, as the relay would find it at its next start: with what is in
+/// its journal.
+///
+/// # Panics
+/// When the relay could not start on it.
 pub fn relay(folder: &Path, account: &str) -> rusqlite::Result<MailboxView> {
     let copy = copy(folder, "rosad.db");
+    drop(SqliteStore::open(&copy.path().join("rosad.db"), SqliteOptions::default()).unwrap());
     relay_at(copy.path(), account)
 }
 
-/// Looks into the relay's database in `folder` itself.
+/// Looks into the relay's database in `folder` itself; what is only in its journal is not seen.
 pub fn relay_at(folder: &Path, account: &str) -> rusqlite::Result<MailboxView> {
     let conn = Connection::open(folder.join("rosad.db"))?;
     let mut view = MailboxView::default();
@@ -121,9 +127,12 @@ pub fn relay_at(folder: &Path, account: &str) -> rusqlite::Result<MailboxView> {
     let (device, next_seq): (i64, u64) =
         conn.query_row(sql, [account], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
     view.next_seq = next_seq;
-    let mut statement = conn.prepare("SELECT id FROM accepted_ids WHERE device = ?1")?;
-    let ids = statement.query_map([device], |row| row.get(0))?;
-    view.accepted = ids.collect::<Result<_, _>>()?;
+    let mut statement = conn.prepare("SELECT ids FROM accepted WHERE device = ?1")?;
+    let runs = statement.query_map([device], |row| row.get::<_, Vec<u8>>(0))?;
+    for run in runs {
+        // Ids with their times.
+        view.accepted.extend(run?.chunks(24).map(|entry| <[u8; 16]>::try_from(&entry[..16]).unwrap()));
+    }
     let sql =
         "SELECT e.seq, e.id, b.body FROM envelopes e JOIN bodies b ON b.id = e.body WHERE e.device = ?1";
     let mut statement = conn.prepare(sql)?;

@@ -48,6 +48,15 @@ pub fn inject(calls: &str, fault: &str) -> Vec<String> {
     words
 }
 
+/// The words before a program's own that make each sync take `delay_us` longer, as on a slow disk.
+pub fn slow_syncs(delay_us: u32) -> Vec<String> {
+    let words = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e"];
+    let mut words: Vec<String> = words.map(String::from).to_vec();
+    let inject = format!("inject={SYNCS}:delay_enter={delay_us}");
+    words.extend([format!("trace={SYNCS}"), "-e".into(), inject]);
+    words
+}
+
 /// The words before a program's own that write its changes of files to `trace`; and more injections.
 ///
 /// Each sync takes `delay_us` longer, so that what is told before it ends is told visibly too early.

@@ -40,18 +40,23 @@ impl Relay {
     /// With lines of its `[limits]`.
     pub(crate) async fn with(registration: &'static str, limits: &str) -> Self {
         let turn = Turn::Beside(QUIET.read().await);
-        Self::begin(registration, limits, turn)
+        Self::begin(registration, limits, Vec::new(), turn)
     }
 
     /// Like [`Relay::with`], while no other test here runs.
     pub(crate) async fn alone(registration: &'static str, limits: &str) -> Self {
-        let turn = Turn::Alone(QUIET.write().await);
-        Self::begin(registration, limits, turn)
+        Self::alone_under(Vec::new(), registration, limits).await
     }
 
-    fn begin(registration: &'static str, limits: &str, turn: Turn) -> Self {
+    /// Like [`Relay::alone`], started under another program.
+    pub(crate) async fn alone_under(under: Vec<String>, registration: &'static str, limits: &str) -> Self {
+        let turn = Turn::Alone(QUIET.write().await);
+        Self::begin(registration, limits, under, turn)
+    }
+
+    fn begin(registration: &'static str, limits: &str, under: Vec<String>, turn: Turn) -> Self {
         let config = format!("http = \"127.0.0.1:0\"\n[limits]\n{limits}\n");
-        let world = World::with(RelayOptions { registration, config, ..RelayOptions::default() });
+        let world = World::with(RelayOptions { registration, config, under, ..RelayOptions::default() });
         let (to, gauge) = (world.relay.quic.parse().unwrap(), Gauge::of(&world.relay));
         Self { world, to, gauge, _turn: turn }
     }

@@ -1,16 +1,25 @@
 //! Answers of the wrong kind, answers to nothing, refusals without a reason, and lies about the device itself.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    mem::discriminant,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use subrosa_client::api::{ConnectionState, EventBody, EventKind, Kind, MessageState, WaitFor};
+use serde_bytes::ByteArray;
+use subrosa_client::api::{ConnectionState, EventBody, EventKind, Kind, MessageKind, MessageState, WaitFor};
 use subrosa_protocol::{
     BoundedVec, ErrorCode,
     frames::{
         CloseReason, Closing, DeviceLists, Empty, EnvelopeAccepted, ErrorFrame, MailboxPage, PrekeyBundles,
-        PrekeyCounts, Push, RelayHello, Request, Response,
+        PrekeyCounts, Push, ReauthChallenge, RelayHello, Request, Response,
     },
 };
-use subrosa_tests::lying_relay::{Say, Scene, Someone, error, stale};
+use subrosa_tests::{
+    lying_relay::{Say, Scene, Someone, error, stale},
+    report::did,
+};
 
 use crate::{goes_on, with_before};
 
@@ -63,38 +72,156 @@ async fn an_answer_of_the_wrong_kind_is_shown_and_believed_by_nobody() {
     goes_on(&scene).await;
 }
 
+/// What engines ask by themselves. What a person has them ask, `DeviceListPublish`, is below.
+const ASKED: [&str; 7] = [
+    "DeviceListFetch",
+    "PrekeyClaim",
+    "PrekeyUpload",
+    "EnvelopeSend",
+    "MailboxFetch",
+    "MailboxAck",
+    "Reauthenticate",
+];
+
+/// The wrong answers that requests got: how many of those to give, by request.
+#[derive(Default)]
+struct Given(BTreeMap<&'static str, usize>);
+
+impl Given {
+    /// The next wrong answer for a request, or the true one when it got them all.
+    fn next(&mut self, request: &Request, truth: Response) -> Response {
+        let given = self.0.entry(request.name()).or_default();
+        let is_wrong = |answer: &Response| discriminant(answer) != discriminant(&truth);
+        let wrong = every_answer().into_iter().filter(is_wrong).nth(*given);
+        match wrong {
+            Some(wrong) => {
+                *given += 1;
+                wrong
+            }
+            None => truth,
+        }
+    }
+
+    /// Of every request, at least one answer less than there are, because one may be of the right kind.
+    fn is_all(&self) -> bool {
+        ASKED.iter().all(|name| self.0.get(name).is_some_and(|given| *given + 1 >= every_answer().len()))
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_survives_every_wrong_answer() {
-    let scene = Scene::friends().await;
-    let mut turn = 0;
+    let mut scene = Scene::friends().await;
+    let given = Arc::new(Mutex::new(Given::default()));
+    let giving = Arc::clone(&given);
     scene.relay.lie(|lies| {
-        lies.requests(move |_, _, id, _, _| {
-            turn += 1;
-            vec![Say::answer(id, &every_answer()[turn % every_answer().len()])]
+        lies.requests(move |_, _, id, request, truth| {
+            vec![Say::answer(id, &giving.lock().unwrap().next(request, truth))]
+        });
+        // So that there is something to upload.
+        lies.before(|_, id, _, truth| {
+            let answer = match truth {
+                Response::Authenticated(mut state) => {
+                    state.prekeys = PrekeyCounts { one_time: 0, kem: 0 };
+                    Response::Authenticated(state)
+                }
+                other => other,
+            };
+            vec![Say::answer(id, &answer)]
         });
     });
-    // A lookup, a claim, sends, fetches, acknowledgements: each gets something else each time.
-    let first = scene.carol.queue("bob", "from carol").await;
-    for i in 0..4 {
-        scene.alice.queue("bob", &format!("text {i}")).await;
-        scene.relay.lie(|lies| lies.pushes(|_, _| vec![Push::SyncHint(Empty {})]));
+    let began = Instant::now();
+    let (mut first, mut texts, mut given_up) = (Vec::<String>::new(), Vec::new(), 0);
+    while !given.lock().unwrap().is_all() {
+        assert!(began.elapsed() < Duration::from_secs(300), "not asked: {:?}", given.lock().unwrap().0);
+        // carol asks for bob's devices and keys until she has them; a text that is given up says why.
+        match first.last() {
+            Some(id) if scene.carol.line(id).await.state != MessageState::Failed => {}
+            last => {
+                if let Some(id) = last {
+                    assert!(scene.carol.line(id).await.reason.is_some(), "given up, and said why");
+                    given_up += 1;
+                }
+                first.push(scene.carol.queue("bob", &format!("from carol, {}", first.len())).await);
+            }
+        }
+        if texts.len() < 20 {
+            texts.push(scene.alice.queue("bob", &format!("text {}", texts.len())).await);
+        }
         for someone in [&scene.alice, &scene.bob, &scene.carol] {
             someone.reconnect().await;
         }
-        scene.relay.until("something was asked", |state| state.asked("EnvelopeSend") > 0).await;
+        // Each wants the proof that alice is still there; it may be lost with her connection.
+        let challenge = ReauthChallenge { nonce: ByteArray::new([7; 32]), within_s: 30 };
+        scene.relay.state(|state| {
+            state.say(&("alice".to_owned(), 1), &[Say::push(&Push::ReauthChallenge(challenge))])
+        });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // A refused upload is tried again after a minute, or by an engine that was started anew.
+        if given.lock().unwrap().0.get("PrekeyUpload").is_none_or(|given| *given + 1 < every_answer().len()) {
+            scene.bob = scene.bob.restart(&scene.relay, |_| {}).await;
+        }
     }
+    let all: usize = given.lock().unwrap().0.values().sum();
+    did(&format!(
+        "lying relay: {all} wrong answers to {} kinds of requests, {given_up} texts given up",
+        ASKED.len()
+    ));
     goes_on(&scene).await;
     scene.carol.reconnect().await;
     // What the relay said was accepted was dropped by nobody: it carried everything out. Each text is there once.
-    for i in 0..4 {
-        scene.bob.until_text("alice", &format!("text {i}")).await;
+    for (from, ids) in [(&scene.alice, &texts), (&scene.carol, &first)] {
+        for id in ids {
+            arrives_or_is_given_up(from, id, &scene.bob).await;
+        }
     }
-    let line = scene.carol.line(&first).await;
-    if line.state == MessageState::Failed {
-        assert!(line.reason.is_some(), "given up, and said why");
-    } else {
-        scene.carol.until_state(&first, MessageState::Accepted).await;
-        scene.bob.until_text("carol", "from carol").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_list_whose_publication_is_answered_wrongly_stays_as_it_is() {
+    let scene = Scene::friends().await;
+    let second = another_device(&scene).await;
+    scene.bob.reconnect().await;
+    scene.bob.until_synced().await;
+    let devices = |scene: &Scene| scene.relay.state(|state| state.newest("bob").unwrap().devices.len());
+    let remove = || subrosa_client::api::Request::DeviceRemove { device: 2 };
+    for wrong in every_answer().into_iter().filter(|answer| !matches!(answer, Response::Done(_))) {
+        let said = format!("{wrong:?}");
+        scene.relay.lie(|lies| {
+            lies.refuses(move |_, request| {
+                matches!(request, Request::DeviceListPublish(_)).then(|| wrong.clone())
+            });
+        });
+        let refused = scene.bob.ask(remove()).await;
+        assert!(refused.is_err(), "{said} was taken for a yes: {refused:?}");
+        scene.relay.be_honest();
+        scene.bob.reconnect().await;
+        scene.bob.until_synced().await;
+        assert_eq!(devices(&scene), 2, "{said}");
+    }
+    scene.alice.send("bob", "to both of you").await;
+    second.until_text("alice", "to both of you").await;
+    scene.bob.ask(remove()).await.unwrap();
+    assert_eq!(devices(&scene), 1);
+    goes_on(&scene).await;
+}
+
+/// A text is there once, or its sender is told why not.
+async fn arrives_or_is_given_up(from: &Someone, id: &str, to: &Someone) {
+    let began = Instant::now();
+    loop {
+        let line = from.line(id).await;
+        let MessageKind::Text { text } = &line.kind else { panic!("{line:?}") };
+        if line.state == MessageState::Failed {
+            assert!(line.reason.is_some(), "given up, and said why");
+            return;
+        }
+        match to.texts(&from.name).await.iter().filter(|there| there.as_str() == &**text).count() {
+            0 => {
+                assert!(began.elapsed() < Duration::from_secs(120), "never came, nor was given up: {line:?}")
+            }
+            times => return assert_eq!(times, 1, "{text:?} came {times} times"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

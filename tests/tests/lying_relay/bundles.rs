@@ -1,5 +1,10 @@
 //! Prekey bundles that are not what the device left: refused, and nothing is encrypted to them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use subrosa_client::api::{EventKind, Kind, MessageKind, MessageState};
 use subrosa_crypto::prekeys::generate_prekey;
 use subrosa_protocol::{
@@ -146,10 +151,15 @@ async fn no_bundle_at_all_is_asked_for_again_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replaced_signed_prekey_is_of_no_use_to_the_relay() {
+async fn r36_a_replaced_signed_prekey_serves_for_its_30_days_and_no_longer() {
     let Scene { relay, bob, carol, alice, folder } = Scene::friends().await;
+    let dora = Someone::register(&relay, folder.path(), "dora").await;
+    dora.until_synced().await;
     let device = bob.identity().await.keys.unwrap().device;
-    let old = relay.state(|state| state.device("bob", 1).signed).unwrap();
+    let (old, kem) = relay.state(|state| {
+        let bob = state.device("bob", 1);
+        (bob.signed.unwrap(), bob.last_resort.unwrap())
+    });
     // bob makes a new one; the relay goes on handing out the old one, and keeps back the one-time prekeys.
     let bob = bob
         .restart(&relay, |tx| {
@@ -161,17 +171,42 @@ async fn a_replaced_signed_prekey_is_of_no_use_to_the_relay() {
         .await;
     relay.until("bob's new prekey is there", |state| state.device("bob", 1).signed != Some(old)).await;
     let scene = Scene { relay, bob, carol, alice, folder };
-    swap(&scene, move |state, bundle| {
-        let kem = state.device("bob", 1).last_resort.unwrap();
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&given);
+    swap(&scene, move |_, bundle| {
+        assert_ne!(bundle.signed, old, "the honest answer has the new key");
+        counted.fetch_add(1, Ordering::SeqCst);
         DeviceBundle { signed: old, one_time: None, kem, ..bundle }
     });
-    // For 30 days it is as good as the new one: the message arrives, and the relay can read nothing.
+    // For 30 days it is as good as the new one: bob has its secret still. The relay cannot read what it carries.
     scene.carol.send("bob", "under the old key").await;
     scene.bob.until_text("carol", "under the old key").await;
+    assert!(given.load(Ordering::SeqCst) > 0, "carol used what the relay gave her");
+    let carried = scene.relay.sent_to("carol", "bob");
+    assert!(!carried.is_empty());
+    assert!(!format!("{carried:?}").contains("under the old key"));
     // Afterwards the conversation goes on under keys that no relay chose.
     scene.relay.be_honest();
     scene.bob.send("carol", "yes?").await;
     scene.carol.until_text("bob", "yes?").await;
+
+    // After its 30 days it is refused, although everything else of the bundle is bob's and new.
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&given);
+    swap(&scene, move |_, bundle| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let expired = forge::bundle(&device, "bob", bundle.device, now() - 31 * DAY);
+        DeviceBundle { signed: expired.signed, ..bundle }
+    });
+    let sent = dora.try_send("bob", "not under that one").await;
+    assert_eq!((sent.state, sent.error.unwrap().kind), (MessageState::Queued, Kind::Timeout));
+    assert!(given.load(Ordering::SeqCst) > 0, "dora was given the expired key");
+    let why = dora.line(&sent.id.unwrap()).await.reason.expect("it is said why the message waits");
+    assert!(why.contains("keys"), "{why}");
+    assert!(scene.relay.sent_to("dora", "bob").is_empty(), "nothing may be encrypted to it");
+    scene.relay.be_honest();
+    dora.reconnect().await;
+    scene.bob.until_text("dora", "not under that one").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

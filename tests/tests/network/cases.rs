@@ -28,6 +28,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 const QUIET_WITHIN: Duration = Duration::from_secs(90);
 /// The least time between two address changes.
 const REBIND_PAUSE: Duration = Duration::from_millis(400);
+/// How long messages queue up.
+const BACKLOG: Duration = Duration::from_secs(6);
 /// How long a relay is away.
 const AWAY: Duration = Duration::from_secs(3);
 
@@ -53,10 +55,11 @@ pub(crate) enum Case {
     DeadDown,
     Vanishes,
     Rebinds,
+    SlowBacklog,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Quiet,
         Self::Loss1,
         Self::Loss10,
@@ -67,6 +70,7 @@ impl Case {
         Self::DeadDown,
         Self::Vanishes,
         Self::Rebinds,
+        Self::SlowBacklog,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -81,6 +85,7 @@ impl Case {
             Self::DeadDown => "way from the relay dead",
             Self::Vanishes => "relay killed, away 3 s",
             Self::Rebinds => "address changes",
+            Self::SlowBacklog => "a backlog at 64 kbit/s",
         }
     }
 
@@ -222,6 +227,13 @@ async fn happens(
             for side in sides {
                 assert_eq!(side.notes().downs, [], "{}", side.name);
             }
+            None
+        }
+        Case::SlowBacklog => {
+            proxy.set(Profile::both(dead));
+            sleep(BACKLOG).await;
+            // A frame full of what has queued up takes longer over this than the relay waits for the end of a small one.
+            proxy.set(Profile::both(Faults { rate: Some(64_000), ..Faults::default() }));
             None
         }
     }

@@ -29,7 +29,7 @@ mod world;
 use std::{sync::Arc, time::Duration};
 
 use cases::{Case, Outcome, Settings};
-use subrosa_tests::report;
+use subrosa_tests::{chaos::Faults, report};
 use tokio::task::JoinSet;
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -80,4 +80,24 @@ fn everything_is_delivered_in_order_over_every_network_and_a_client_is_back_with
         settings.rebinds,
     ));
     assert!(failures.is_empty(), "seed {}:\n{}", settings.seed, failures.join("\n"));
+}
+
+#[test]
+fn joining_works_over_a_far_network_that_loses_reorders_and_doubles() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let took = runtime.block_on(world::join_over(
+        setting("SUBROSA_NETWORK_SEED", 1),
+        Faults {
+            delay: Duration::from_millis(150),
+            jitter: Duration::from_millis(20),
+            loss: 0.05,
+            reorder: 0.25,
+            duplicate: 0.05,
+            ..Faults::default()
+        },
+    ));
+    report::did(&format!(
+        "joined over 150 to 170 ms each way, 5 % loss, 25 % reorder, 5 % twice: {:.1} s",
+        took.as_secs_f64()
+    ));
 }

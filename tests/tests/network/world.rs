@@ -1,7 +1,11 @@
 //! A relay with two people who know each other, made once and copied for each case: what makes a profile expensive is
 //! done twice in all.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use subrosa_client::{
     Engine,
@@ -13,6 +17,7 @@ use subrosa_client::{
 };
 use subrosa_protocol::{JoinLink, RelayAddress, Username};
 use subrosa_tests::{
+    chaos::{ChaosProxy, Faults, Profile},
     relay::{RelayOptions, RelayProcess},
     world::FAST,
 };
@@ -87,6 +92,25 @@ impl Template {
         });
         World { relay: relay.await, folder }
     }
+}
+
+/// Joins a new relay through a network with faults; how long that took.
+pub(crate) async fn join_over(seed: u64, faults: Faults) -> Duration {
+    let folder = temporary();
+    let at = folder.path().join("relay");
+    let relay = blocking(move || RelayProcess::start(&at, &options())).await;
+    let proxy = ChaosProxy::start(seed, relay.quic.parse().unwrap(), Profile::both(faults)).await.unwrap();
+    let mut address: RelayAddress = relay.address.parse().unwrap();
+    (address.host, address.port) = ("127.0.0.1".into(), proxy.address().port());
+    let params = JoinParams {
+        link: JoinLink { relay: address, invite: None },
+        name: Username::new("alice").unwrap(),
+        display_name: "ALICE".into(),
+        passphrase: Zeroizing::new(PASSPHRASE.into()),
+    };
+    let began = Instant::now();
+    join(paths(folder.path(), "alice"), params).await.unwrap();
+    began.elapsed()
 }
 
 impl World {

@@ -37,6 +37,8 @@ pub struct Desk {
     pub account: String,
     /// The connection.
     pub connection: ConnectionState,
+    /// What this profile cannot do, as it was told; `None` when all is well.
+    pub fault: Option<String>,
     /// Connection, queues, prekeys, as the engine told last.
     pub status: Option<Status>,
     /// The chat list.
@@ -72,6 +74,7 @@ impl Default for Desk {
         Self {
             account: String::new(),
             connection: ConnectionState::Connecting {},
+            fault: None,
             status: None,
             chats: Chats::default(),
             people: Vec::new(),

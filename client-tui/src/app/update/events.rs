@@ -1,7 +1,7 @@
 //! What the engine tells by itself.
 
 use subrosa_client::{
-    Event,
+    ApiError, Event,
     api::{Direction, EventBody, Message, MessageEvent, MessageKind, MessageState, time::Timestamp},
 };
 
@@ -92,8 +92,24 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         EventBody::SystemGap { .. } => reload(model, fx),
         EventBody::SystemShutdown {} => lock::ended(model, fx),
         EventBody::ServerNotice { text } => model.tell(format!("relay: {}", cells::one_line(&text))),
+        EventBody::ProfileFault { error } => fault(model, error.as_ref(), fx),
         EventBody::SystemReady { .. } => {}
     }
+}
+
+/// What this profile cannot do stands there until it can again, or until somebody has seen it.
+fn fault(model: &mut Model, error: Option<&ApiError>, fx: &mut Vec<Effect>) {
+    let Some(desk) = model.desk_mut() else { return };
+    let line = error.map(|error| format!("this profile: {}", words::refusal(error)));
+    let before = std::mem::replace(&mut desk.fault, line.clone());
+    match line {
+        Some(line) => model.complain(line),
+        None if model.notice.as_ref().is_some_and(|notice| Some(&notice.text) == before.as_ref()) => {
+            model.notice = None;
+        }
+        None => {}
+    }
+    ask_status(model, fx);
 }
 
 /// Asks for everything anew, after events were left out.

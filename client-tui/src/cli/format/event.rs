@@ -60,6 +60,11 @@ fn told(event: &Event) -> String {
             format!("-- the relay has not kept what was said in {chat} while you were away")
         }
         EventBody::ServerNotice { text } => format!("-- {text}"),
+        EventBody::ProfileFault { error: Some(error) } => {
+            let hint = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            format!("-- this profile: {error}{hint}")
+        }
+        EventBody::ProfileFault { error: None } => "-- this profile: it works again".to_owned(),
         EventBody::SystemReady { version } => format!("-- rosa {version} runs"),
         EventBody::SystemGap { from, to } => format!("-- events {from} to {to} are no longer there"),
         EventBody::SystemShutdown {} => "-- rosa ends".to_owned(),

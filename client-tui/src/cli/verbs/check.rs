@@ -1,5 +1,6 @@
 //! `rosa check`: is the profile as it should be? Permissions of its files, what the engine finds in the store, whether the
-//! relay answers, whether the clock can be right. Exit code 0 when all is well, 4 when only the relay is away, otherwise 3.
+//! relay answers, whether the clock can be right. Exit code 0 when all is well, 4 when only the relay does not answer; when
+//! only the connection is stopped until a person acts, the code of what stopped it; otherwise 3.
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
@@ -42,17 +43,21 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
     );
     let report = CheckReport { ok: items.iter().all(|item| item.ok), items };
     context.out.either(&report, || format::status::check(&report))?;
-    verdict(&report)
+    verdict(&report, &status.connection)
 }
 
-fn verdict(report: &CheckReport) -> Result<(), Failure> {
+fn verdict(report: &CheckReport, connection: &ConnectionState) -> Result<(), Failure> {
     let failed: Vec<&str> =
         report.items.iter().filter(|item| !item.ok).map(|item| item.name.as_str()).collect();
     match failed.as_slice() {
         [] => Ok(()),
-        [RELAY] => Err(ApiError::new(Kind::Unreachable, "the relay does not answer")
-            .hint("everything else is well; `rosa status` says more")
-            .into()),
+        [RELAY] => Err(match connection {
+            // The relay did answer, or is not even asked: this is an old copy, the device was removed, its key is another.
+            ConnectionState::Blocked { error } => error.clone(),
+            _ => ApiError::new(Kind::Unreachable, "the relay does not answer")
+                .hint("everything else is well; `rosa status` says more"),
+        }
+        .into()),
         some => Err(ApiError::new(Kind::NotReady, format!("not as it should be: {}", some.join(", ")))
             .hint("each line that begins with FAIL says why")
             .into()),
@@ -126,10 +131,16 @@ mod tests {
                 })
                 .collect(),
         };
-        assert_eq!(verdict(&report(&[])), Ok(()));
-        assert_eq!(verdict(&report(&[RELAY])).unwrap_err().exit_code(), 4);
-        assert_eq!(verdict(&report(&["store"])).unwrap_err().exit_code(), 3);
-        assert_eq!(verdict(&report(&[RELAY, "store"])).unwrap_err().exit_code(), 3);
+        let down = ConnectionState::Down { reason: SafeText::single_line("silent"), retry_in_ms: 1 };
+        assert_eq!(verdict(&report(&[]), &down), Ok(()));
+        assert_eq!(verdict(&report(&[RELAY]), &down).unwrap_err().exit_code(), 4);
+        assert_eq!(verdict(&report(&["store"]), &down).unwrap_err().exit_code(), 3);
+        assert_eq!(verdict(&report(&[RELAY, "store"]), &down).unwrap_err().exit_code(), 3);
+        for kind in [Kind::NotReady, Kind::Identity] {
+            let error = ApiError::new(kind, "why");
+            let blocked = ConnectionState::Blocked { error: error.clone() };
+            assert_eq!(verdict(&report(&[RELAY]), &blocked), Err(error.into()));
+        }
     }
 
     #[test]

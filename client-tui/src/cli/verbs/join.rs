@@ -1,7 +1,10 @@
 //! `rosa join LINK`: an account on a relay, and this as its first device. At a terminal it asks for what was not given and
 //! ends in the application; without one it takes everything from flags and ends with the address.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde_json::json;
 use subrosa_client::{
@@ -59,13 +62,16 @@ pub async fn run(args: Args, context: &Arc<Context>) -> Result<(), Failure> {
         )
     })?;
     let paths = context.paths()?;
-    let mut sink = Sink::prepare(args.recovery_file.as_deref())?;
+    let mut sink = match args.recovery_file.as_deref() {
+        Some(file) if paths.exists() && has_something(file) => return Err(joined_before(&paths, file)),
+        file => Sink::prepare(file)?,
+    };
     let name = name(args.name).await?;
     let passphrase = passphrase(context, &name).await?;
     context.note(&format!("registering {name} at {} …", link.relay.authority()));
     let params = JoinParams { link, name: name.clone(), display_name: args.display_name, passphrase };
-    let Joined { store, words, address } = join::join(paths.clone(), params).await?;
-    let told = keep(&mut sink, &words).await?;
+    let keep = async |words: &Zeroizing<String>| keep(&mut sink, words).await;
+    let (Joined { store, words, address }, told) = join::join_keeping(paths.clone(), params, keep).await?;
     drop(words);
     if !args.no_app && !context.out.json && terminal::is_there() {
         let handle = context.own(store, Role::Passing).await?;
@@ -73,6 +79,19 @@ pub async fn run(args: Args, context: &Arc<Context>) -> Result<(), Failure> {
     }
     store.close().map_err(ApiError::from)?;
     result(context, &paths, &name, &address, told)
+}
+
+fn has_something(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() > 0)
+}
+
+/// What the same command says after it has come through.
+fn joined_before(paths: &ProfilePaths, file: &Path) -> Failure {
+    let (name, file) = (&paths.name, file.display());
+    let message = format!("the profile {name} exists already, and so does {file}");
+    let hint = "`rosa whoami` tells the profile's account, whose words are in that file; for another account choose \
+                another --profile and another file; to go on with an interrupted join choose another file";
+    ApiError::new(Kind::Refused, message).hint(hint).into()
 }
 
 fn result(
@@ -119,7 +138,7 @@ async fn keep(sink: &mut Sink, words: &Zeroizing<String>) -> Result<Told, Failur
                     kept.path().display()
                 ),
             )
-            .hint("make room and log in anew while this device still works")
+            .hint("make room, and give the same command again with another --recovery-file")
             .into()),
         },
     }

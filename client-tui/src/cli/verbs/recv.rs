@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use subrosa_client::{
     ApiError, Event, Handle, Reply, Request,
     api::{EventBody, EventStream, Kind, StreamItem, time::Timestamp},
-    attach::filter::matches,
+    attach::filter::{check, matches},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cli::{
-    context::{Context, reply_of},
+    context::{Context, is_gone, reply_of},
     duration::millis,
     failure::Failure,
     flush,
@@ -26,8 +26,8 @@ const PAGE: u32 = 500;
 const SYNC: Duration = Duration::from_secs(30);
 /// How long `--follow` waits before it looks for a new owner of the profile.
 const REOPEN: Duration = Duration::from_millis(200);
-/// How long it looks.
-const REOPEN_WITHIN: Duration = Duration::from_secs(5);
+/// How long it looks when `--timeout` says nothing.
+const REOPEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Who acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -52,7 +52,7 @@ pub struct Args {
     /// End after this many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max: Option<u64>,
-    /// Go on
+    /// Go on, also when the profile gets another owner: a new one is waited for 60 s, or as long as --timeout says
     #[arg(long)]
     pub follow: bool,
     /// Who acknowledges. An acknowledgement covers everything before it, whoever reads with which --filter: to read for several
@@ -66,11 +66,13 @@ pub struct Args {
 }
 
 /// # Errors
-/// Exit code 9 when nothing came in time, 4 when the relay does not answer (what is stored is printed all the same).
+/// Exit code 2 for an event that does not exist, 9 when nothing came in time, 4 when the relay does not answer (what is stored is printed all the same).
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    check(&args.filter)?;
     let handle = context.open().await?;
     let deadline = context.global.timeout.map(|time| Instant::now() + time);
-    let mut reader = Reader { context, args: &args, cursor: args.since, printed: 0, clock: Clock::here() };
+    let mut reader =
+        Reader { context, args: &args, cursor: args.since, to_ack: None, printed: 0, clock: Clock::here() };
     reader.all(handle, deadline).await
 }
 
@@ -79,6 +81,8 @@ struct Reader<'a> {
     args: &'a Args,
     /// The last event printed; `None` reads on after the last acknowledged one.
     cursor: Option<u64>,
+    /// What was printed up to here is to be acknowledged: the owner may have ended before it was.
+    to_ack: Option<u64>,
     printed: u64,
     clock: Clock,
 }
@@ -93,42 +97,63 @@ enum Woken {
 impl Reader<'_> {
     async fn all(&mut self, mut handle: Arc<dyn Handle>, deadline: Option<Instant>) -> Result<(), Failure> {
         // Before the first look into the store, so that nothing comes between.
-        let mut stream = handle.subscribe().await?;
+        let mut stream = match handle.subscribe().await {
+            Err(error) if self.goes_on_after(&error) => {
+                let stream;
+                (handle, stream) = self.reopen().await?;
+                stream
+            }
+            other => other?,
+        };
         let synced = if self.args.follow { Ok(()) } else { self.sync(&*handle, deadline).await };
         loop {
-            self.print_stored(&*handle).await?;
-            if self.is_done(deadline) {
-                break;
-            }
-            if let Err(error) = &synced {
-                return Err(error.clone().into());
-            }
-            // Once the first has come, `--follow` goes on without a time.
-            let until = if self.args.follow && self.printed > 0 { None } else { deadline };
-            match self.wait(&mut stream, until).await? {
-                Woken::News => {}
-                Woken::TimeUp if self.printed > 0 => break,
-                Woken::TimeUp => {
-                    let error = ApiError::new(Kind::Timeout, "no event came in time");
-                    return Err(error
-                        .hint("nothing is lost: the next `rosa recv` prints what comes later")
-                        .into());
+            match self.round(&*handle, &mut stream, deadline, &synced).await {
+                Ok(Woken::News) => {}
+                Ok(Woken::TimeUp) => break,
+                Ok(Woken::OwnerEnded) if self.args.follow => (handle, stream) = self.reopen().await?,
+                Ok(Woken::OwnerEnded) => {
+                    let error = ApiError::new(Kind::NotReady, "the process that owned the profile has ended");
+                    return Err(error.hint("run it again; nothing is lost").into());
                 }
-                Woken::OwnerEnded if self.args.follow => {
+                // In the middle of fetching or acknowledging: the next owner goes on where this one was.
+                Err(Failure::Error(error)) if self.goes_on_after(&error) => {
                     (handle, stream) = self.reopen().await?;
                 }
-                Woken::OwnerEnded => {
-                    return Err(ApiError::new(
-                        Kind::NotReady,
-                        "the process that owned the profile has ended",
-                    )
-                    .hint("run it again; nothing is lost")
-                    .into());
-                }
+                Err(failure) => return Err(failure),
             }
         }
         flush::before_leaving(self.context, &*handle).await?;
         Ok(synced?)
+    }
+
+    fn goes_on_after(&self, error: &ApiError) -> bool {
+        self.args.follow && is_gone(error)
+    }
+
+    /// Prints what is stored and waits for more. `TimeUp` ends all of it.
+    async fn round(
+        &mut self,
+        handle: &dyn Handle,
+        stream: &mut EventStream,
+        deadline: Option<Instant>,
+        synced: &Result<(), ApiError>,
+    ) -> Result<Woken, Failure> {
+        self.print_stored(handle).await?;
+        if self.is_done(deadline) {
+            return Ok(Woken::TimeUp);
+        }
+        if let Err(error) = synced {
+            return Err(error.clone().into());
+        }
+        // Once the first has come, `--follow` goes on without a time.
+        let until = if self.args.follow && self.printed > 0 { None } else { deadline };
+        match self.wait(stream, until).await? {
+            Woken::TimeUp if self.printed == 0 => {
+                let error = ApiError::new(Kind::Timeout, "no event came in time");
+                Err(error.hint("nothing is lost: the next `rosa recv` prints what comes later").into())
+            }
+            woken => Ok(woken),
+        }
     }
 
     fn is_done(&self, deadline: Option<Instant>) -> bool {
@@ -149,6 +174,7 @@ impl Reader<'_> {
     }
 
     async fn print_stored(&mut self, handle: &dyn Handle) -> Result<(), Failure> {
+        self.acknowledge(handle).await?;
         loop {
             let left = self.args.max.map_or(u64::MAX, |max| max.saturating_sub(self.printed));
             let max = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE);
@@ -160,6 +186,8 @@ impl Reader<'_> {
             let page = reply_of!(reply, Reply::Events(page) => page)?;
             if let Some((from, to)) = page.gap {
                 self.gap(handle, from, to).await?;
+                // Told once, also when the owner ends before the events after it are acknowledged.
+                self.cursor = Some(to.max(self.cursor.unwrap_or(0)));
             }
             let last = page.events.iter().filter_map(|event| event.seq).next_back();
             for event in &page.events {
@@ -167,14 +195,21 @@ impl Reader<'_> {
             }
             if let Some(seq) = last {
                 self.cursor = Some(seq);
-                if self.args.ack == Ack::Auto {
-                    self.context.call(handle, Request::EventsAck { seq }).await?;
-                }
+                self.to_ack = (self.args.ack == Ack::Auto).then_some(seq);
+                self.acknowledge(handle).await?;
             }
             if !page.more || last.is_none() {
                 return Ok(());
             }
         }
+    }
+
+    async fn acknowledge(&mut self, handle: &dyn Handle) -> Result<(), Failure> {
+        if let Some(seq) = self.to_ack {
+            self.context.call(handle, Request::EventsAck { seq }).await?;
+            self.to_ack = None;
+        }
+        Ok(())
     }
 
     fn print(&mut self, event: &Event) -> Result<(), Failure> {
@@ -231,6 +266,7 @@ impl Reader<'_> {
     async fn reopen(&self) -> Result<(Arc<dyn Handle>, EventStream), Failure> {
         self.context.close().await;
         let began = Instant::now();
+        let within = self.context.global.timeout.unwrap_or(REOPEN_WITHIN);
         loop {
             sleep(REOPEN).await;
             let opened = match self.context.open().await {
@@ -238,7 +274,7 @@ impl Reader<'_> {
                 Err(failure) => Err(failure),
             };
             match opened {
-                Err(_) if began.elapsed() < REOPEN_WITHIN => {}
+                Err(_) if began.elapsed() < within => {}
                 other => return other,
             }
         }

@@ -117,6 +117,7 @@ fn what_runs_for_every_envelope_looks_rows_up() {
         tx.has_deferred(&bob)?;
         tx.note_receipt(&bob, id(1), subrosa_protocol::content::ReceiptKind::Read, 5)?;
         tx.next_receipt()?;
+        tx.take_early_receipts(&bob, id(1))?;
         tx.peer(&bob)?;
         tx.device_list(&bob)?;
         tx.append_event("alice@r", Timestamp(1), crate::api::EventBody::SyncDone {})?;

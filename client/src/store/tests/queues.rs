@@ -261,6 +261,49 @@ fn receipts_ride_along_wait_and_are_dropped() {
 }
 
 #[test]
+fn receipts_that_come_early_are_kept_apart_bounded_and_forgotten() {
+    let mut store = store();
+    let (bob, carol, mallory) = (name("bob"), name("carol"), name("mallory"));
+    let keep = |store: &mut Store, who: &Username, ids: &[u64], kind, now| {
+        let ids: Vec<_> = ids.iter().map(|n| id(*n)).collect();
+        change(store, |tx| tx.keep_early_receipts(who, &ids, kind, now));
+    };
+    keep(&mut store, &bob, &[1, 1], ReceiptKind::Read, 5);
+    keep(&mut store, &bob, &[1, 2], ReceiptKind::Delivered, 6);
+    keep(&mut store, &carol, &[1], ReceiptKind::Delivered, 7);
+    // They are not ours to give, now or later.
+    let far = limits::EARLY_RECEIPTS_KEPT_MS * 2;
+    look(&store, |tx| {
+        assert_eq!(tx.next_receipt()?, None);
+        assert!(tx.due_receipts(far, 10)?.is_empty() && tx.receipt_targets(far)?.is_empty());
+        assert!(tx.receipts_for(&bob, 10)?.is_empty());
+        Ok(())
+    });
+    change(&mut store, |tx| tx.drop_receipts(&bob));
+    change(&mut store, |tx| tx.postpone_receipts(&bob, far));
+    assert_eq!(look(&store, |tx| tx.early_receipts()), 4);
+    let taken = change(&mut store, |tx| tx.take_early_receipts(&bob, id(1)));
+    assert_eq!(taken, [ReceiptKind::Delivered, ReceiptKind::Read]);
+    assert!(change(&mut store, |tx| tx.take_early_receipts(&bob, id(1))).is_empty(), "taken once");
+    // Whoever gives more than there is room for loses their own.
+    let many: Vec<u64> = (100..100 + limits::EARLY_RECEIPTS + 50).collect();
+    for ids in many.chunks(100) {
+        keep(&mut store, &mallory, ids, ReceiptKind::Delivered, ids[0]);
+    }
+    assert_eq!(look(&store, |tx| tx.early_receipts()), limits::EARLY_RECEIPTS);
+    let last = *many.last().unwrap();
+    let kept = |store: &mut Store, who: &Username, n| {
+        !change(store, |tx| tx.take_early_receipts(who, id(n))).is_empty()
+    };
+    assert!(!kept(&mut store, &mallory, 100) && kept(&mut store, &mallory, last));
+    assert!(kept(&mut store, &carol, 1));
+    change(&mut store, |tx| tx.expire(6 + limits::EARLY_RECEIPTS_KEPT_MS));
+    assert!(!kept(&mut store, &bob, 2) && kept(&mut store, &mallory, last - 1));
+    change(&mut store, |tx| tx.expire(far));
+    assert_eq!(look(&store, |tx| tx.early_receipts()), 0);
+}
+
+#[test]
 fn events_are_filtered_acknowledged_and_forgotten_with_a_gap_told() {
     let mut store = store();
     for number in 0..10 {

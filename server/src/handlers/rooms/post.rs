@@ -71,7 +71,6 @@ pub(in crate::handlers) async fn accept(cx: Context, request: RoomAccept) -> Ans
     let accepted = core.store.accept_room(request.room, cx.sender(request.state_generation));
     if core.stored(accepted).await?? {
         fanout::changed(core, request.room);
-        cx.tell_roster(request.room);
     }
     Ok(Response::Done(Empty {}))
 }
@@ -112,7 +111,7 @@ pub(in crate::handlers) async fn leave(cx: Context, request: RoomLeave) -> Answe
                     let (seq, accepted_at) = (entry.seq, entry.accepted_at);
                     core.metrics.room_entries_accepted.inc();
                     let from = cx.room_device();
-                    if let Some(publication) = fanout::Publication::new(core, room, entry, from, false) {
+                    if let Some(publication) = fanout::Publication::new(core, room, *entry, from, false) {
                         fanout::publish(core, room, publication);
                     }
                     Ok(Response::RoomAccepted(RoomAccepted { seq, accepted_at }))
@@ -153,7 +152,7 @@ impl Context {
 
     fn tell_roster(&self, room: subrosa_protocol::RoomId) {
         if let Some(frame) = wire(&Push::RoomChanged(RoomChanged { room, change: RoomChange::Roster })) {
-            fanout::tell(&self.core, room, &frame, &self.room_device());
+            fanout::tell(&self.core, room, frame, self.room_device());
         }
     }
 }

@@ -8,6 +8,7 @@ mod fixtures;
 pub(in crate::store) mod mailbox;
 pub(in crate::store) mod model;
 pub(in crate::store) mod prekeys;
+pub(in crate::store) mod rooms;
 pub(in crate::store) mod upkeep;
 
 pub(in crate::store) use fixtures::*;
@@ -38,6 +39,19 @@ macro_rules! conformance {
             mailbox::an_abandoned_answer_does_not_undo_its_write,
             mailbox::every_length_of_envelope_comes_back,
             model::a_mailbox_behaves_like_its_model,
+            rooms::a_room_is_made_once_and_its_slug_is_its_own,
+            rooms::r31_one_commit_an_epoch_and_the_losers_leave_nothing,
+            rooms::r56_an_entry_is_accepted_once_and_answered_as_the_first_time,
+            rooms::epochs_a_little_old_are_taken_and_others_refused,
+            rooms::added_read_nothing_before_and_removed_nothing_after,
+            rooms::r30_an_external_commit_adds_itself_to_a_public_room,
+            rooms::entries_go_when_all_have_them_or_when_they_are_too_old,
+            rooms::who_leaves_is_out_at_once_and_an_empty_room_goes,
+            rooms::r31_a_reboot_brings_back_whom_a_commit_threw_out,
+            rooms::what_does_not_go_together_changes_nothing,
+            rooms::device_lists_are_for_those_in_the_roster,
+            rooms::r35_key_packages_are_handed_out_once_and_the_last_resort_is_flagged,
+            rooms::a_room_behaves_like_its_model,
             upkeep::r44_what_is_too_old_is_deleted,
             upkeep::expiry_goes_through_all_devices,
             upkeep::a_closed_store_says_so,

@@ -1,6 +1,7 @@
 mod erasure;
 mod failures;
 mod opening;
+mod rooms;
 
 use std::sync::Arc;
 

@@ -14,10 +14,15 @@ use crate::store::{
 };
 
 const V1: &str = include_str!("../migrations/V1__accounts_and_mailboxes.sql");
+const V3: &str = include_str!("../migrations/V3__rooms.sql");
 
 fn runner(second: &str) -> Runner {
     let migration = |name: &str, sql: &str| Migration::unapplied(name, sql).unwrap();
-    Runner::new(&[migration("V1__accounts_and_mailboxes", V1), migration("V2__later", second)])
+    Runner::new(&[
+        migration("V1__accounts_and_mailboxes", V1),
+        migration("V3__rooms", V3),
+        migration("V4__later", second),
+    ])
 }
 
 /// Every file of a directory with its bytes, but for the shared memory, which readers touch.
@@ -70,12 +75,12 @@ async fn r58_a_newer_schema_is_refused_untouched() {
     let dir = TempDir::new().unwrap();
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
-    let newer = "UPDATE refinery_schema_history SET version = 99";
+    let newer = "UPDATE refinery_schema_history SET version = 99 WHERE version = 3";
     Connection::open(&path).unwrap().execute_batch(newer).unwrap();
     let before = contents(dir.path());
     let refused = SqliteStore::open(&path, SqliteOptions::default()).unwrap_err();
-    assert!(matches!(refused, OpenError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
-    assert!(refused.to_string().contains("schema version 99, and this rosad knows versions up to 1"));
+    assert!(matches!(refused, OpenError::NewerSchema { found: 99, known: 3, .. }), "{refused}");
+    assert!(refused.to_string().contains("schema version 99, and this rosad knows versions up to 3"));
     assert_eq!(contents(dir.path()), before);
     assert_eq!(inspect(&path).unwrap().schema_version, 99);
 }
@@ -86,7 +91,7 @@ async fn r58_a_backup_is_written_before_a_migration() {
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
     // What is left of an earlier attempt is no obstacle.
-    fs::write(dir.path().join("relay.db.v1.partial"), b"half").unwrap();
+    fs::write(dir.path().join("relay.db.v3.partial"), b"half").unwrap();
     let second = "ALTER TABLE accounts ADD COLUMN later INTEGER NOT NULL DEFAULT 5;";
     let conn = open::open_with(&path, &SqliteOptions::default(), runner(second)).unwrap();
     let later: i64 = conn.query_row("SELECT later FROM accounts", [], |row| row.get(0)).unwrap();
@@ -95,11 +100,11 @@ async fn r58_a_backup_is_written_before_a_migration() {
     // The way back: this version refuses the new schema, and runs on the backup with everything in it.
     assert!(matches!(
         SqliteStore::open(&path, SqliteOptions::default()),
-        Err(OpenError::NewerSchema { found: 2, known: 1, .. })
+        Err(OpenError::NewerSchema { found: 4, known: 3, .. })
     ));
-    let backup = dir.path().join("relay.db.v1.backup");
+    let backup = dir.path().join("relay.db.v3.backup");
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(!dir.path().join("relay.db.v1.partial").exists());
+    assert!(!dir.path().join("relay.db.v3.partial").exists());
     fs::rename(&backup, &path).unwrap();
     let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
     assert_eq!(mailbox(&store, "alice").await.len(), 5);

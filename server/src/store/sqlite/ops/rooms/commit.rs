@@ -406,10 +406,9 @@ pub(in crate::store::sqlite) fn reboot(
     for device in asked.roster.iter() {
         let row = DeviceRow::of(txn, &device.account, device.device)?;
         let there = row.map(|row| Member::of(txn, room.row, row.device)).transpose()?.flatten();
-        match (row, there) {
-            (Some(row), Some(member)) => roster.push((row, member)),
-            // It left its account's list meanwhile, or lately left the room.
-            _ => {}
+        // Who is not there left its account's list meanwhile, or the room.
+        if let (Some(row), Some(member)) = (row, there) {
+            roster.push((row, member));
         }
     }
     if !roster.iter().any(|(row, _)| row.device == from.device) {

@@ -151,7 +151,7 @@ pub(in crate::store::sqlite) fn leave(
                 beside: 0,
                 now: leaving.now,
             };
-            Some(log::append(txn, &mut room, incoming, options)?)
+            Some(Box::new(log::append(txn, &mut room, incoming, options)?))
         }
     };
     let devices = leaving_devices(txn, &room, from, leaving)?;

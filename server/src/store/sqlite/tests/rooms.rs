@@ -1,0 +1,125 @@
+//! What of rooms stands in the files: nothing of a sender, and nothing of what was deleted (R44).
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rusqlite::{Connection, types::Value};
+
+use super::{SqliteOptions, opened};
+use crate::store::{
+    CommitBytes, NewCommit, NewPost, Object,
+    conformance::{rooms::*, *},
+};
+
+fn occurrences(dir: &Path, mark: &[u8]) -> usize {
+    let files = fs::read_dir(dir).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    files.map(|bytes| bytes.windows(mark.len()).filter(|window| *window == mark).count()).sum()
+}
+
+async fn wait_for_none(dir: &Path, mark: &[u8]) {
+    let start = Instant::now();
+    while occurrences(dir, mark) > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{:?} is still there",
+            String::from_utf8_lossy(mark)
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A private room of alice and bob.
+async fn two(store: &AnyStore) {
+    join(store, "alice").await;
+    join(store, "bob").await;
+    store.create_room(private(1, "alice")).await.unwrap().unwrap();
+    store.commit_room_epoch(commit(1, "alice", 1, 0, &["bob"], &[])).await.unwrap().unwrap();
+    store.accept_room(room(1), sender("bob")).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r44_entries_and_objects_that_all_have_are_unrecoverable() {
+    let options = SqliteOptions { scrub_after: Duration::from_millis(300), ..SqliteOptions::default() };
+    let (store, dir) = opened(options);
+    let store: AnyStore = store;
+    two(&store).await;
+    let large = |mark: &str| Object { hash: [9; 32], bytes: Bytes::from(mark.repeat(20_000)) };
+    let bytes = Bytes::from("<an entry>".repeat(200));
+    store.post_room_entry(NewPost { bytes, ..post(1, "bob", 2, 1) }).await.unwrap().unwrap();
+    let by_object =
+        NewCommit { commit: CommitBytes::Object(large("<a commit>")), ..commit(1, "alice", 3, 1, &[], &[]) };
+    store.commit_room_epoch(by_object).await.unwrap().unwrap();
+    for mark in ["<an entry>", "<a commit>"] {
+        assert!(occurrences(dir.path(), mark.as_bytes()) > 10, "the search finds what is there");
+    }
+    for who in ["alice", "bob"] {
+        store.room_cursor(room(1), 3, sender(who)).await.unwrap().unwrap();
+    }
+    for mark in ["<an entry>", "<a commit>"] {
+        wait_for_none(dir.path(), mark.as_bytes()).await;
+    }
+}
+
+/// Everything that the room tables hold.
+fn dump(path: &Path) -> Vec<String> {
+    let conn = Connection::open(path).unwrap();
+    let tables: Vec<String> = conn
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'room%' ORDER BY name")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(tables.len() >= 9, "{tables:?}");
+    let mut all = Vec::new();
+    for table in tables {
+        let mut statement = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<Value> = (0..columns).map(|column| row.get(column).unwrap()).collect();
+            all.push(format!("{table}: {values:?}"));
+        }
+    }
+    all
+}
+
+/// Two histories that differ in nothing but who sends: what is stored is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_can_tell_from_the_database_who_sent_an_entry() {
+    let mut dumps = Vec::new();
+    for by in [["alice", "bob", "alice"], ["bob", "alice", "bob"]] {
+        let (store, dir) = opened(SqliteOptions::default());
+        let store: AnyStore = store;
+        two(&store).await;
+        store.post_room_entry(post(1, by[0], 2, 1)).await.unwrap().unwrap();
+        store.commit_room_epoch(commit(1, by[1], 3, 1, &[], &[])).await.unwrap().unwrap();
+        store.post_room_entry(post(1, by[2], 4, 2)).await.unwrap().unwrap();
+        store.close().await.unwrap();
+        dumps.push(dump(&dir.path().join("relay.db")));
+    }
+    assert_eq!(dumps[0], dumps[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_past_the_bounds_of_a_log_the_oldest_go() {
+    let options = SqliteOptions { room_entries: 10, room_bytes: 20_000, ..SqliteOptions::default() };
+    let (store, _dir) = opened(options);
+    let store: AnyStore = store;
+    two(&store).await;
+    for id in 2..20 {
+        store.post_room_entry(post(1, "bob", id, 1)).await.unwrap().unwrap();
+    }
+    let page = store.room_entries(room(1), asker("alice"), 0, 100, 1 << 20).await.unwrap().unwrap();
+    assert_eq!((page.entries.len(), page.entries[0].seq, page.gap), (10, 10, true));
+    let large = NewPost { bytes: Bytes::from(vec![1; 15_000]), ..post(1, "bob", 30, 1) };
+    store.post_room_entry(large.clone()).await.unwrap().unwrap();
+    store.post_room_entry(NewPost { id: entry_id(31), ..large }).await.unwrap().unwrap();
+    let page = store.room_entries(room(1), asker("alice"), 0, 100, 1 << 20).await.unwrap().unwrap();
+    assert_eq!((page.entries.len(), page.head), (1, 21));
+    store.check_integrity().await.unwrap();
+}
