@@ -79,7 +79,7 @@ fn a_long_history_is_paged_and_listed_by_index_alone() {
         "SEARCH messages USING INDEX messages_chat (chat=? AND place>? AND place<?)",
         "SEARCH messages USING COVERING INDEX messages_unread (chat=?)",
         "SCAN chats USING INDEX chats_rank",
-        "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH messages USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH messages USING INDEX messages_id (id=? AND sender=?)",
         "SEARCH messages USING INDEX messages_key (chat=? AND key=?)",
     ] {
