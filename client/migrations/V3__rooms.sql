@@ -82,6 +82,25 @@ CREATE TABLE room_receipts (
     PRIMARY KEY (message_id, account)
 ) STRICT, WITHOUT ROWID;
 
+-- Signs beside messages.
+CREATE TABLE reactions (
+    place   INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    sign    TEXT NOT NULL,
+    PRIMARY KEY (place, account, sign)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE messages ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX messages_pinned ON messages (chat, pinned) WHERE pinned > 0;
+CREATE TRIGGER messages_text_update AFTER UPDATE OF text ON messages BEGIN
+    INSERT INTO messages_text (messages_text, rowid, text) VALUES ('delete', old.place, old.text);
+    INSERT INTO messages_text (rowid, text) VALUES (new.place, new.text);
+END;
+CREATE TRIGGER messages_reactions_delete AFTER DELETE ON messages BEGIN
+    DELETE FROM reactions WHERE place = old.place;
+END;
+
 ALTER TABLE messages ADD COLUMN mention INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX messages_mentions ON messages (chat) WHERE state = 6 AND mention = 1;
 

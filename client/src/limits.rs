@@ -172,6 +172,15 @@ pub const INVITATIONS: usize = 100;
 /// Of these, from one account that is no contact.
 pub const INVITATIONS_PER_STRANGER: usize = 3;
 
+/// Members of a room up to which receipts are given in it.
+pub const RECEIPTS_IN_ROOMS_OF: u32 = 50;
+/// Milliseconds between two signals that this account writes in a room (R45).
+pub const TYPING_EVERY_MS: u64 = 3 * SECOND;
+/// Milliseconds for which such a signal holds (R45).
+pub const TYPING_SHOWN_MS: u64 = 6 * SECOND;
+/// Members of a room that are shown as writing; further ones are not.
+pub const TYPING_IN_ROOM: usize = 32;
+
 // --- prekeys ------------------------------------------------------------------------------------------------
 
 /// Signed and last-resort prekeys are replaced after this many milliseconds: 7 days (R36).

@@ -15,8 +15,8 @@ use crate::{
     BoundedStr, BoundedVec,
     codec::{self, CodecError},
     frames::ObjectHash,
-    limits::{PAYLOAD_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES},
-    names::MessageId,
+    limits::{PAYLOAD_BYTES, REACTION_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES},
+    names::{MessageId, Username},
     room_names::RoomId,
 };
 
@@ -97,6 +97,60 @@ pub struct RoomRejected {
     pub reason: u8,
 }
 
+/// A message, by its author and its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Who wrote it.
+    pub author: Username,
+    /// Its id.
+    pub message: MessageId,
+}
+
+/// Another text in the place of one of the sender's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The message; its author is the sender.
+    pub message: MessageId,
+    /// What it says from now on.
+    pub text: BoundedStr<TEXT_BYTES>,
+    /// The sender's clock, milliseconds since 1970.
+    pub edited_at: u64,
+}
+
+/// Takes a text back: the sender's own, or as a moderator of a room anybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Which.
+    pub target: Target,
+}
+
+/// A sign beside a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Which message.
+    pub target: Target,
+    /// The sign, such as an emoji; make it a [`crate::SafeText`] before anybody sees it.
+    pub sign: BoundedStr<REACTION_BYTES>,
+    /// Whether the sender takes it away again.
+    pub undo: bool,
+}
+
+/// Pins a message to its room, or takes the pin away. For moderators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Which message.
+    pub target: Target,
+    /// Whether it is not pinned any more.
+    pub undo: bool,
+}
+
+/// Somebody is writing. Only ever sent to those who are online, and kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typing {
+    /// Whether they stopped.
+    pub stopped: bool,
+}
+
 /// A content of a kind that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -117,6 +171,16 @@ pub enum Content {
     ResendRequest(ResendRequest),
     /// Kind 4, optional.
     RequestAccepted(RequestAccepted),
+    /// Kind 5.
+    Edit(Edit),
+    /// Kind 6.
+    Delete(Delete),
+    /// Kind 7, optional.
+    Reaction(Reaction),
+    /// Kind 8, optional.
+    Typing(Typing),
+    /// Kind 9, optional.
+    Pin(Pin),
     /// Kind 16.
     RoomInvitation(RoomInvitation),
     /// Kind 17, optional.
@@ -154,6 +218,11 @@ impl Content {
             Self::Receipt(_) => 2,
             Self::ResendRequest(_) => 3,
             Self::RequestAccepted(_) => 4,
+            Self::Edit(_) => 5,
+            Self::Delete(_) => 6,
+            Self::Reaction(_) => 7,
+            Self::Typing(_) => 8,
+            Self::Pin(_) => 9,
             Self::RoomInvitation(_) => 16,
             Self::RoomRejected(_) => 17,
             Self::Unknown(unknown) => unknown.kind,
@@ -166,6 +235,11 @@ impl Content {
             Self::Receipt(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::ResendRequest(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RequestAccepted(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Edit(body) => (0, codec::encode(body)?),
+            Self::Delete(body) => (0, codec::encode(body)?),
+            Self::Reaction(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Typing(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Pin(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RoomInvitation(body) => (0, codec::encode(body)?),
             Self::RoomRejected(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::Unknown(_) => return Err(CodecError::Malformed),
@@ -225,6 +299,11 @@ impl Payload {
             2 => Content::Receipt(codec::decode(body)?),
             3 => Content::ResendRequest(codec::decode(body)?),
             4 => Content::RequestAccepted(codec::decode(body)?),
+            5 => Content::Edit(codec::decode(body)?),
+            6 => Content::Delete(codec::decode(body)?),
+            7 => Content::Reaction(codec::decode(body)?),
+            8 => Content::Typing(codec::decode(body)?),
+            9 => Content::Pin(codec::decode(body)?),
             16 => Content::RoomInvitation(codec::decode(body)?),
             17 => Content::RoomRejected(codec::decode(body)?),
             kind => Content::Unknown(Unknown { kind, optional: *flags & FLAG_OPTIONAL != 0 }),
@@ -278,6 +357,23 @@ mod tests {
         golden.extend([251, 44, 1]);
         assert_eq!(payload.encode().unwrap(), golden);
         assert_eq!(Payload::decode(&golden).unwrap(), payload);
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_said_about_messages() {
+        let target = || Target { author: Username::new("bob").unwrap(), message: MessageId::from_bytes([3; 16]) };
+        let id = [3u8; 16];
+        let encoded = |content| Payload { gossip: None, content }.encode().unwrap();
+        let edit = Edit { message: target().message, text: BoundedStr::new("hi").unwrap(), edited_at: 5 };
+        assert_eq!(encoded(Content::Edit(edit)), [&[0, 5, 0, 0][..], &id, b"\x02hi\x05"].concat());
+        let delete = Content::Delete(Delete { target: target() });
+        assert_eq!(encoded(delete), [&[0, 6, 0, 0][..], b"\x03bob", &id].concat());
+        let reaction = Reaction { target: target(), sign: BoundedStr::new("+1").unwrap(), undo: true };
+        let golden = [&[0, 7, 0, 1][..], b"\x03bob", &id, b"\x02+1\x01"].concat();
+        assert_eq!(encoded(Content::Reaction(reaction)), golden);
+        assert_eq!(encoded(Content::Typing(Typing { stopped: false })), [0, 8, 0, 1, 0]);
+        let pin = Content::Pin(Pin { target: target(), undo: false });
+        assert_eq!(encoded(pin), [&[0, 9, 0, 1][..], b"\x03bob", &id, &[0]].concat());
     }
 
     #[test]

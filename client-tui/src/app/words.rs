@@ -1,8 +1,8 @@
 //! What states and notices are called: the same words in the full screen and in the line mode.
 
 use subrosa_client::api::{
-    ApiError, ConnectionState, Contact, ContactState, Direction, Message, MessageKind, MessageState, Role,
-    Status, Trust,
+    ApiError, ConnectionState, Contact, ContactState, Direction, Marks, Message, MessageKind, MessageState,
+    Role, RoomReceipts, Status, Trust,
 };
 
 use super::text::cells;
@@ -107,6 +107,7 @@ pub fn notice(message: &Message) -> Option<String> {
         MessageKind::CommitRefused { why } => format!(
             "a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
         ),
+        MessageKind::Deleted {} => format!("{who} took this back"),
         MessageKind::RoomRenewed {} => format!("{who} renewed the room"),
         MessageKind::RoomCutOff {} => {
             format!("the relay has not kept what was said while you were away; somebody must add you again")
@@ -156,6 +157,26 @@ pub fn body(message: &Message) -> String {
 #[must_use]
 pub fn author(message: &Message) -> &str {
     if message.direction == Direction::Out { "you" } else { &message.from }
+}
+
+/// What was done with a message since it was written, as a line under it: changed, pinned, the signs beside it.
+#[must_use]
+pub fn marks(marks: &Marks) -> Option<String> {
+    let mut parts = Vec::new();
+    parts.extend(marks.edited.then(|| "changed".to_owned()));
+    parts.extend(marks.pinned.then(|| "pinned".to_owned()));
+    parts.extend(marks.reactions.iter().map(|one| match one.by.len() {
+        1 => cells::one_line(&one.sign),
+        many => format!("{} {many}", cells::one_line(&one.sign)),
+    }));
+    (!parts.is_empty()).then(|| format!("[{}]", parts.join("  ")))
+}
+
+/// How many members of a room have a message.
+#[must_use]
+pub fn receipts(receipts: &RoomReceipts) -> String {
+    let RoomReceipts { of, delivered, read } = receipts;
+    format!("delivered to {delivered} of {of}, read by {read}")
 }
 
 /// Why a message is held or was given up, as a line under it.

@@ -71,6 +71,7 @@ pub(crate) fn message(chat: &str, order: i64, from: &str, text: &str) -> Message
         state: MessageState::Read,
         reason: None,
         verified: true,
+        marks: Default::default(),
     }
 }
 
@@ -261,7 +262,7 @@ impl World {
                 Ok(Reply::Sent { results: vec![result] })
             }
             Request::MessageShow { id } => match self.messages.iter().find(|message| message.id == id) {
-                Some(message) => Ok(Reply::Message { message: message.clone() }),
+                Some(message) => Ok(Reply::Message { message: message.clone(), delivered_to: Vec::new(), read_by: Vec::new() }),
                 None => Err(ApiError::new(Kind::NotFound, "there is no such message")),
             },
             Request::MessageSearch { query, .. } => {

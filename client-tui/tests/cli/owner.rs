@@ -186,7 +186,10 @@ impl Engine {
                 };
                 Reply::Sent { results: send.to.into_iter().enumerate().map(result).collect() }
             }
-            Request::MessageShow { .. } => Reply::Message { message: message(1, Direction::In, "hi\nthere") },
+            Request::MessageShow { .. } => {
+                let message = message(1, Direction::In, "hi\nthere");
+                Reply::Message { message, delivered_to: Vec::new(), read_by: Vec::new() }
+            }
             Request::MessageSearch { .. } => {
                 Reply::Hits { hits: vec![SearchHit { message: message(1, Direction::In, "hi") }] }
             }
@@ -327,6 +330,7 @@ fn message(order: i64, direction: Direction, text: &str) -> Message {
         state: if out { MessageState::Delivered } else { MessageState::Received },
         reason: None,
         verified: true,
+        marks: Default::default(),
     }
 }
 

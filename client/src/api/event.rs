@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, ConnectionState, time::Timestamp};
+use super::{ApiError, ConnectionState, RoomReceipts, time::Timestamp};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,9 @@ impl Event {
     pub fn weight(&self) -> usize {
         const BESIDES_TEXT: usize = 256;
         let text = match &self.body {
-            EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => {
+            EventBody::MessageReceived { message }
+            | EventBody::MessageQueued { message }
+            | EventBody::MessageEdited { message } => {
                 message.text.as_str().len()
             }
             EventBody::ServerNotice { text } => text.as_str().len(),
@@ -76,6 +78,25 @@ pub struct Receipted {
     pub id: String,
     /// The chat.
     pub chat: String,
+    /// In a room, which member has it; not there otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// In a room, how many members have it; not there otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<RoomReceipts>,
+}
+
+/// What somebody did with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// The message's id.
+    pub id: String,
+    /// The chat.
+    pub chat: String,
+    /// Who wrote the message.
+    pub author: String,
+    /// Who did it.
+    pub by: String,
 }
 
 /// Why a message failed.
@@ -170,6 +191,28 @@ events! {
         #[doc = "The device."] device: u32,
         #[doc = "How many are missing now."] count: u64,
     ) = "message.missing",
+    /// A text was changed by its writer.
+    MessageEdited(#[doc = "The message as it is now."] #[serde(flatten)] message: MessageEvent,) = "message.edited",
+    /// A text was taken back, by its writer or by a moderator.
+    MessageDeleted(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.deleted",
+    /// A message was pinned to its room.
+    MessagePinned(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.pinned",
+    /// A message is not pinned any more.
+    MessageUnpinned(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.unpinned",
+    /// Somebody put a sign beside a message.
+    ReactionAdded(
+        #[doc = "Which message, and by whom."] #[serde(flatten)] touched: Touched,
+        #[doc = "The sign."] sign: SafeText,
+    ) = "reaction.added",
+    /// Somebody took a sign away again.
+    ReactionRemoved(
+        #[doc = "Which message, and by whom."] #[serde(flatten)] touched: Touched,
+        #[doc = "The sign."] sign: SafeText,
+    ) = "reaction.removed",
+    /// Somebody writes. Not stored.
+    TypingStarted(#[doc = "The chat."] chat: String, #[doc = "Who."] from: String,) = "typing.started",
+    /// Somebody stopped writing. Not stored.
+    TypingStopped(#[doc = "The chat."] chat: String, #[doc = "Who."] from: String,) = "typing.stopped",
     /// A stranger wrote.
     ContactRequested(#[doc = "Who."] name: String,) = "contact.requested",
     /// Somebody is a contact now.

@@ -14,10 +14,16 @@ pub enum Reply {
         /// One a recipient, in the order of the request.
         results: Vec<SendResult>,
     },
-    /// Of `message.show`.
+    /// Of `message.show` and the `message.*` methods that change one.
     Message {
         /// The message.
         message: Message,
+        /// Members that have an own message in a room, by name; of those who tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        delivered_to: Vec<String>,
+        /// Those of them that have seen it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        read_by: Vec<String>,
     },
     /// Of `message.search`.
     Hits {
@@ -292,6 +298,8 @@ pub enum MessageKind {
         /// Why.
         why: SafeText,
     },
+    /// A text that was taken back.
+    Deleted {},
     /// An owner made the room's group anew.
     RoomRenewed {},
     /// The relay has not kept all that was said while this device was away.
@@ -328,6 +336,46 @@ pub struct Message {
     pub reason: Option<SafeText>,
     /// Whether its writer was verified when it came.
     pub verified: bool,
+    /// What was done with it since. Each part is there only when there is something to say.
+    #[serde(flatten)]
+    pub marks: Marks,
+}
+
+/// What was done with a message since it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// Whether its writer changed the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
+    /// Whether it is pinned to its room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// The signs beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<SignOf>,
+    /// Of an own message in a room: how many members have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<RoomReceipts>,
+}
+
+/// A sign beside a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignOf {
+    /// The sign.
+    pub sign: SafeText,
+    /// Whose, by name.
+    pub by: Vec<String>,
+}
+
+/// How many members of a room have a message. Only contacts tell, and only in rooms of at most 50 members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomReceipts {
+    /// Members beside this account, now.
+    pub of: u32,
+    /// Members whose device has stored it.
+    pub delivered: u32,
+    /// Members who have seen it.
+    pub read: u32,
 }
 
 /// A chat in the list.

@@ -81,6 +81,50 @@ pub enum Request {
         /// The message's id.
         id: String,
     },
+    /// Changes the text of an own message in a room. Reply: `Message`.
+    #[serde(rename = "message.edit")]
+    MessageEdit {
+        /// The message's id.
+        id: String,
+        /// What it says from now on.
+        text: String,
+    },
+    /// Takes an own message in a room back; moderators, anybody's. Reply: `Message`.
+    #[serde(rename = "message.delete")]
+    MessageDelete {
+        /// The message's id.
+        id: String,
+    },
+    /// Puts a sign beside a message in a room, or takes it away again. Reply: `Message`.
+    #[serde(rename = "message.react")]
+    MessageReact {
+        /// The message's id.
+        id: String,
+        /// The sign: at most 32 bytes, such as an emoji.
+        sign: String,
+        /// Whether it is taken away.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Pins a message to its room, for moderators. Reply: `Message`.
+    #[serde(rename = "message.pin")]
+    MessagePin {
+        /// The message's id.
+        id: String,
+        /// Whether it is not pinned any more.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Tells the members of a room that are online that this account writes; call it with each key, what is too much is not
+    /// sent. Reply: `Done`.
+    #[serde(rename = "chat.typing")]
+    ChatTyping {
+        /// The room.
+        chat: String,
+        /// Whether it stopped.
+        #[serde(default)]
+        stopped: bool,
+    },
     /// Full-text search, newest first. Reply: `Hits`.
     #[serde(rename = "message.search")]
     MessageSearch {

@@ -48,6 +48,12 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         Content::ResendRequest(request) => heal::send_again(w, sender, &request),
         Content::RequestAccepted(_) if mine => contacts::accepted_elsewhere(w, &read.chat),
         Content::RequestAccepted(_) => contacts::accepted_by(w, &sender.account),
+        // In rooms only, so far.
+        Content::Edit(_)
+        | Content::Delete(_)
+        | Content::Reaction(_)
+        | Content::Typing(_)
+        | Content::Pin(_) => Ok(w.tx.count(Counter::DiscardedMismatch)?),
         Content::RoomInvitation(invitation) => rooms::invited(w, sender, &invitation),
         Content::RoomRejected(rejected) => rooms::rejected(w, sender, &rejected),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
@@ -144,7 +150,7 @@ fn receipted(w: &mut Work<'_>, sender: &Sender, receipt: &Receipt) -> Result<(),
             Some(line) if line.chat == sender.account.as_str() => {
                 w.advance_line(*id, state_after(receipt.kind))?;
             }
-            Some(_) => {}
+            Some(line) => rooms::receipted(w, &sender.account, &line, *id, receipt.kind)?,
             None => early.push(*id),
         }
     }

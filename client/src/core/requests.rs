@@ -37,8 +37,14 @@ impl Core {
                 let missing = || ApiError::new(Kind::NotFound, "there is no such message");
                 let id: MessageId = id.parse().map_err(|_| missing())?;
                 let message = self.store.read(|tx| tx.message(id))?.ok_or_else(missing)?;
-                Reply::Message { message }
+                let (delivered_to, read_by) = self.store.read(|tx| super::rooms::who_has(tx, &message))?;
+                Reply::Message { message, delivered_to, read_by }
             }
+            Request::MessageEdit { .. }
+            | Request::MessageDelete { .. }
+            | Request::MessageReact { .. }
+            | Request::MessagePin { .. } => self.message_request(turn, request)?,
+            Request::ChatTyping { chat, stopped } => self.typing(turn, &chat, stopped)?,
             Request::MessageSearch { query, limit } => {
                 Reply::Hits { hits: self.store.read(|tx| tx.search(&query, limit))? }
             }
@@ -131,11 +137,14 @@ impl Core {
         let chat = self.chat_named(chat)?;
         self.transact(turn, |w| {
             let read = w.tx.mark_read(&chat, up_to)?;
-            let Some(account) = chat.person() else { return Ok(()) };
-            if read.is_empty() || !contacts::is_accepted(w, account)? {
+            if read.is_empty() || w.tx.setting(READ_RECEIPTS)?.as_deref() == Some("off") {
                 return Ok(());
             }
-            if w.tx.setting(READ_RECEIPTS)?.as_deref() == Some("off") {
+            let account = match &chat {
+                ChatId::Person(account) => account,
+                ChatId::Room(room) => return super::rooms::read(w, *room, &read),
+            };
+            if !contacts::is_accepted(w, account)? {
                 return Ok(());
             }
             for message in read.into_iter().filter(|message| message.from == *account) {

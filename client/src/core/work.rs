@@ -154,7 +154,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.done.moved = true;
-        let message = Receipted { id: line.id, chat: line.chat };
+        let message = Receipted { id: line.id, chat: line.chat, by: None, receipts: None };
         match state {
             MessageState::Accepted => self.emit(EventBody::MessageAccepted { message }),
             MessageState::Delivered => self.emit(EventBody::MessageDelivered { message }),

@@ -55,6 +55,10 @@ pub const SETTING_BYTES: usize = 4 * 1024;
 pub const IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// UTF-8 bytes of a stored reason.
 pub const REASON_BYTES: usize = 1_024;
+/// Signs of one account beside one message; further ones are not kept.
+pub const REACTIONS_OF_ONE: u32 = 8;
+/// Messages pinned to a room; of more, the one pinned first is not any more.
+pub const PINS: u32 = 50;
 /// Pieces of evidence of one account; later ones add nothing.
 pub const EVIDENCE_PER_ACCOUNT: u64 = 8;
 

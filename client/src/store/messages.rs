@@ -1,5 +1,7 @@
 //! Lines of chats: texts and notices.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Row, params};
 use subrosa_protocol::{MessageId, SafeText, Username};
 
@@ -11,7 +13,10 @@ use super::{
     rows::{Columns, bounded, clamped, page},
 };
 use crate::{
-    api::{Direction, HistoryPage, Message, MessageKind, MessageState, Role, time::Timestamp},
+    api::{
+        Direction, HistoryPage, Marks, Message, MessageKind, MessageState, Role, RoomReceipts, SignOf,
+        time::Timestamp,
+    },
     chat::ChatId,
 };
 
@@ -65,7 +70,15 @@ pub struct ReadMessage {
 pub(super) const COLUMNS: &str = "place, id, CASE WHEN chat >= '#' AND chat < '$' THEN \
                                   coalesce((SELECT '#' || rooms.label FROM rooms WHERE rooms.chat = messages.chat), \
                                   chat) ELSE chat END, direction, sender, device, kind, number, text, reply_to, sent_at, \
-                                  stored_at, state, reason, verified";
+                                  stored_at, state, reason, verified, edited, pinned, \
+                                  (SELECT group_concat(sign || char(31) || account, char(30)) FROM reactions \
+                                  WHERE reactions.place = messages.place), \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT count(*) FROM room_receipts WHERE message_id = messages.id) END, \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT sum(read) FROM room_receipts WHERE message_id = messages.id) END, \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END";
 
 /// The stored form of a kind: its number, a number that belongs to it, its text.
 fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
@@ -96,6 +109,7 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::RoomRenewed {} => (33, 0, None),
         MessageKind::RoomCutOff {} => (34, 0, None),
         MessageKind::RoomChanged {} => (35, 0, None),
+        MessageKind::Deleted {} => (36, 0, None),
     }
 }
 
@@ -129,6 +143,7 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         33 => MessageKind::RoomRenewed {},
         34 => MessageKind::RoomCutOff {},
         35 => MessageKind::RoomChanged {},
+        36 => MessageKind::Deleted {},
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }
@@ -151,7 +166,34 @@ pub(super) fn read(row: &Row<'_>) -> Result<Message> {
         state: row.value(12)?,
         reason: reason.map(|text| SafeText::single_line(&text)),
         verified: row.get(14)?,
+        marks: Marks {
+            edited: row.get(15)?,
+            pinned: row.get(16)?,
+            reactions: signs(row.get(17)?),
+            receipts: receipts(row)?,
+        },
     })
+}
+
+/// `sign US account`, separated by RS; neither stands in a sign or a name.
+fn signs(joined: Option<String>) -> Vec<SignOf> {
+    let mut by_sign = BTreeMap::<&str, Vec<String>>::new();
+    let joined = joined.unwrap_or_default();
+    for (sign, account) in joined.split('\u{1e}').filter_map(|one| one.split_once('\u{1f}')) {
+        by_sign.entry(sign).or_default().push(account.to_owned());
+    }
+    let sorted = by_sign.into_iter().map(|(sign, mut by)| {
+        by.sort();
+        SignOf { sign: SafeText::single_line(sign), by }
+    });
+    sorted.collect()
+}
+
+fn receipts(row: &Row<'_>) -> Result<Option<RoomReceipts>> {
+    let Some(delivered) = row.get::<_, Option<u32>>(18)?.filter(|count| *count > 0) else { return Ok(None) };
+    let read = row.get::<_, Option<u32>>(19)?.unwrap_or(0);
+    let members = row.get::<_, Option<u32>>(20)?.unwrap_or(0);
+    Ok(Some(RoomReceipts { of: members.saturating_sub(1), delivered, read }))
 }
 
 fn read_place(row: &Row<'_>) -> Result<ReadMessage> {
@@ -211,6 +253,7 @@ impl Tx<'_> {
             state: message.state,
             reason: message.reason.clone(),
             verified: message.verified,
+            marks: Marks::default(),
         }))
     }
 

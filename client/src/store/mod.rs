@@ -19,6 +19,7 @@
 //! | [`pending`] | contents not yet encrypted |
 //! | [`outbox`] | sealed envelopes on their way out |
 //! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
+//! | [`marks`] | what is done with messages after they were written |
 //! | [`receipts`] | receipts due and given, and those that came before their message |
 //! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
 //! | [`events`] | the event log |
@@ -38,6 +39,7 @@ pub mod identity;
 pub mod inbox;
 pub mod limits;
 mod log;
+pub mod marks;
 pub mod messages;
 pub mod meta;
 mod mls;

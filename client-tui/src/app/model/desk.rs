@@ -1,5 +1,7 @@
 //! The open profile.
 
+use std::collections::BTreeSet;
+
 use subrosa_client::api::{ConnectionState, Contact, Status, time::Timestamp};
 
 use super::{Chats, Composer, Conversation, Hits, Openings, Overlay};
@@ -37,6 +39,8 @@ pub struct Desk {
     pub account: String,
     /// The connection.
     pub connection: ConnectionState,
+    /// Who writes, by room and name, as far as was told.
+    pub typing: BTreeSet<(String, String)>,
     /// What this profile cannot do, as it was told; `None` when all is well.
     pub fault: Option<String>,
     /// Connection, queues, prekeys, as the engine told last.
@@ -74,6 +78,7 @@ impl Default for Desk {
         Self {
             account: String::new(),
             connection: ConnectionState::Connecting {},
+            typing: BTreeSet::new(),
             fault: None,
             status: None,
             chats: Chats::default(),

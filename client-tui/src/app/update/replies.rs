@@ -66,7 +66,7 @@ pub(super) fn reply(
                 search.answered = words;
             }
         }
-        (Purpose::Quoted, Reply::Message { message }) => {
+        (Purpose::Quoted, Reply::Message { message, .. }) => {
             conversation::jump(model, &message.chat, message.order, true, fx);
         }
         (Purpose::Added(asked), Reply::Contact { contact }) => {

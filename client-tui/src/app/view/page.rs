@@ -189,6 +189,12 @@ fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
     if let Some(reason) = words::reason(message) {
         entries.push(entry("", reason));
     }
+    if let Some(receipts) = &message.marks.receipts {
+        entries.push(entry("members", words::receipts(receipts)));
+    }
+    for one in &message.marks.reactions {
+        entries.push(entry(&cells::one_line(&one.sign), one.by.join(", ")));
+    }
     let verified = if message.verified { "yes, when it came" } else { "no" };
     entries.push(entry("verified", verified.to_owned()));
     if let Some(id) = &message.reply_to {

@@ -20,10 +20,37 @@ fn told(event: &Event) -> String {
         EventBody::MessageAccepted { message } => {
             format!("-- accepted by the relay: {} to {}", message.id, message.chat)
         }
-        EventBody::MessageDelivered { message } => {
-            format!("-- delivered: {} to {}", message.id, message.chat)
+        EventBody::MessageDelivered { message } => match (&message.by, message.receipts) {
+            (Some(by), Some(count)) => format!(
+                "-- delivered: {} in {} to {by}: {} of {} have it",
+                message.id, message.chat, count.delivered, count.of
+            ),
+            _ => format!("-- delivered: {} to {}", message.id, message.chat),
+        },
+        EventBody::MessageRead { message } => match (&message.by, message.receipts) {
+            (Some(by), Some(count)) => {
+                format!("-- read: {} in {} by {by}: {} of {}", message.id, message.chat, count.read, count.of)
+            }
+            _ => format!("-- read: {} by {}", message.id, message.chat),
+        },
+        EventBody::MessageEdited { message } => text(&format!("{} changed {}:", message.from, message.id), message),
+        EventBody::MessageDeleted { touched } => {
+            format!("-- {} took back {} in {}", touched.by, touched.id, touched.chat)
         }
-        EventBody::MessageRead { message } => format!("-- read: {} by {}", message.id, message.chat),
+        EventBody::MessagePinned { touched } => {
+            format!("-- {} pinned {} to {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::MessageUnpinned { touched } => {
+            format!("-- {} took the pin from {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::ReactionAdded { touched, sign } => {
+            format!("-- {} put {sign} beside {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::ReactionRemoved { touched, sign } => {
+            format!("-- {} took {sign} from {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::TypingStarted { chat, from } => format!("-- {from} writes in {chat}"),
+        EventBody::TypingStopped { chat, from } => format!("-- {from} stopped writing in {chat}"),
         EventBody::MessageFailed { failure } => failed("not sent", failure),
         EventBody::MessageUndecryptable { failure } => failed("could not be read", failure),
         EventBody::MessageMissing { from, count, .. } => format!("-- {count} messages of {from} are missing"),

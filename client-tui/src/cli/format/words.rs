@@ -2,6 +2,7 @@
 
 use subrosa_client::api::{ContactState, MessageKind, MessageState, Trust};
 
+pub use crate::app::words::marks;
 use crate::app::words::role_with_article;
 
 /// How far a message is.
@@ -82,6 +83,7 @@ pub fn line(kind: &MessageKind, from: &str) -> String {
         MessageKind::CommitRefused { why } => format!(
             "-- a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
         ),
+        MessageKind::Deleted {} => format!("-- {from} took this back"),
         MessageKind::RoomRenewed {} => format!("-- {from} renewed the room"),
         MessageKind::RoomCutOff {} => format!(
             "-- the relay has not kept what was said while you were away; somebody must add you again"

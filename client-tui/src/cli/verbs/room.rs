@@ -135,6 +135,36 @@ pub enum Action {
         #[arg(long)]
         undo: bool,
     },
+    /// Change an own message
+    Edit {
+        /// The message's id
+        id: String,
+        /// What it says from now on
+        text: String,
+    },
+    /// Take a message back: an own one; moderators, anybody's
+    Delete {
+        /// The message's id
+        id: String,
+    },
+    /// Put a sign beside a message
+    React {
+        /// The message's id
+        id: String,
+        /// An emoji, or a short word
+        sign: String,
+        /// Take it away again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Pin a message to its room
+    Pin {
+        /// The message's id
+        id: String,
+        /// Take the pin away
+        #[arg(long)]
+        undo: bool,
+    },
     /// The last messages of a room
     History {
         /// Label, slug or id
@@ -154,7 +184,13 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let handle = context.open().await?;
     let local = matches!(
         args.action,
-        Action::Members { .. } | Action::History { .. } | Action::Mute { name: None, .. }
+        Action::Members { .. }
+            | Action::History { .. }
+            | Action::Mute { name: None, .. }
+            | Action::Edit { .. }
+            | Action::Delete { .. }
+            | Action::React { .. }
+            | Action::Pin { .. }
     );
     // A program that was just started is not connected yet, and what was said meanwhile comes first.
     if !local && context.owns().await {
@@ -194,6 +230,10 @@ fn request(action: Action) -> Request {
         Action::Rename { room, name } => Request::RoomRename { room, name },
         Action::Members { room } => Request::RoomMembers { room },
         Action::Mute { room, name, undo } => Request::RoomMute { room, name, undo },
+        Action::Edit { id, text } => Request::MessageEdit { id, text },
+        Action::Delete { id } => Request::MessageDelete { id },
+        Action::React { id, sign, undo } => Request::MessageReact { id, sign, undo },
+        Action::Pin { id, undo } => Request::MessagePin { id, undo },
         Action::History { room, before, limit } => Request::RoomHistory { room, before, limit },
     }
 }
@@ -205,6 +245,10 @@ fn show(reply: Reply, context: &Context) -> Result<(), Failure> {
         Reply::Rooms { rooms } => out.either(&json!({ "rooms": rooms }), || format::room::rooms(&rooms)),
         Reply::Members { members } => {
             out.either(&json!({ "members": members }), || format::room::members(&members))
+        }
+        Reply::Message { message, .. } => {
+            let clock = format::time::Clock::here();
+            out.either(&json!({ "message": message }), || format::chat::message(&message, &clock))
         }
         Reply::History(page) => {
             let clock = format::time::Clock::here();

@@ -9,7 +9,7 @@ use subrosa_crypto::{
 };
 use subrosa_protocol::{
     MessageId, Payload, RoomId, SafeText, Username,
-    content::{Content, RoomRejected, Text},
+    content::{Content, ReceiptKind, RoomRejected, Text},
     frames::{EntryBody, EntryKind, ObjectHash, RoomEntry},
 };
 
@@ -50,6 +50,8 @@ pub(super) struct Taken {
     pub(super) leavers: bool,
     /// This device is no member any more.
     pub(super) out: bool,
+    /// Who wrote something.
+    pub(super) wrote: Vec<Username>,
 }
 
 /// Takes entries in their order, as far as it goes.
@@ -114,7 +116,7 @@ fn take(
         }
     };
     match entry.kind {
-        EntryKind::Application => application(w, stored, entry, bytes, fresh),
+        EntryKind::Application => application(w, stored, entry, bytes, fresh, taken),
         EntryKind::Proposal => leave_of(w, stored, bytes),
         EntryKind::Commit => commit(w, stored, entry, bytes, fresh, taken),
         EntryKind::Reboot => Ok(None),
@@ -127,6 +129,7 @@ fn application(
     entry: &RoomEntry,
     bytes: &[u8],
     fresh: &BTreeSet<Username>,
+    taken: &mut Taken,
 ) -> Result<Option<Missing>, Fault> {
     if let Some(own) = w.tx.room_post(stored.id, entry.id)? {
         w.tx.remove_room_post(own.id)?;
@@ -148,6 +151,7 @@ fn application(
         Ok(opened) => {
             let moderator = moderates(&group, &opened.sender.account);
             w.loaded.keep(group);
+            taken.wrote.extend(Username::new(opened.sender.account.clone()));
             said(w, stored, &opened, moderator)?;
         }
         Err(refusal) => {
@@ -173,6 +177,9 @@ fn said(w: &mut Work<'_>, stored: &StoredRoom, opened: &Opened, moderator: bool)
     }
     match Payload::decode(&opened.content).map(|payload| payload.content) {
         Ok(Content::Text(text)) => text_of(w, stored, &account, opened, &text, moderator),
+        Ok(content @ (Content::Edit(_) | Content::Delete(_) | Content::Reaction(_) | Content::Pin(_))) => {
+            super::about::said(w, stored, &account, moderator, &content)
+        }
         Ok(Content::Unknown(unknown)) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Ok(Content::Unknown(_)) | Err(_) => {
             let kind = MessageKind::NewerVersion {};
@@ -238,10 +245,13 @@ fn text_of(
     })?;
     let Some(line) = line else { return Ok(w.tx.count(Counter::DiscardedDuplicate)?) };
     let message = crate::api::MessageEvent { mention, ..message_event(&line) };
+    let id = MessageId::from_bytes(opened.message_id);
     if mine {
-        w.emit(EventBody::MessageQueued { message })
+        w.emit(EventBody::MessageQueued { message })?;
+        super::receipts::early(w, stored, &line, id)
     } else {
-        w.emit(EventBody::MessageReceived { message })
+        w.emit(EventBody::MessageReceived { message })?;
+        super::receipts::note(w, stored, account, id, ReceiptKind::Delivered)
     }
 }
 

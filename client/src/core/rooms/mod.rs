@@ -8,11 +8,13 @@
 //! | `act`, `change` | changes by commit: wanted, made, handed over, tried again when another one wins |
 //! | `invite` | adding devices: their KeyPackages, and the invitations that go with the commit |
 //! | `leave` | leaving, and settling what others left behind |
-//! | `post` | messages on their way to the log |
+//! | `post`, `about` | messages on their way to the log; what is said about them: edits, signs, pins |
+//! | `receipts`, `typing` | who has a message; who writes |
 //! | `sync`, `entry`, `lines` | the log: in order and whole, each entry understood and shown |
 //! | `lists`, `objects` | what has to be fetched first |
 //! | `key_packages` | this device's KeyPackages on the relay |
 
+mod about;
 mod act;
 mod change;
 mod create;
@@ -26,9 +28,11 @@ mod lists;
 mod mls;
 mod objects;
 mod post;
+mod receipts;
 mod requests;
 mod show;
 mod sync;
+mod typing;
 
 pub(super) use mls::Loaded;
 
@@ -46,6 +50,7 @@ use crate::api::{ApiError, Kind, RoomState};
 pub(super) use entry::rejected;
 pub(super) use invite::invited;
 pub(super) use post::queue;
+pub(super) use receipts::{read, receipted, who_has};
 
 /// What a request about a room was for.
 #[derive(Debug)]
@@ -104,6 +109,10 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// When the others were told that this account writes.
+    typing_told_at: Option<u64>,
+    /// Who writes, and until when that holds.
+    typing: BTreeMap<Username, u64>,
 }
 
 /// Rooms, as far as they are not in the store.
@@ -164,8 +173,9 @@ impl Rooms {
     pub(super) fn next_wake(&self) -> Option<u64> {
         let live = self.live.values();
         let acks = live.clone().filter(|live| !live.acking).filter_map(|live| live.ack_at);
-        let settles = live.filter_map(|live| live.settle_at);
-        acks.chain(settles).chain(self.again_at).chain(self.uploads.next_wake()).min()
+        let settles = live.clone().filter_map(|live| live.settle_at);
+        let typing = live.flat_map(|live| live.typing.values().copied());
+        acks.chain(settles).chain(typing).chain(self.again_at).chain(self.uploads.next_wake()).min()
     }
 }
 
@@ -174,6 +184,7 @@ impl Core {
     pub(super) fn pump_rooms(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.rooms.again_at = None;
         self.expire_acts(turn);
+        self.pump_typing(turn)?;
         if !self.link.is_up() {
             return Ok(());
         }
@@ -196,6 +207,7 @@ impl Core {
                 Ok(())
             }
             Push::RoomDeliver(deliver) => self.on_room_entry(turn, deliver),
+            Push::RoomSignal(signal) => self.on_room_signal(turn, &signal),
             Push::RoomHint(hint) => {
                 self.rooms.live(hint.room).behind = true;
                 Ok(())

@@ -78,7 +78,7 @@ pub(in crate::core) fn queue(
 }
 
 /// Whether this account may write in a room, as far as it knows.
-fn may_write(w: &Work<'_>, stored: &StoredRoom) -> Result<(), Fault> {
+pub(super) fn may_write(w: &Work<'_>, stored: &StoredRoom) -> Result<(), Fault> {
     let shown = stored.shown();
     let error = match stored.state {
         RoomState::Joined => {

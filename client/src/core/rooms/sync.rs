@@ -159,6 +159,10 @@ impl Core {
             live.ack_at.get_or_insert(at);
         }
         live.behind |= more || taken.gap;
+        if !live.typing.is_empty() && !taken.wrote.is_empty() {
+            self.typing_done(turn, room, &taken.wrote)?;
+        }
+        let live = self.rooms.live(room);
         if taken.leavers {
             let wait = turn.rng.next_u32() % crate::limits::SETTLE_WITHIN_MS;
             live.settle_at.get_or_insert(turn.now.saturating_add(u64::from(wait)));
