@@ -4,13 +4,14 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use hdrhistogram::Histogram;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use tokio::sync::mpsc;
 
 use crate::tls;
 
@@ -24,6 +25,47 @@ pub async fn serve() {
             if let Ok((writer, reader)) = connection.accept_bi().await {
                 echo(writer, reader).await;
             }
+        });
+    }
+}
+
+/// Serves until the process is killed: what one connection sends goes to all others, through a queue a connection as a server
+/// needs one. What is no longer than 8 bytes goes back to its sender.
+pub async fn broadcast() {
+    let endpoint = Endpoint::server(tls::server(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    println!("{{\"quic\":\"{}\"}}", endpoint.local_addr().unwrap());
+    let all: Arc<Mutex<Vec<mpsc::Sender<Bytes>>>> = Arc::default();
+    while let Some(incoming) = endpoint.accept().await {
+        let all = Arc::clone(&all);
+        tokio::spawn(async move {
+            let Ok(connection) = incoming.await else { return };
+            let Ok((mut writer, mut reader)) = connection.accept_bi().await else { return };
+            let (sender, mut queue) = mpsc::channel::<Bytes>(64);
+            all.lock().unwrap().push(sender.clone());
+            let writing = tokio::spawn(async move {
+                while let Some(frame) = queue.recv().await {
+                    if writer.write_chunk(frame).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut input = BytesMut::new();
+            while let Ok(Some(chunk)) = reader.read_chunk(64 * 1024, true).await {
+                input.extend_from_slice(&chunk.bytes);
+                while let Some(frame) = frame(&mut input) {
+                    let mut wire = BytesMut::with_capacity(frame.len() + 4);
+                    put(&mut wire, &frame);
+                    let wire = wire.freeze();
+                    if frame.len() <= 8 {
+                        let _ = sender.try_send(wire);
+                        continue;
+                    }
+                    for other in all.lock().unwrap().iter().filter(|other| !other.same_channel(&sender)) {
+                        let _ = other.try_send(wire.clone());
+                    }
+                }
+            }
+            writing.abort();
         });
     }
 }
@@ -78,13 +120,15 @@ impl EchoClient {
         client
     }
 
-    async fn send(&mut self, frame: &[u8]) {
+    /// Sends a frame.
+    pub async fn send(&mut self, frame: &[u8]) {
         let mut output = BytesMut::with_capacity(4 + frame.len());
         put(&mut output, frame);
         self.writer.write_all(&output).await.unwrap();
     }
 
-    async fn next(&mut self) -> Bytes {
+    /// The next frame.
+    pub async fn next(&mut self) -> Bytes {
         loop {
             if let Some(frame) = frame(&mut self.input) {
                 return frame;

@@ -79,6 +79,13 @@ impl Process {
         Self::start(Command::new(program(programs, "echo")), core)
     }
 
+    /// The yardstick of a fan-out, on `core`.
+    pub fn broadcast(programs: &Path, core: Option<usize>) -> Self {
+        let mut command = Command::new(program(programs, "echo"));
+        command.arg("--broadcast");
+        Self::start(command, core)
+    }
+
     fn start(mut command: Command, core: Option<usize>) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         // A child has the cores of the thread that starts it.

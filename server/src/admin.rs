@@ -8,6 +8,7 @@
 //! | `{"op":"rooms","after":"slug"}` | `{"ok":true,"rooms":[{"room":"…","slug":"…","name":"…","accounts":…}],"more":false}`: the public rooms |
 //! | `{"op":"remove_room","room":"slug or id"}` | `{"ok":true,"room":"…"}` |
 //! | `{"op":"check"}` | `{"ok":true}` when the whole store is sound |
+//! | `{"op":"backup","to":"/…/copy.db"}` | `{"ok":true}` when the copy is complete and on the disk |
 //!
 //! A failure is `{"ok":false,"error":"…"}`.
 
@@ -43,6 +44,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time for the relay to answer: one that is stopped (SIGSTOP) or has no place left accepts, and says nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Time for a backup.
+const BACKUP_WITHIN: Duration = Duration::from_secs(3600);
 /// Paths of sockets are at most 107 bytes long; a longer one is reached through its directory's descriptor.
 const PATH_MAX: usize = 100;
 
@@ -72,6 +75,11 @@ pub enum AdminRequest {
     Status {},
     /// A look through the whole store.
     Check {},
+    /// A copy of the whole store.
+    Backup {
+        /// The new file, absolute.
+        to: PathBuf,
+    },
 }
 
 /// Makes the socket. The caller holds the lock on the directory, so a socket that is there is a dead relay's.
@@ -92,12 +100,14 @@ pub(crate) fn bind(dir: &Path) -> io::Result<UnixListener> {
 /// Asks the relay that runs on `dir`.
 ///
 /// # Errors
-/// What the system says; `ConnectionRefused` or `NotFound` when none runs, `TimedOut` when it does not answer in five seconds.
+/// What the system says; `ConnectionRefused` or `NotFound` when none runs, `TimedOut` when it does not answer in five
+/// seconds (a backup may take an hour).
 pub async fn ask(dir: &Path, request: &AdminRequest) -> io::Result<Value> {
-    timeout(ANSWER_WITHIN, converse_with(dir, request)).await.unwrap_or_else(|_| {
+    let patience = if matches!(request, AdminRequest::Backup { .. }) { BACKUP_WITHIN } else { ANSWER_WITHIN };
+    timeout(patience, converse_with(dir, request)).await.unwrap_or_else(|_| {
         let what = format!(
             "it does not answer within {} s: it is stopped, overloaded, or its admin socket is full",
-            ANSWER_WITHIN.as_secs()
+            patience.as_secs()
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, what))
     })
@@ -197,6 +207,11 @@ async fn answer(request: AdminRequest, relay: &Inner) -> Value {
         AdminRequest::Rooms { after } => rooms(core, after).await,
         AdminRequest::RemoveRoom { room } => remove_room(core, &room).await,
         AdminRequest::Check {} => match core.store.check_integrity().await {
+            Ok(()) => json!({ "ok": true }),
+            Err(error) => failure(&error.to_string()),
+        },
+        AdminRequest::Backup { to } if !to.is_absolute() => failure("the backup's path is not absolute"),
+        AdminRequest::Backup { to } => match core.store.back_up(&to).await {
             Ok(()) => json!({ "ok": true }),
             Err(error) => failure(&error.to_string()),
         },
@@ -303,6 +318,8 @@ mod tests {
         assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"invite","uses":1,"ttl_s":2}"#).is_ok());
         assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"invite","uses":1}"#).is_err());
         assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"status","x":1}"#).is_err());
+        assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"backup","to":"/tmp/copy.db"}"#).is_ok());
+        assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"backup"}"#).is_err());
         assert!(serde_json::from_str::<AdminRequest>(r#"{"op":"stop"}"#).is_err());
     }
 }

@@ -6,6 +6,7 @@
 //! | `relay-key.pem`, `relay-cert.pem` | the TLS key that the address pins, and its certificate |
 //! | `opaque-setup` | the keys behind every passphrase: lose them and every passphrase is dead |
 //! | `rosad.db` | the database (with `-wal` and `-shm` beside it) |
+//! | `rosad.db.mailbox-journal` | what was accepted or acknowledged in the last seconds |
 //! | `admin.sock` | where `rosad invite` talks to the running relay |
 //!
 //! The directory is 0700 and every file 0600, whatever the umask says.

@@ -57,6 +57,11 @@ pub const PUSHES_FREE: usize = 8 * 1024;
 pub const SMALL_PAGE: usize = 8 * 1024;
 /// Bytes that a client takes at least while it has the time of a half-read frame; one that does not is ended.
 pub const TAKEN_MIN: usize = 4 * 1024;
+/// Bytes of a half-read frame that earn it a second more (R6): the slowest link over which the largest frame comes through
+/// has 16 kbit/s.
+pub const HALF_FRAME_RATE: usize = 2 * 1024;
+/// A connection that registers or logs in, and goes on with it, has this many times `unauthenticated_timeout_s` in all.
+pub const JOINING_TIMES: u32 = 12;
 /// Bytes read ahead while nothing is known about the next frame.
 pub const READ_MIN: usize = 1024;
 /// Bytes read at once on a busy connection, at most.
@@ -79,8 +84,10 @@ pub const STAGED_PREKEYS: usize = subrosa_protocol::limits::ONE_TIME_PREKEYS;
 pub const ADMIN_LINE: usize = 4 * 1024;
 /// Admin connections at once.
 pub const ADMIN_CONNECTIONS: usize = 8;
-/// HTTP connections at once.
+/// HTTP connections at once; the oldest gives way to one more.
 pub const HTTP_CONNECTIONS: usize = 64;
+/// How long an HTTP connection lives, whatever it does.
+pub const HTTP_LIFETIME: Duration = Duration::from_secs(5);
 /// Uses of one invite, at most.
 pub const INVITE_USES: u32 = 10_000;
 /// Seconds an invite lives, at most: a year.
@@ -123,9 +130,9 @@ pub struct Limits {
 
     /// A TLS handshake ends within this many seconds (R6).
     pub handshake_timeout_s: u64,
-    /// A connection authenticates, or ends its registration, within this many seconds (R6).
+    /// A connection authenticates, or goes on with its registration, within this many seconds (R6).
     pub unauthenticated_timeout_s: u64,
-    /// A frame that has begun is complete within this many seconds (R6).
+    /// A frame that has begun is complete within this many seconds, and one more for each 2 KiB of it (R6).
     pub half_frame_timeout_s: u64,
     /// A connection without any packet ends after this many seconds (R6).
     pub idle_timeout_s: u64,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::{Client, Fixture, Person, client::code, lifted, limited};
-use subrosa_protocol::{DeviceId, ErrorCode, Username, frames::*};
+use subrosa_protocol::{DeviceId, ErrorCode, RoomId, Slug, Username, frames::*};
 use subrosa_server::{
     Relay,
     limits::Quota,
@@ -127,7 +127,38 @@ struct Faulty {
     broken: AtomicBool,
 }
 
+/// Methods that do what the real store does.
+macro_rules! like_the_real_one {
+    ($($method:ident($($name:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        $(fn $method(&self, $($name: $kind),*) -> $answer {
+            self.real.$method($($name),*)
+        })*
+    };
+}
+
 impl Store for Faulty {
+    like_the_real_one! {
+        upload_key_packages(refill: KeyPackageRefill) -> Answer<KeyPackagesUploaded>;
+        claim_key_packages(claims: KeyPackageClaims) -> Answer<Option<Vec<ClaimedPackage>>>;
+        key_package_counts(account: &Username, device: DeviceId, now: Timestamp) -> Answer<Option<KeyPackageCounts>>;
+        create_room(room: NewRoom) -> RoomAnswer<()>;
+        commit_room_epoch(commit: NewCommit) -> RoomAnswer<Posted>;
+        post_room_entry(post: NewPost) -> RoomAnswer<Posted>;
+        reboot_room(reboot: NewReboot) -> RoomAnswer<Posted>;
+        accept_room(room: RoomId, sender: Sender) -> RoomAnswer<bool>;
+        leave_room(leaving: Leaving) -> RoomAnswer<Left>;
+        room_cursor(room: RoomId, up_to: u64, sender: Sender) -> RoomAnswer<u64>;
+        room_entries(room: RoomId, asker: Asker, after: u64, max: usize, max_bytes: usize) -> RoomAnswer<LogPage>;
+        room_object(room: RoomId, asker: Asker, hash: [u8; 32], offset: u32) -> RoomAnswer<ObjectPiece>;
+        room_info(room: RoomName, asker: Asker) -> RoomAnswer<RoomInfo>;
+        room_roster(room: RoomId, asker: Asker, after: Option<Asker>, max: usize) -> RoomAnswer<RosterPage>;
+        room_lists(room: RoomId, asker: Asker, accounts: Vec<KnownList>, max_bytes: usize) -> RoomAnswer<RosterLists>;
+        room_joined(room: RoomId) -> Answer<Option<Joined>>;
+        public_rooms(prefix: String, after: Option<Slug>, max: usize) -> Answer<Vec<PublicRoom>>;
+        device_rooms(asker: Asker, after: Option<RoomId>, max: usize) -> Answer<Vec<RoomHead>>;
+        remove_room(room: RoomName) -> Answer<Option<RoomId>>;
+        expire_rooms(now: Timestamp) -> Answer<RoomsExpired>;
+    }
     fn prekey_counts(&self, account: &Username, device: DeviceId) -> Answer<Option<PrekeyCounts>> {
         assert!(!self.panics.load(Ordering::SeqCst), "a bug, on purpose");
         if self.broken.load(Ordering::SeqCst) {
@@ -213,6 +244,9 @@ impl Store for Faulty {
     }
     fn check_integrity(&self) -> Answer<()> {
         self.real.check_integrity()
+    }
+    fn back_up(&self, to: &std::path::Path) -> Answer<()> {
+        self.real.back_up(to)
     }
     fn close(&self) -> Answer<()> {
         self.real.close()

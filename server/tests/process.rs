@@ -330,6 +330,30 @@ fn check_looks_at_a_running_and_a_stopped_relay() {
     fails(&run(&["up", "--listen", "127.0.0.1:0"], &data), 3, &["opaque-setup is damaged", "backup"]);
 }
 
+#[test]
+fn a_backup_is_made_of_a_running_and_of_a_stopped_relay_and_overwrites_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let (parent, data) = dir();
+    let copy = |name: &str| parent.path().join(name);
+    let back_up = |name: &str| run(&["backup", "--json", copy(name).to_str().unwrap()], &data);
+    fails(&back_up("early.db"), 3, &["there is no data directory"]);
+    let rosad = Rosad::up(&data, &["--registration", "open"]);
+    let backup = back_up("running.db");
+    assert!(backup.status.success(), "{backup:?}");
+    let told: Value = serde_json::from_slice(&backup.stdout).unwrap();
+    assert_eq!(told["event"], "backup");
+    fails(&back_up("running.db"), 3, &["cannot create", "running.db"]);
+    drop(rosad);
+    assert!(back_up("stopped.db").status.success());
+    for name in ["running.db", "stopped.db"] {
+        let mode = std::fs::metadata(copy(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let seen = subrosa_server::store::sqlite::inspect(&copy(name)).unwrap();
+        assert_eq!((seen.schema_version, seen.problem), (3, None));
+    }
+    assert!(!copy("early.db").exists());
+}
+
 #[tokio::test]
 async fn the_passphrase_keys_are_not_made_anew_while_there_are_accounts() {
     let (_dir, data) = dir();
@@ -364,6 +388,59 @@ fn health_ready_and_metrics_are_served_on_loopback_only_when_asked() {
     let (status, body) = http(&address, "/ready");
     assert!(status == 503 && body.contains("storage_full"), "{status} {body}");
     assert_eq!(http(&address, "/health").0, 200);
+}
+
+#[test]
+fn half_requests_do_not_shut_out_whoever_watches_the_relay() {
+    let (_dir, data) = dir();
+    let relay = Rosad::up(&data, &["--http", "127.0.0.1:0"]);
+    let address = relay.text("http");
+    // Twice as many as there are places (`HTTP_CONNECTIONS`).
+    let half: Vec<_> = (0..128)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            stream.write_all(b"GET /hea").unwrap();
+            stream
+        })
+        .collect();
+    let mut dripping = TcpStream::connect(&address).unwrap();
+    dripping.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
+    let drops = dripping.try_clone().unwrap();
+    let drips = std::thread::spawn(move || {
+        for number in 0.. {
+            if writeln!(&drops, "x-{number}: y\r").is_err() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    for path in ["/health", "/ready", "/metrics"] {
+        let began = Instant::now();
+        assert_eq!(http(&address, path).0, 200);
+        assert!(began.elapsed() < Duration::from_secs(30), "{path} took {:?}", began.elapsed());
+    }
+    // All of them end, also the one that goes on writing.
+    for mut stream in half.into_iter().chain([dripping]) {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut answer = Vec::new();
+        let ended = stream.read_to_end(&mut answer).map_err(|error| error.kind());
+        let reset = std::io::ErrorKind::ConnectionReset;
+        assert!(ended.is_ok() || ended == Err(reset), "it is still open: {ended:?}");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "half a request was answered");
+    }
+    drips.join().unwrap();
+    assert_eq!(http(&address, "/health").0, 200);
+}
+
+#[test]
+fn a_watchers_connection_is_closed_after_its_answer() {
+    let (_dir, data) = dir();
+    let relay = Rosad::up(&data, &["--http", "127.0.0.1:0"]);
+    let mut stream = TcpStream::connect(relay.text("http")).unwrap();
+    write!(stream, "GET /health HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,6 +1,11 @@
-//! The yardstick's server: see [`subrosa_bench::echo`]. It prints its address as JSON and serves until it is killed.
+//! The yardstick's server: see [`subrosa_bench::echo`]. It prints its address as JSON and serves until it is killed. With
+//! `--broadcast`, what one connection sends goes to all others.
 
 #[tokio::main]
 async fn main() {
-    subrosa_bench::echo::serve().await;
+    if std::env::args().any(|arg| arg == "--broadcast") {
+        subrosa_bench::echo::broadcast().await;
+    } else {
+        subrosa_bench::echo::serve().await;
+    }
 }

@@ -104,7 +104,7 @@ pub(crate) fn told(message: &Message) -> MessageEvent {
 }
 
 pub(crate) fn receipt(message: &Message) -> Receipted {
-    Receipted { id: message.id.clone(), chat: message.chat.clone() }
+    Receipted { id: message.id.clone(), chat: message.chat.clone(), by: None, receipts: None }
 }
 
 pub(crate) fn event(body: EventBody) -> Event {

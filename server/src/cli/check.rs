@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     data_dir::{DATABASE, DataDir, OPAQUE_SETUP, TLS_CERT, TLS_KEY, read_private},
     listener::bind,
-    store::sqlite::inspect,
+    store::sqlite::{inspect, inspect_journal, journal_beside},
     tls::{Certificate, CertificateFiles},
     upkeep::disk_free,
 };
@@ -88,6 +88,9 @@ impl Check {
         findings.push(certificate(&config));
         findings.push(passphrase_keys(data));
         findings.push(database(data));
+        if running.is_none() {
+            findings.extend(journal(data));
+        }
         let good = |findings: &[Finding]| findings.iter().all(|finding| finding.status != Status::Fail);
         let mut code = if good(&findings) { 0 } else { NOT_READY };
         if running.is_some() {
@@ -127,11 +130,12 @@ fn permissions(data: &Path) -> Finding {
         Ok(other) => open.push(format!("the directory is {other:04o}")),
         Err(error) => return finding("permissions", Status::Fail, error.to_string()),
     }
-    for name in [TLS_KEY, OPAQUE_SETUP, DATABASE] {
+    let journal = journal_beside(Path::new(DATABASE));
+    for name in [Path::new(TLS_KEY), Path::new(OPAQUE_SETUP), Path::new(DATABASE), &journal] {
         if let Ok(mode) = mode(&data.join(name))
             && mode & 0o077 != 0
         {
-            open.push(format!("{name} is {mode:04o}"));
+            open.push(format!("{} is {mode:04o}", name.display()));
         }
     }
     if open.is_empty() {
@@ -286,6 +290,23 @@ fn database(data: &Path) -> Finding {
             None => finding("database", Status::Ok, format!("sound, schema version {}", seen.schema_version)),
         },
     }
+}
+
+/// The journal of a relay that does not run; a running one has looked itself, and writes to it.
+fn journal(data: &Path) -> Option<Finding> {
+    let path = data.join(DATABASE);
+    if !path.exists() {
+        return None;
+    }
+    Some(match inspect_journal(&path) {
+        Err(error) => finding("journal", Status::Fail, error.to_string()),
+        Ok(0) => finding("journal", Status::Ok, "nothing waits in it"),
+        Ok(batches) => finding(
+            "journal",
+            Status::Ok,
+            format!("sound, {batches} batches come into the database at the next start"),
+        ),
+    })
 }
 
 /// How the running relay is, and whether it says nothing at all.

@@ -1,7 +1,8 @@
-//! `rosad up`, `rosad invite`, `rosad check`: what an operator types, and the exit codes.
+//! `rosad up`, `rosad invite`, `rosad backup`, `rosad check`: what an operator types, and the exit codes.
 //!
 //! 0 ok, 1 internal, 2 usage or configuration, 3 not ready, 4 unreachable (no relay runs, or it does not answer).
 
+mod backup;
 mod check;
 mod invite;
 mod up;
@@ -38,6 +39,8 @@ enum Command {
     Up(up::Up),
     /// Make an invite at the running relay
     Invite(invite::Invite),
+    /// Copy the database to a new file, while the relay runs or not
+    Backup(backup::Backup),
     /// Look at configuration, directory, disk, port, certificate and database
     Check(check::Check),
 }
@@ -76,6 +79,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let code = match cli.command {
         Command::Up(up) => up.run().await,
         Command::Invite(invite) => invite.run().await,
+        Command::Backup(backup) => backup.run().await,
         Command::Check(check) => check.run().await,
     };
     ExitCode::from(code)

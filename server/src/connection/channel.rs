@@ -8,6 +8,7 @@ use std::{
     io,
     pin::pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -21,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    limits::{BUFFER_FREE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
+    limits::{BUFFER_FREE, HALF_FRAME_RATE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
     memory::Share,
 };
 
@@ -94,9 +95,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
         Ok(frame)
     }
 
-    /// When the incomplete frame that was read began.
+    /// When the incomplete frame that was read began, later by a second for each [`HALF_FRAME_RATE`] bytes of it that are
+    /// here: a large frame over a slow link has the time it needs, and no more.
     pub(crate) fn half_since(&self) -> Option<Instant> {
-        self.half_since
+        self.half_since.map(|since| since + Duration::from_secs((self.input.len() / HALF_FRAME_RATE) as u64))
     }
 
     /// Reading was put off: the time of an incomplete frame starts anew.
@@ -144,7 +146,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
     /// Since when the client has not taken as much output as it must, or has not sent the rest of a large frame.
     pub(crate) fn slow_since(&self) -> Option<Instant> {
-        let large = self.half_since.filter(|_| self.half() > BUFFER_FREE);
+        // When buffers are short, slow links are no excuse.
+        let since = if self.is_short() { self.half_since } else { self.half_since() };
+        let large = since.filter(|_| self.half() > BUFFER_FREE);
         self.taking.map(|(since, _)| since).into_iter().chain(large).min()
     }
 
@@ -328,6 +332,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn r6_a_large_frame_over_a_slow_link_has_a_second_more_for_each_2_kib() {
+        let (mut client, relay) = tokio::io::duplex(1 << 17);
+        let (reader, writer) = tokio::io::split(relay);
+        let mut channel = Channel::new(reader, writer, Budget::new(1 << 20).share());
+        channel.raise_limits();
+        client.write_all(&60_000u32.to_le_bytes()).await.unwrap();
+        channel.turn(true).await.unwrap();
+        let first = Instant::now();
+        assert!(channel.next_frame(first).unwrap().is_none());
+        assert_eq!(channel.half_since(), Some(first));
+        client.write_all(&vec![7; 40_960]).await.unwrap();
+        while channel.input.len() < 40_964 {
+            channel.turn(true).await.unwrap();
+            assert!(channel.next_frame(Instant::now()).unwrap().is_none());
+        }
+        assert_eq!(channel.half_since(), Some(first + Duration::from_secs(20)));
+    }
+
+    #[tokio::test]
     async fn large_frames_and_output_come_out_of_the_relays_buffers() {
         let (mut client, relay) = tokio::io::duplex(4096);
         let (reader, writer) = tokio::io::split(relay);
@@ -345,7 +368,7 @@ mod tests {
         assert!(channel.settle(now) && channel.taking.is_none());
         assert_eq!(channel.slow_since(), channel.half_since(), "a large frame is half there");
         // The other side does not read: 4 KiB fit its pipe.
-        while tokio::time::timeout(std::time::Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
+        while tokio::time::timeout(Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
         assert!(channel.taking.is_some());
         channel.send(&frame(65_000));
         assert!(!channel.settle(now), "one past the bound");

@@ -19,6 +19,7 @@ use crate::{
         Caller, Refusal, authenticate, login,
         register::{self, Channel as Proofs, Staged},
     },
+    limits::{JOINING_TIMES, Limits},
     listener::Network,
     memory::Share,
     metrics::Metrics,
@@ -34,14 +35,16 @@ pub(super) struct Unauthenticated<C: Carrier> {
     proofs: Proofs,
     network: Network,
     deadline: Instant,
+    /// Whatever it does, it ends then.
+    end: Instant,
     frames: Frames,
     progress: Progress,
     staged: Staged,
     /// What covers the staged prekeys.
     room: Share,
     failed_proofs: u32,
-    /// The deadline was moved once, after an invite or a passphrase was accepted.
-    extended: bool,
+    /// A login was begun on this connection: that earns time once.
+    began_login: bool,
 }
 
 /// How far registration or login has come.
@@ -62,17 +65,19 @@ impl<C: Carrier> Unauthenticated<C> {
     pub(super) fn new(wire: Wire<C>, proofs: Proofs, network: Network, deadline: Instant) -> Self {
         let frames = Frames::new(&wire.core.limits, Instant::now());
         let room = wire.core.buffers.share();
+        let end = Instant::now() + patience(&wire.core.limits) * JOINING_TIMES;
         Self {
             wire,
             proofs,
             network,
             deadline,
+            end,
             frames,
             progress: Progress::Nothing,
             staged: Staged::default(),
             room,
             failed_proofs: 0,
-            extended: false,
+            began_login: false,
         }
     }
 
@@ -180,6 +185,7 @@ impl<C: Carrier> Unauthenticated<C> {
                     return Err(RetryAfter(CROWDED).into());
                 }
                 self.staged.stage(request)?;
+                self.extend();
                 done
             }
             PreAuthRequest::RegisterFinish(request) => {
@@ -197,6 +203,10 @@ impl<C: Carrier> Unauthenticated<C> {
                 let (started, answer) =
                     login::start(&core, self.network, &self.proofs.exporter, request).await?;
                 self.progress = Progress::LoggingIn(Box::new(started));
+                // The passphrase is stretched over there now.
+                if !std::mem::replace(&mut self.began_login, true) {
+                    self.extend();
+                }
                 Step::Stay(Response::LoginChallenge(answer))
             }
             PreAuthRequest::LoginFinish(request) => {
@@ -224,18 +234,19 @@ impl<C: Carrier> Unauthenticated<C> {
         std::mem::replace(&mut self.progress, Progress::Nothing)
     }
 
-    /// Somebody with an invite or a passphrase has the time for what follows; once a connection.
+    /// Who goes on with a registration or a login has time for the next step, up to the end of all of it.
     fn extend(&mut self) {
-        if !std::mem::replace(&mut self.extended, true) {
-            self.deadline =
-                Instant::now() + Duration::from_secs(self.wire.core.limits.unauthenticated_timeout_s);
-        }
+        self.deadline = self.deadline.max(Instant::now() + patience(&self.wire.core.limits)).min(self.end);
     }
 
     fn refuse(&mut self, id: u32, refusal: Refusal) {
         Metrics::count(&self.wire.core.metrics.errors, refusal.code.name());
         self.wire.channel.respond(id, &refusal.to_response());
     }
+}
+
+fn patience(limits: &Limits) -> Duration {
+    Duration::from_secs(limits.unauthenticated_timeout_s)
 }
 
 /// Whether a kind that was not understood is one of the protocol's, only not of this state.

@@ -1,5 +1,7 @@
 //! Envelopes: in, out, and gone.
 
+use std::sync::Arc;
+
 use subrosa_protocol::{
     BoundedVec, ErrorCode,
     frames::{
@@ -67,10 +69,10 @@ pub(super) fn deliver(
     cx: &Context,
     to: &subrosa_protocol::Username,
     device: subrosa_protocol::DeviceId,
-    envelope: MailboxEnvelope,
+    envelope: Arc<MailboxEnvelope>,
 ) {
     let seq = envelope.seq;
-    if let Some(frame) = wire(&Push::Deliver(envelope)) {
+    if let Some(frame) = wire(&Push::Deliver(Arc::unwrap_or_clone(envelope))) {
         cx.core.bus.to_device(to, device, Signal::Deliver { seq, frame });
     }
 }

@@ -1,5 +1,7 @@
 //! Envelopes: append, fetch, acknowledge.
 
+use std::sync::Arc;
+
 use subrosa_protocol::{
     DeviceId, Username,
     frames::{MailboxEnvelope, OutgoingEnvelope, StaleDeviceList},
@@ -21,8 +23,8 @@ pub struct Delivery {
     pub list_version: u64,
     /// The envelopes.
     pub envelopes: Vec<OutgoingEnvelope>,
-    /// The sending device: must exist, and its generation is raised in the same transaction. Not stored with the
-    /// envelopes.
+    /// The sending device: must exist, and its generation is raised. That is durable a few seconds later, not before the
+    /// answer: written beside the envelopes it would tell who sent them.
     pub sender: Sender,
     /// The relay's clock.
     pub now: Timestamp,
@@ -47,7 +49,7 @@ pub enum Appended {
         /// When they were accepted; for a pure repetition, when they were first.
         accepted_at: Timestamp,
         /// Those that were not accepted before, with their places: what to push to the device.
-        fresh: Vec<MailboxEnvelope>,
+        fresh: Vec<Arc<MailboxEnvelope>>,
     },
     /// The sender's list is not the current one. Nothing was accepted.
     Stale(StaleDeviceList),

@@ -33,7 +33,7 @@ pub mod upkeep;
 #[cfg(test)]
 mod conformance;
 
-use std::pin::Pin;
+use std::{path::Path, pin::Pin};
 
 use subrosa_protocol::{
     DeviceId, RoomId, Slug, Username,
@@ -267,6 +267,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Looks through everything stored. Takes seconds on a large store; `Err(StoreError::Corrupt)` says what is wrong.
     fn check_integrity(&self) -> Answer<()>;
+
+    /// Writes a copy of everything that was durable when it was called to a new file, private to its owner; there must be
+    /// none yet. Reads and writes go on meanwhile.
+    fn back_up(&self, to: &Path) -> Answer<()>;
 
     /// Carries out what was called before, makes deleted bytes unrecoverable and ends. Later calls are answered with
     /// [`StoreError::Closed`].

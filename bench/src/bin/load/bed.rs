@@ -58,6 +58,10 @@ impl Bed {
         Process::echo(&self.programs, Some(self.core))
     }
 
+    pub(crate) fn broadcast(&self) -> Process {
+        Process::broadcast(&self.programs, Some(self.core))
+    }
+
     pub(crate) fn folder(&self) -> TempDir {
         tempfile::Builder::new().prefix("subrosa-bench-").tempdir_in(&self.parent).unwrap()
     }

@@ -13,6 +13,7 @@ mod offline;
 mod pairs;
 mod rate;
 mod real;
+mod rooms;
 
 use std::path::PathBuf;
 
@@ -63,6 +64,8 @@ enum What {
     Offline(offline::Options),
     /// Connect, authenticate, synchronise, leave
     Connect(connect::Options),
+    /// Posts to everybody in a room, beside a broadcast of the same bytes by raw quinn; memory of rooms
+    Rooms(rooms::Options),
     /// Real engines with real stores: padded, encrypted messages
     Real(real::Options),
 }
@@ -87,12 +90,14 @@ fn main() {
             idle::run(&bed, &idle::Options::default()),
             offline::run(&bed, &offline::Options::default()),
             connect::run(&bed, &connect::Options::default()),
+            rooms::run(&bed, &rooms::Options::default()),
         ],
         What::Pairs(options) => vec![pairs::run(&bed, &options)],
         What::Rate(options) => vec![rate::run(&bed, &options)],
         What::Idle(options) => vec![idle::run(&bed, &options)],
         What::Offline(options) => vec![offline::run(&bed, &options)],
         What::Connect(options) => vec![connect::run(&bed, &options)],
+        What::Rooms(options) => vec![rooms::run(&bed, &options)],
         What::Real(options) => vec![real::run(&bed, &options)],
     };
     tables.iter().for_each(Table::print);

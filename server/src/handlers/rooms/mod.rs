@@ -55,7 +55,7 @@ impl Context {
         }
         for (to, envelope) in envelopes {
             self.core.metrics.envelopes_accepted.inc();
-            super::mailbox::deliver(self, &to.account, to.device, envelope);
+            super::mailbox::deliver(self, &to.account, to.device, envelope.into());
         }
         Response::RoomAccepted(RoomAccepted { seq, accepted_at })
     }

@@ -1,20 +1,24 @@
-//! The rows of table `devices` that the writing thread has at hand.
+//! The mailboxes that the writing thread has at hand: rows of table `devices` as they are now, with what is young, that is
+//! durable in the journal and not yet folded into the database.
 //!
-//! Every send and every acknowledgement reads and changes the rows of one or two devices: where the mailbox is, how much
-//! is in it, the state generation. One thread writes the database, so it may remember them: a row is read when a device
-//! is first seen and written once a transaction, before its commit, however many envelopes changed it. Any other write
-//! (registration, device lists, expiry and so on) finds them written and forgotten, and so does a failure.
+//! One thread writes the database, so it may remember them: a row is read when a device is first seen, and written when
+//! everything young is folded in. A write that changes `devices` by itself comes after a fold, and every row is forgotten
+//! then.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
-use rusqlite::{Connection, params};
-use subrosa_protocol::{DeviceId, Username};
+use rusqlite::{Connection, Row as SqlRow, params};
+use subrosa_protocol::{DeviceId, EnvelopeId, Username, frames::MailboxEnvelope};
 
-use super::rows::{cached, damaged, int, nat, optional};
-use crate::store::StoreError;
-
-/// Rows at hand, at most.
-const MAX: usize = 4096;
+use super::{
+    ids::{IdKey, Ids},
+    rows::{cached, damaged, device_id, nat, optional},
+    young::Young,
+};
+use crate::store::{StoreError, Timestamp};
 
 /// A device's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,34 +35,97 @@ pub(super) struct Mailbox {
     pub(super) pending: u64,
     /// Their sealed bytes.
     pub(super) pending_bytes: u64,
+    /// Everything up to here is gone, although the database may still have it; 0: the database has it right.
+    pub(super) acknowledged: u64,
+    /// Envelopes that wait in the database.
+    pub(super) old_pending: u64,
+    /// Their sealed bytes.
+    pub(super) old_bytes: u64,
 }
 
-/// Names a row at hand, until the next [`Mailboxes::make_room`] or [`Mailboxes::forget`].
+/// Names a row at hand, until the next [`Mailboxes::forget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place(usize);
 
 /// The rows at hand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mailboxes {
     places: HashMap<Username, Vec<(DeviceId, Place)>>,
+    by_row: HashMap<i64, Place>,
     rows: Vec<Row>,
-    changed: Vec<Place>,
+    /// Rows that differ from the database.
+    young: Vec<Place>,
+    /// Rows as they were before the group that is being decided.
+    saved: Vec<(Place, Saved)>,
+    /// Envelopes of that group.
+    staged: Vec<(Place, Arc<MailboxEnvelope>)>,
+    /// Counts groups.
+    group: u64,
+    /// Young envelopes that wait, and their sealed bytes.
+    waiting: (usize, usize),
+    pub(super) key: IdKey,
+    /// Ids of a mailbox that are remembered, the newest.
+    kept: u64,
 }
 
+/// A row at hand.
 #[derive(Debug)]
-struct Row {
+pub(super) struct Row {
+    pub(super) account: Username,
+    pub(super) number: DeviceId,
+    pub(super) mailbox: Mailbox,
+    /// The first place that is not in the database.
+    pub(super) old_next: u64,
+    /// Ids and times of the places from there on.
+    pub(super) fresh: Vec<(EnvelopeId, Timestamp)>,
+    /// Sealed bytes of the envelopes of the places from `sizes_from` on.
+    sizes: VecDeque<u32>,
+    sizes_from: u64,
+    /// Where remembered ids may be; `None` until it is needed.
+    pub(super) ids: Option<Ids>,
+    /// The last group that changed it.
+    used: u64,
+    is_young: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Saved {
     mailbox: Mailbox,
-    changed: bool,
+    fresh: usize,
+    sizes: usize,
+}
+
+impl Row {
+    /// Sealed bytes of the young envelopes behind what is acknowledged up to a place.
+    pub(super) fn young_bytes(&self, up_to: u64) -> (u64, u64) {
+        let from = self.mailbox.acknowledged.saturating_add(1).max(self.sizes_from);
+        let skip = usize::try_from(from - self.sizes_from).unwrap_or(usize::MAX);
+        let take = usize::try_from(up_to.saturating_add(1).saturating_sub(from)).unwrap_or(usize::MAX);
+        let sizes = self.sizes.iter().skip(skip).take(take);
+        sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + u64::from(*size)))
+    }
 }
 
 impl Mailboxes {
-    /// Makes room for the rows of one more write.
-    pub(super) fn make_room(&mut self, conn: &Connection) -> Result<(), StoreError> {
-        if self.rows.len() + 2 > MAX {
-            self.write_back(conn)?;
-            self.forget();
+    /// None, for mailboxes of which so many ids are remembered.
+    pub(super) fn new(key: IdKey, kept: u64) -> Self {
+        Self {
+            places: HashMap::new(),
+            by_row: HashMap::new(),
+            rows: Vec::new(),
+            young: Vec::new(),
+            saved: Vec::new(),
+            staged: Vec::new(),
+            group: 1,
+            waiting: (0, 0),
+            key,
+            kept,
         }
-        Ok(())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// A device's place; `None` when there is no such device.
@@ -72,152 +139,258 @@ impl Mailboxes {
         if let Some((_, place)) = known {
             return Ok(Some(*place));
         }
-        let sql = "SELECT d.id, a.list_version, d.generation, d.next_seq, d.pending, d.pending_bytes
-                   FROM accounts a JOIN devices d ON d.account = a.id WHERE a.name = ?1 AND d.device = ?2";
-        let found = optional(&mut *cached(conn, sql)?, params![account.as_str(), device.get()], |row| {
-            Ok(Mailbox {
-                device: row.get(0)?,
-                list_version: nat(row, 1)?,
-                generation: nat(row, 2)?,
-                next_seq: nat(row, 3)?,
-                pending: nat(row, 4)?,
-                pending_bytes: nat(row, 5)?,
-            })
+        Ok(read(conn, account, device)?.map(|mailbox| self.add(account.clone(), device, mailbox)))
+    }
+
+    /// The place of a device's row, by the row's id; `None` when there is no such row.
+    pub(super) fn find_row(&mut self, conn: &Connection, device: i64) -> Result<Option<Place>, StoreError> {
+        if let Some(place) = self.by_row.get(&device) {
+            return Ok(Some(*place));
+        }
+        let sql = "SELECT d.id, a.list_version, d.generation, d.next_seq, d.pending, d.pending_bytes, a.name, d.device
+                   FROM accounts a JOIN devices d ON d.account = a.id WHERE d.id = ?1";
+        let found = optional(&mut *cached(conn, sql)?, [device], |row| {
+            let account =
+                Username::new(row.get::<_, String>(6)?).map_err(|_| damaged("an account's name"))?;
+            Ok((account, device_id(row.get(7)?)?, mailbox(row)?))
         })?;
-        let Some(mailbox) = found else { return Ok(None) };
+        Ok(found.map(|(account, number, mailbox)| self.add(account, number, mailbox)))
+    }
+
+    fn add(&mut self, account: Username, number: DeviceId, mailbox: Mailbox) -> Place {
         let place = Place(self.rows.len());
-        self.rows.push(Row { mailbox, changed: false });
-        self.places.entry(account.clone()).or_default().push((device, place));
-        Ok(Some(place))
+        self.places.entry(account.clone()).or_default().push((number, place));
+        self.by_row.insert(mailbox.device, place);
+        self.rows.push(Row {
+            account,
+            number,
+            mailbox,
+            old_next: mailbox.next_seq,
+            fresh: Vec::new(),
+            sizes: VecDeque::new(),
+            sizes_from: mailbox.next_seq,
+            ids: None,
+            used: 0,
+            is_young: false,
+        });
+        place
     }
 
     /// The row at a place.
-    pub(super) fn at(&self, place: Place) -> Result<Mailbox, StoreError> {
-        self.rows.get(place.0).map(|row| row.mailbox).ok_or_else(lost)
+    pub(super) fn at(&self, place: Place) -> Result<&Row, StoreError> {
+        self.rows.get(place.0).ok_or_else(lost)
     }
 
-    /// Changes the row at a place.
-    pub(super) fn put(&mut self, place: Place, mailbox: Mailbox) -> Result<(), StoreError> {
+    /// The row at a place, to change what is not part of a decision.
+    pub(super) fn at_mut(&mut self, place: Place) -> Result<&mut Row, StoreError> {
+        self.rows.get_mut(place.0).ok_or_else(lost)
+    }
+
+    /// The row at a place, to change it; it can be had back as it was until the group is settled.
+    fn change(&mut self, place: Place) -> Result<&mut Row, StoreError> {
         let row = self.rows.get_mut(place.0).ok_or_else(lost)?;
-        if row.mailbox != mailbox {
-            row.mailbox = mailbox;
-            if !std::mem::replace(&mut row.changed, true) {
-                self.changed.push(place);
-            }
+        if row.used != self.group {
+            let saved = Saved { mailbox: row.mailbox, fresh: row.fresh.len(), sizes: row.sizes.len() };
+            self.saved.push((place, saved));
         }
+        row.used = self.group;
+        if !std::mem::replace(&mut row.is_young, true) {
+            self.young.push(place);
+        }
+        Ok(row)
+    }
+
+    /// Puts an envelope at the mailbox's next place.
+    pub(super) fn push(&mut self, place: Place, envelope: Arc<MailboxEnvelope>) -> Result<(), StoreError> {
+        let (hash, kept) = (self.key.hash(&envelope.id), self.kept);
+        let row = self.change(place)?;
+        let (seq, size) = (row.mailbox.next_seq, envelope.sealed.len() as u64);
+        row.fresh.push((envelope.id, envelope.accepted_at));
+        row.sizes.push_back(u32::try_from(size).unwrap_or(u32::MAX));
+        if let Some(ids) = &mut row.ids {
+            ids.insert(hash, seq, seq, |place| place.saturating_add(kept) >= seq);
+        }
+        row.mailbox.next_seq += 1;
+        row.mailbox.pending += 1;
+        row.mailbox.pending_bytes += size;
+        self.staged.push((place, envelope));
         Ok(())
     }
 
-    /// Raises the generation at a place; answers the highest.
-    pub(super) fn raise(&mut self, place: Place, generation: u64) -> Result<u64, StoreError> {
-        let mailbox = self.at(place)?;
+    /// Everything up to a place is gone: of the database so many envelopes with so many bytes, and the young ones. Answers
+    /// how many in all.
+    pub(super) fn acknowledge(
+        &mut self,
+        place: Place,
+        up_to: u64,
+        (old, old_bytes): (u64, u64),
+    ) -> Result<u64, StoreError> {
+        let row = self.at(place)?;
+        let (count, bytes) = row.young_bytes(up_to);
+        let mailbox = row.mailbox;
+        let less =
+            |whole: u64, part: u64| whole.checked_sub(part).ok_or_else(|| damaged("a mailbox's counters"));
+        let after = Mailbox {
+            acknowledged: mailbox.acknowledged.max(up_to),
+            pending: less(mailbox.pending, old + count)?,
+            pending_bytes: less(mailbox.pending_bytes, old_bytes + bytes)?,
+            old_pending: less(mailbox.old_pending, old)?,
+            old_bytes: less(mailbox.old_bytes, old_bytes)?,
+            ..mailbox
+        };
+        self.change(place)?.mailbox = after;
+        Ok(old + count)
+    }
+
+    /// Raises the generation at a place; answers the highest, and whether it was lower.
+    pub(super) fn raise(&mut self, place: Place, generation: u64) -> Result<(u64, bool), StoreError> {
+        let before = self.at(place)?.mailbox.generation;
         // What the column can hold.
-        let generation = mailbox.generation.max(generation.min(i64::MAX as u64));
-        self.put(place, Mailbox { generation, ..mailbox })?;
-        Ok(generation)
+        let generation = before.max(generation.min(i64::MAX as u64));
+        if generation > before {
+            self.change(place)?.mailbox.generation = generation;
+        }
+        Ok((generation, generation > before))
     }
 
-    /// Writes what has changed. To be called before a commit, and before any other statement looks at the rows.
-    pub(super) fn write_back(&mut self, conn: &Connection) -> Result<(), StoreError> {
-        if self.changed.is_empty() {
-            return Ok(());
-        }
-        let sql = "UPDATE devices SET generation = ?2, next_seq = ?3, pending = ?4, pending_bytes = ?5 WHERE id = ?1";
-        let mut statement = cached(conn, sql)?;
-        for place in std::mem::take(&mut self.changed) {
-            let row = self.rows.get_mut(place.0).ok_or_else(lost)?;
-            row.changed = false;
-            let Mailbox { device, generation, next_seq, pending, pending_bytes, .. } = row.mailbox;
-            let written = statement.execute(params![
-                device,
-                int(generation),
-                int(next_seq),
-                int(pending),
-                int(pending_bytes)
-            ])?;
-            if written != 1 {
-                return Err(damaged("a device without a row"));
+    /// A new group begins.
+    pub(super) fn begin(&mut self) {
+        self.group += 1;
+        self.saved.clear();
+        self.staged.clear();
+    }
+
+    /// Nothing of the group has happened.
+    pub(super) fn undo(&mut self) {
+        self.staged.clear();
+        for (place, saved) in std::mem::take(&mut self.saved).into_iter().rev() {
+            if let Some(row) = self.rows.get_mut(place.0) {
+                row.mailbox = saved.mailbox;
+                row.fresh.truncate(saved.fresh);
+                row.sizes.truncate(saved.sizes);
             }
         }
-        Ok(())
     }
 
-    /// Forgets every row. What was not written back is as if it had not happened.
+    /// The group is durable: readers see it.
+    pub(super) fn publish(&mut self, young: &Young) {
+        if self.saved.is_empty() {
+            return;
+        }
+        let mut held = young.hold();
+        let (mut count, mut bytes) = self.waiting;
+        for (place, envelope) in self.staged.drain(..) {
+            count += 1;
+            bytes += envelope.sealed.len();
+            if let Some(row) = self.rows.get(place.0)
+                && let Some(part) = held.part(&row.account, row.number)
+            {
+                part.envelopes.push_back(envelope);
+            }
+        }
+        for (place, _) in self.saved.drain(..) {
+            let Some(row) = self.rows.get_mut(place.0) else { continue };
+            while row.sizes_from <= row.mailbox.acknowledged
+                && let Some(size) = row.sizes.pop_front()
+            {
+                row.sizes_from += 1;
+                count = count.saturating_sub(1);
+                bytes = bytes.saturating_sub(usize::try_from(size).unwrap_or(0));
+            }
+            let Mailbox { acknowledged, next_seq, generation, .. } = row.mailbox;
+            if let Some(part) = held.part(&row.account, row.number) {
+                part.update(acknowledged, next_seq, generation);
+            }
+        }
+        self.waiting = (count, bytes);
+    }
+
+    /// Young envelopes that wait, and their sealed bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        self.waiting
+    }
+
+    /// Whether any row differs from the database.
+    pub(super) fn is_young(&self) -> bool {
+        !self.young.is_empty()
+    }
+
+    /// The rows that differ from the database, by their ids.
+    pub(super) fn young_rows(&self) -> Vec<&Row> {
+        let mut rows: Vec<&Row> = self.young.iter().filter_map(|place| self.rows.get(place.0)).collect();
+        rows.sort_unstable_by_key(|row| row.mailbox.device);
+        rows
+    }
+
+    /// The young rows stand in the database now. Indexes beyond so many bytes are dropped, those first that were not used
+    /// for longest.
+    pub(super) fn folded(&mut self, index_bytes: usize) {
+        for place in std::mem::take(&mut self.young) {
+            let Some(row) = self.rows.get_mut(place.0) else { continue };
+            row.mailbox.acknowledged = 0;
+            row.mailbox.old_pending = row.mailbox.pending;
+            row.mailbox.old_bytes = row.mailbox.pending_bytes;
+            row.old_next = row.mailbox.next_seq;
+            row.fresh.clear();
+            row.fresh.shrink_to(64);
+            row.sizes.clear();
+            row.sizes.shrink_to(64);
+            row.sizes_from = row.mailbox.next_seq;
+            row.is_young = false;
+        }
+        self.waiting = (0, 0);
+        let bytes = |row: &Row| row.ids.as_ref().map_or(0, Ids::bytes);
+        let mut all: usize = self.rows.iter().map(bytes).sum();
+        if all > index_bytes {
+            let mut oldest: Vec<&mut Row> = self.rows.iter_mut().filter(|row| row.ids.is_some()).collect();
+            oldest.sort_unstable_by_key(|row| row.used);
+            for row in oldest {
+                if all <= index_bytes / 4 * 3 {
+                    break;
+                }
+                all -= bytes(row);
+                row.ids = None;
+            }
+        }
+    }
+
+    /// Forgets every row; nothing may be young.
     pub(super) fn forget(&mut self) {
         self.places.clear();
+        self.by_row.clear();
         self.rows.clear();
-        self.changed.clear();
+        self.young.clear();
+        self.saved.clear();
+        self.staged.clear();
     }
+}
+
+/// A device's row as the database has it.
+pub(super) fn read(
+    conn: &Connection,
+    account: &Username,
+    device: DeviceId,
+) -> Result<Option<Mailbox>, StoreError> {
+    let sql = "SELECT d.id, a.list_version, d.generation, d.next_seq, d.pending, d.pending_bytes
+               FROM accounts a JOIN devices d ON d.account = a.id WHERE a.name = ?1 AND d.device = ?2";
+    optional(&mut *cached(conn, sql)?, params![account.as_str(), device.get()], mailbox)
+}
+
+fn mailbox(row: &SqlRow<'_>) -> Result<Mailbox, StoreError> {
+    let (pending, pending_bytes) = (nat(row, 4)?, nat(row, 5)?);
+    Ok(Mailbox {
+        device: row.get(0)?,
+        list_version: nat(row, 1)?,
+        generation: nat(row, 2)?,
+        next_seq: nat(row, 3)?,
+        pending,
+        pending_bytes,
+        acknowledged: 0,
+        old_pending: pending,
+        old_bytes: pending_bytes,
+    })
 }
 
 fn lost() -> StoreError {
     StoreError::Failed("a mailbox was forgotten too early".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::sqlite::{SqliteOptions, open};
-
-    fn name(number: usize) -> Username {
-        Username::new(format!("user{number}")).unwrap()
-    }
-
-    fn device() -> DeviceId {
-        DeviceId::new(1).unwrap()
-    }
-
-    fn database(accounts: usize) -> (Connection, tempfile::TempDir) {
-        let dir = tempfile::tempdir().unwrap();
-        let conn = open::open(&dir.path().join("relay.db"), &SqliteOptions::default()).unwrap();
-        conn.execute_batch("BEGIN").unwrap();
-        for number in 0..accounts {
-            let account =
-                "INSERT INTO accounts (name, display_name, account_key, opaque_record, admin, list_version,
-                           highest_device) VALUES (?1, '', zeroblob(32), x'', 0, 1, 1)";
-            conn.prepare_cached(account).unwrap().execute([name(number).as_str()]).unwrap();
-            let device = "INSERT INTO devices (account, device, signing_key, last_seen_day) VALUES (?1, 1, zeroblob(32), 0)";
-            conn.prepare_cached(device).unwrap().execute([conn.last_insert_rowid()]).unwrap();
-        }
-        conn.execute_batch("COMMIT").unwrap();
-        (conn, dir)
-    }
-
-    #[test]
-    fn one_past_the_bound_writes_everything_back_and_begins_anew() {
-        let (conn, _dir) = database(MAX + 1);
-        let mut rows = Mailboxes::default();
-        for number in 0..=MAX {
-            rows.make_room(&conn).unwrap();
-            let place = rows.find(&conn, &name(number), device()).unwrap().unwrap();
-            assert_eq!(rows.raise(place, 7).unwrap(), 7);
-            assert!(rows.rows.len() <= MAX);
-        }
-        assert!(rows.rows.len() < MAX);
-        rows.write_back(&conn).unwrap();
-        let raised: usize = conn
-            .query_row("SELECT count(*) FROM devices WHERE generation = 7", [], |row| row.get(0))
-            .unwrap();
-        assert_eq!(raised, MAX + 1);
-    }
-
-    #[test]
-    fn what_is_forgotten_has_not_happened_and_what_is_unknown_is_asked_for() {
-        let (conn, _dir) = database(1);
-        let mut rows = Mailboxes::default();
-        let place = rows.find(&conn, &name(0), device()).unwrap().unwrap();
-        let before = rows.at(place).unwrap();
-        rows.put(place, Mailbox { next_seq: 9, pending: 8, pending_bytes: 70, ..before }).unwrap();
-        rows.forget();
-        rows.write_back(&conn).unwrap();
-        assert!(rows.at(place).is_err());
-        let place = rows.find(&conn, &name(0), device()).unwrap().unwrap();
-        assert_eq!(rows.at(place).unwrap(), before);
-        assert_eq!(rows.find(&conn, &name(0), DeviceId::new(2).unwrap()).unwrap(), None);
-        assert_eq!(rows.find(&conn, &name(1), device()).unwrap(), None);
-        // A generation never goes down, and one beyond what a column can hold is kept as the greatest.
-        assert_eq!(rows.raise(place, u64::MAX).unwrap(), i64::MAX as u64);
-        assert_eq!(rows.raise(place, 3).unwrap(), i64::MAX as u64);
-        rows.write_back(&conn).unwrap();
-    }
 }

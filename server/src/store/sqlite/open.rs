@@ -4,12 +4,18 @@ use std::{
     fs, io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use refinery::Runner;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{SqliteOptions, body::PAGE, log, writer::BUSY};
+use super::{
+    SqliteOptions, backup,
+    body::PAGE,
+    journal, log, ops,
+    thread::{BUSY, Thread},
+};
 
 mod embedded {
     refinery::embed_migrations!("src/store/sqlite/migrations");
@@ -22,6 +28,9 @@ const APPLICATION_ID: i64 = 0x526f_7361;
 const CHECKPOINT_PAGES: u32 = 16384;
 /// The log's file is cut to this many bytes after it had to grow beyond.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The schema that has a journal.
+const JOURNAL_SINCE: u32 = 2;
 
 /// Why a database cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +77,16 @@ pub enum OpenError {
         /// Where it was to be.
         path: PathBuf,
         /// Why not.
+        why: String,
+    },
+    /// The mailbox journal beside the database is damaged, or belongs to another one. Restore both from a backup, or move
+    /// the journal away: what was only in it is lost then, at most the last seconds of messages.
+    #[error("{}.mailbox-journal cannot be used: {why}; restore the database and the journal together, or move the journal \
+             away and lose the messages that are only in it", path.display())]
+    Journal {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong.
         why: String,
     },
     /// The migration failed and was rolled back. The backup stands beside the database.
@@ -129,6 +148,21 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
+/// Looks at the journal of the database at `path` without changing it; no relay may be running. Answers how many batches
+/// of it are not in the database yet.
+///
+/// # Errors
+/// [`OpenError`] when it is damaged, or cannot be read.
+pub fn inspect_journal(path: &Path) -> Result<u64, OpenError> {
+    let conn = look(path)?;
+    if schema_version(&conn).map_err(|error| sqlite_error(path, &error))? < JOURNAL_SINCE {
+        return Ok(0);
+    }
+    let journal = |why| OpenError::Journal { path: path.to_owned(), why };
+    let mark = ops::fold::mark(&conn).map_err(|error| journal(error.to_string()))?;
+    journal::inspect(path, mark).map_err(|error| journal(error.to_string()))
+}
+
 pub(super) fn open_with(
     path: &Path,
     options: &SqliteOptions,
@@ -148,6 +182,10 @@ pub(super) fn open_with(
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     configure(path, &conn, options)?;
     let found = schema_version(&conn).map_err(|error| sqlite_error(path, &error))?;
+    if (JOURNAL_SINCE..known).contains(&found) {
+        // The backup is of the tables, and so is what the migration knows.
+        conn = Thread::settle(path, conn, &Arc::new(options.clone()))?;
+    }
     if (1..known).contains(&found) {
         back_up(path, &conn, found)?;
     }
@@ -195,7 +233,7 @@ fn schema_version(conn: &Connection) -> rusqlite::Result<u32> {
 }
 
 /// Makes sure that the file exists, is the owner's alone, and can be written.
-fn create(path: &Path) -> Result<(), OpenError> {
+pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     file.map(drop).map_err(not_writable)?;
@@ -262,6 +300,9 @@ fn back_up(path: &Path, conn: &Connection, version: u32) -> Result<(), OpenError
     create(&partial).map_err(|error| fail(error.to_string()))?;
     let target = partial.to_str().ok_or_else(|| fail("its path is not UTF-8".into()))?;
     conn.execute("VACUUM INTO ?1", [target]).map_err(|error| fail(error.to_string()))?;
+    if version >= JOURNAL_SINCE {
+        backup::disown(&partial).map_err(|error| fail(error.to_string()))?;
+    }
     fs::File::open(&partial)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&partial, &backup))

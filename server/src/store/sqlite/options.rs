@@ -31,13 +31,25 @@ pub struct SqliteOptions {
     pub queue_jobs: usize,
     /// Bytes of writes that may wait.
     pub queue_bytes: usize,
-    /// Writes in one transaction, at most.
+    /// Writes in one transaction or batch, at most.
     pub batch_jobs: usize,
-    /// Bytes of writes in one transaction, about.
+    /// Bytes of writes in one transaction or batch, about.
     pub batch_bytes: usize,
     /// Deleted sealed bytes are gone from database and log this long after their deletion, unless a reader is in the
     /// way; then as soon as it is done. Must leave room within the 60 s of R44.
     pub scrub_after: Duration,
+    /// Bytes of the mailbox journal.
+    pub journal_bytes: usize,
+    /// What is young is folded into the database after this time at the latest, and the journal overwritten (R44).
+    pub fold_after: Duration,
+    /// Young envelopes that wait: so many are folded in at once. A send may have to wait for that.
+    pub young_envelopes: usize,
+    /// Their sealed bytes.
+    pub young_bytes: usize,
+    /// Mailboxes that the writing thread has at hand, about.
+    pub mailboxes_at_hand: usize,
+    /// Memory for the indexes of remembered ids, about.
+    pub index_bytes: usize,
     /// Largest database in bytes, beyond which a write is answered with `Full`. `None`: as large as the disk.
     pub max_database_bytes: Option<u64>,
     /// Acknowledges what a power cut takes away (`synchronous=NORMAL`). Only for the control run of the power-cut test,
@@ -61,10 +73,16 @@ impl Default for SqliteOptions {
             invitations_per_device: 100,
             readers: 4,
             queue_jobs: 8192,
-            queue_bytes: 64 * 1024 * 1024,
+            queue_bytes: 16 * 1024 * 1024,
             batch_jobs: 512,
-            batch_bytes: 8 * 1024 * 1024,
+            batch_bytes: 1024 * 1024,
             scrub_after: Duration::from_secs(15),
+            journal_bytes: 8 * 1024 * 1024,
+            fold_after: Duration::from_secs(2),
+            young_envelopes: 4096,
+            young_bytes: 4 * 1024 * 1024,
+            mailboxes_at_hand: 8192,
+            index_bytes: 64 * 1024 * 1024,
             max_database_bytes: None,
             sync_at_checkpoints_only: false,
         }

@@ -92,24 +92,6 @@ pub(in crate::store::sqlite) fn touch(
     Ok(true)
 }
 
-pub(in crate::store::sqlite) fn raise_generation(
-    txn: &Txn<'_>,
-    account: &Username,
-    device: DeviceId,
-    generation: u64,
-) -> Result<Option<u64>, StoreError> {
-    id(txn, account, device)?.map(|id| raise(txn, id, generation)).transpose()
-}
-
-/// Raises a device row's generation; answers the highest.
-pub(super) fn raise(txn: &Txn<'_>, device: i64, generation: u64) -> Result<u64, StoreError> {
-    cached(txn, "UPDATE devices SET generation = ?2 WHERE id = ?1 AND generation < ?2")?
-        .execute(params![device, int(generation)])?;
-    let sql = "SELECT generation FROM devices WHERE id = ?1";
-    optional(&mut *cached(txn, sql)?, [device], |row| nat(row, 0))?
-        .ok_or_else(|| damaged("a device without a row"))
-}
-
 pub(in crate::store::sqlite) fn state(
     conn: &Connection,
     account: &Username,

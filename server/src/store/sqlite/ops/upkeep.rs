@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{Connection, params};
 
-use super::{Txn, invites, mailbox};
+use super::{Txn, ids, invites, mailbox};
 use crate::store::{
     Expired, Statistics, StoreError, Timestamp,
     sqlite::{
@@ -37,14 +37,11 @@ pub(in crate::store::sqlite) fn expire(
             expired.more = true;
             return Ok(expired);
         }
-        if let Some(up_to) = oldest(txn, "envelopes", device, envelopes_before, room)? {
+        if let Some(up_to) = oldest(txn, device, envelopes_before, room)? {
             expired.envelopes += mailbox::delete_up_to(txn, device, up_to)?;
         }
         let room = ROWS.saturating_sub(expired.envelopes + expired.remembered_ids);
-        if let Some(up_to) = oldest(txn, "accepted_ids", device, ids_before, room)? {
-            let sql = "DELETE FROM accepted_ids WHERE device = ?1 AND seq <= ?2";
-            expired.remembered_ids += cached(txn, sql)?.execute(params![device, int(up_to)])? as u64;
-        }
+        expired.remembered_ids += ids::expire(txn, device, ids_before, room)?;
         if expired.envelopes + expired.remembered_ids >= ROWS {
             // Perhaps this one has more: the next round begins with it.
             expired.more = true;
@@ -90,6 +87,8 @@ pub(in crate::store::sqlite) fn check_integrity(conn: &Connection) -> Result<(),
          "SELECT count(*) FROM envelopes e WHERE NOT EXISTS (SELECT 1 FROM bodies b WHERE b.id = e.body)"),
         ("a body without its envelope",
          "SELECT (SELECT count(*) FROM bodies) - (SELECT count(*) FROM envelopes)"),
+        ("remembered ids that go on after a mailbox's end",
+         "SELECT count(*) FROM devices d WHERE next_seq <= (SELECT max(last) FROM accepted a WHERE a.device = d.id)"),
         (
             "a device without its lasting prekeys",
             "SELECT count(*) FROM devices d WHERE 2 != (SELECT count(*) FROM prekeys p WHERE p.device = d.id
@@ -114,16 +113,10 @@ fn devices_after(txn: &Txn<'_>, cursor: i64) -> Result<Vec<i64>, StoreError> {
     Ok(devices)
 }
 
-/// The end of the run of rows, from a mailbox's oldest on, that were accepted before a time; at most `max` rows.
-fn oldest(
-    txn: &Txn<'_>,
-    table: &'static str,
-    device: i64,
-    before: Timestamp,
-    max: u64,
-) -> Result<Option<u64>, StoreError> {
-    let sql = format!("SELECT seq, accepted_at FROM {table} WHERE device = ?1 ORDER BY seq LIMIT ?2");
-    let mut statement = cached(txn, &sql)?;
+/// The end of the run of envelopes, from a mailbox's oldest on, that were accepted before a time; at most `max` of them.
+fn oldest(txn: &Txn<'_>, device: i64, before: Timestamp, max: u64) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT seq, accepted_at FROM envelopes WHERE device = ?1 ORDER BY seq LIMIT ?2";
+    let mut statement = cached(txn, sql)?;
     let mut rows = statement.query(params![device, int(max)])?;
     let mut up_to = None;
     while let Some(row) = rows.next()? {

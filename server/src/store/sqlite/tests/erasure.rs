@@ -26,7 +26,7 @@ fn mark(id: u128) -> Vec<u8> {
     format!("<mark {id:08}>").into_bytes()
 }
 
-/// How often each mark stands in database, log and shared memory.
+/// How often each mark stands in database, log, journal and shared memory.
 fn marks(dir: &Path) -> HashMap<u128, usize> {
     let mut found = HashMap::new();
     for file in fs::read_dir(dir).unwrap() {
@@ -60,8 +60,13 @@ async fn wait_for_marks(dir: &Path, expected: &[u128], patience: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r44_acknowledged_envelopes_are_unrecoverable() {
-    let options = SqliteOptions { scrub_after: Duration::from_millis(300), ..SqliteOptions::default() };
-    assert!(SqliteOptions::default().scrub_after < Duration::from_secs(30), "half of what R44 allows");
+    let options = SqliteOptions {
+        scrub_after: Duration::from_millis(300),
+        fold_after: Duration::from_millis(200),
+        ..SqliteOptions::default()
+    };
+    let SqliteOptions { scrub_after, fold_after, .. } = SqliteOptions::default();
+    assert!(scrub_after + fold_after < Duration::from_secs(30), "half of what R44 allows");
     let (store, dir) = opened(options);
     let store: AnyStore = store;
     join(&store, "alice").await;
@@ -81,9 +86,38 @@ async fn r44_acknowledged_envelopes_are_unrecoverable() {
     wait_for_marks(dir.path(), &[], Duration::from_secs(10)).await;
 }
 
+/// What is acknowledged while it is young never gets into the database, and the journal is overwritten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r44_what_is_acknowledged_young_stands_in_the_journal_alone_and_not_for_long() {
+    let options = SqliteOptions {
+        scrub_after: Duration::from_secs(3600),
+        fold_after: Duration::from_secs(2),
+        ..SqliteOptions::default()
+    };
+    let (store, dir) = opened(options);
+    let store: AnyStore = store;
+    join(&store, "alice").await;
+    let stands_in = |name: &str| {
+        let bytes = fs::read(dir.path().join(name)).unwrap_or_default();
+        bytes.windows(6).any(|window| window == b"<mark ")
+    };
+    for id in 0..20 {
+        send(&store, "alice", "alice", vec![marked(id, 1300)]).await;
+    }
+    assert!(stands_in("relay.db.mailbox-journal"), "the search finds what is there");
+    store.ack_mailbox(&name("alice"), device(1), 20, 0).await.unwrap();
+    wait_for_marks(dir.path(), &[], Duration::from_secs(10)).await;
+    assert!(!stands_in("relay.db-wal") && !stands_in("relay.db"));
+    assert!(mailbox(&store, "alice").await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r44_a_reader_in_the_way_delays_erasure_no_longer_than_it_reads() {
-    let options = SqliteOptions { scrub_after: Duration::from_millis(50), ..SqliteOptions::default() };
+    let options = SqliteOptions {
+        scrub_after: Duration::from_millis(50),
+        fold_after: Duration::from_millis(50),
+        ..SqliteOptions::default()
+    };
     let (store, dir) = opened(options);
     let any: AnyStore = store.clone();
     join(&any, "alice").await;
@@ -107,8 +141,12 @@ async fn r44_a_reader_in_the_way_delays_erasure_no_longer_than_it_reads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r44_no_copy_survives_in_an_unused_part_of_a_page() {
     use rand_core::Rng as _;
-    for _ in 0..3 {
-        let options = SqliteOptions { scrub_after: Duration::from_secs(3600), ..SqliteOptions::default() };
+    for young_envelopes in [20, 200, 4096] {
+        let options = SqliteOptions {
+            scrub_after: Duration::from_secs(3600),
+            young_envelopes,
+            ..SqliteOptions::default()
+        };
         let (store, dir) = opened(options);
         let store: AnyStore = store;
         let mut random = TestRunner::new(Config::default()).new_rng();

@@ -1,5 +1,7 @@
 mod erasure;
 mod failures;
+mod folding;
+mod journal;
 mod opening;
 mod rooms;
 

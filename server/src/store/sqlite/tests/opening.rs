@@ -1,6 +1,6 @@
 //! Opening: durability settings, schema versions, backups, what is refused.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
@@ -10,19 +10,25 @@ use super::{SqliteOptions, SqliteStore, opened};
 use crate::store::{
     Store,
     conformance::*,
-    sqlite::{OpenError, inspect, open},
+    sqlite::{OpenError, inspect, inspect_journal, journal_beside, open},
 };
 
 const V1: &str = include_str!("../migrations/V1__accounts_and_mailboxes.sql");
+const V2: &str = include_str!("../migrations/V2__mailbox_journal.sql");
 const V3: &str = include_str!("../migrations/V3__rooms.sql");
 
-fn runner(second: &str) -> Runner {
-    let migration = |name: &str, sql: &str| Migration::unapplied(name, sql).unwrap();
+/// The migrations, and one that does not exist yet.
+fn runner(next: &str) -> Runner {
     Runner::new(&[
         migration("V1__accounts_and_mailboxes", V1),
+        migration("V2__mailbox_journal", V2),
         migration("V3__rooms", V3),
-        migration("V4__later", second),
+        migration("V4__later", next),
     ])
+}
+
+fn migration(name: &str, sql: &str) -> Migration {
+    Migration::unapplied(name, sql).unwrap()
 }
 
 /// Every file of a directory with its bytes, but for the shared memory, which readers touch.
@@ -38,7 +44,7 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
 
 async fn filled(dir: &Path) {
     let store: AnyStore =
-        std::sync::Arc::new(SqliteStore::open(&dir.join("relay.db"), SqliteOptions::default()).unwrap());
+        Arc::new(SqliteStore::open(&dir.join("relay.db"), SqliteOptions::default()).unwrap());
     join(&store, "alice").await;
     send(&store, "alice", "alice", envelopes(0..5)).await;
     store.close().await.unwrap();
@@ -92,8 +98,8 @@ async fn r58_a_backup_is_written_before_a_migration() {
     let path = dir.path().join("relay.db");
     // What is left of an earlier attempt is no obstacle.
     fs::write(dir.path().join("relay.db.v3.partial"), b"half").unwrap();
-    let second = "ALTER TABLE accounts ADD COLUMN later INTEGER NOT NULL DEFAULT 5;";
-    let conn = open::open_with(&path, &SqliteOptions::default(), runner(second)).unwrap();
+    let next = "ALTER TABLE accounts ADD COLUMN later INTEGER NOT NULL DEFAULT 5;";
+    let conn = open::open_with(&path, &SqliteOptions::default(), runner(next)).unwrap();
     let later: i64 = conn.query_row("SELECT later FROM accounts", [], |row| row.get(0)).unwrap();
     assert_eq!(later, 5);
     drop(conn);
@@ -106,8 +112,95 @@ async fn r58_a_backup_is_written_before_a_migration() {
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!dir.path().join("relay.db.v3.partial").exists());
     fs::rename(&backup, &path).unwrap();
-    let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
+    let store: AnyStore = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
     assert_eq!(mailbox(&store, "alice").await.len(), 5);
+    store.check_integrity().await.unwrap();
+}
+
+/// The first schema had a row for each remembered id, and no journal.
+#[tokio::test]
+async fn r58_the_first_schema_is_brought_up_to_date_with_everything_in_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("relay.db");
+    let first = Runner::new(&[migration("V1__accounts_and_mailboxes", V1)]);
+    let conn = open::open_with(&path, &SqliteOptions::default(), first).unwrap();
+    let account = "INSERT INTO accounts (id, name, display_name, account_key, opaque_record, admin, list_version, highest_device)
+                   VALUES (1, 'alice', 'Alice', zeroblob(32), x'', 0, 1, 1);
+                   INSERT INTO device_lists VALUES (1, 1, x'01000000', x'', zeroblob(64));
+                   INSERT INTO devices (id, account, device, signing_key, last_seen_day, next_seq, pending, pending_bytes)
+                   VALUES (5, 1, 1, zeroblob(32), 0, 301, 2, 80);
+                   INSERT INTO prekeys VALUES (5, 1, 1, x''), (5, 3, 1, x'')";
+    conn.execute_batch(account).unwrap();
+    for id in 0..300u64 {
+        let envelope = envelope(id.into(), 40);
+        let values = (envelope.id.as_bytes(), id as i64 + 1, (NOW + id) as i64);
+        conn.execute(
+            "INSERT INTO accepted_ids (device, id, seq, accepted_at) VALUES (5, ?1, ?2, ?3)",
+            values,
+        )
+        .unwrap();
+        if id >= 298 {
+            let body = crate::store::sqlite::body::lay_out(&envelope.sealed).unwrap();
+            conn.execute("INSERT INTO bodies (body) VALUES (?1)", [body]).unwrap();
+            let sql = "INSERT INTO envelopes SELECT device, seq, id, accepted_at, 40, ?2 FROM accepted_ids WHERE seq = ?1";
+            conn.execute(sql, (id as i64 + 1, conn.last_insert_rowid())).unwrap();
+        }
+    }
+    drop(conn);
+    let store: AnyStore = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
+    store.check_integrity().await.unwrap();
+    assert_eq!(mailbox(&store, "alice").await, [(299, 298), (300, 299)]);
+    for id in [0u128, 62, 63, 64, 150, 299] {
+        let answer =
+            store.append_envelopes(delivery("alice", "alice", vec![envelope(id, 40)])).await.unwrap();
+        let accepted_at = NOW + u64::try_from(id).unwrap();
+        assert_eq!(answer, crate::store::Appended::Accepted { accepted_at, fresh: vec![] }, "{id}");
+    }
+    assert_eq!(send(&store, "alice", "alice", envelopes(300..302)).await, [301, 302]);
+    store.close().await.unwrap();
+    assert!(dir.path().join("relay.db.v1.backup").exists());
+    assert_eq!(inspect(&path).unwrap().schema_version, 3);
+}
+
+/// A relay of the second schema was killed: what stood in its journal alone is in the new tables, and in the backup.
+#[tokio::test]
+async fn r58_the_journal_is_folded_in_before_a_migration() {
+    let dir = TempDir::new().unwrap();
+    let (from, path) = (dir.path().join("killed.db"), dir.path().join("relay.db"));
+    let options = || SqliteOptions { fold_after: Duration::from_secs(3600), ..SqliteOptions::default() };
+    let store: AnyStore = Arc::new(SqliteStore::open(&from, options()).unwrap());
+    join(&store, "alice").await;
+    send(&store, "alice", "alice", envelopes(0..2)).await;
+    store.statistics().await.unwrap();
+    send(&store, "alice", "alice", envelopes(2..5)).await;
+    store.ack_mailbox(&name("alice"), device(1), 1, 0).await.unwrap().unwrap();
+    for (from, to) in [("killed.db", "relay.db"), ("killed.db-wal", "relay.db-wal")] {
+        fs::copy(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    fs::copy(journal_beside(&from), journal_beside(&path)).unwrap();
+    drop(store);
+    let conn = Connection::open(&path).unwrap();
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND (name LIKE 'room%' OR name LIKE 'key_pack%')";
+    let tables: Vec<String> =
+        conn.prepare(tables).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(tables.len(), 11, "{tables:?}");
+    conn.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    for table in tables {
+        conn.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+    }
+    conn.execute_batch("DELETE FROM refinery_schema_history WHERE version = 3").unwrap();
+    assert_eq!(conn.query_row("SELECT pending FROM devices", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    drop(conn);
+    assert!(inspect_journal(&path).unwrap() > 0);
+    drop(open::open(&path, &options()).unwrap());
+    assert_eq!(inspect_journal(&path).unwrap(), 0);
+    let waiting = |path: &Path| {
+        let conn = Connection::open(path).unwrap();
+        conn.query_row("SELECT pending FROM devices", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((waiting(&path), waiting(&dir.path().join("relay.db.v2.backup"))), (4, 4));
+    let store: AnyStore = Arc::new(SqliteStore::open(&path, options()).unwrap());
+    assert_eq!(mailbox(&store, "alice").await.len(), 4);
     store.check_integrity().await.unwrap();
 }
 
@@ -116,10 +209,10 @@ async fn r58_a_failing_migration_changes_nothing() {
     let dir = TempDir::new().unwrap();
     filled(dir.path()).await;
     let path = dir.path().join("relay.db");
-    let second = "DELETE FROM envelopes; INSERT INTO nonsense VALUES (1);";
-    let failed = open::open_with(&path, &SqliteOptions::default(), runner(second)).unwrap_err();
+    let next = "DELETE FROM envelopes; INSERT INTO nonsense VALUES (1);";
+    let failed = open::open_with(&path, &SqliteOptions::default(), runner(next)).unwrap_err();
     assert!(matches!(failed, OpenError::Migration { .. }), "{failed}");
-    let store: AnyStore = std::sync::Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
+    let store: AnyStore = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).unwrap());
     assert_eq!(mailbox(&store, "alice").await.len(), 5);
 }
 

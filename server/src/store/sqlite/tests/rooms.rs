@@ -3,15 +3,16 @@
 use std::{
     fs,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use rusqlite::{Connection, types::Value};
 
-use super::{SqliteOptions, opened};
+use super::{SqliteOptions, SqliteStore, opened};
 use crate::store::{
-    CommitBytes, NewCommit, NewPost, Object,
+    Appended, CommitBytes, NewCommit, NewPost, Object, Posted, Sender,
     conformance::{rooms::*, *},
 };
 
@@ -122,4 +123,65 @@ async fn one_past_the_bounds_of_a_log_the_oldest_go() {
     let page = store.room_entries(room(1), asker("alice"), 0, 100, 1 << 20).await.unwrap().unwrap();
     assert_eq!((page.entries.len(), page.head), (1, 21));
     store.check_integrity().await.unwrap();
+}
+
+/// Invitations go into the tables, envelopes into the journal: a mailbox is one all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invitations_and_young_envelopes_share_a_mailbox() {
+    let options = SqliteOptions { fold_after: Duration::from_secs(3600), ..SqliteOptions::default() };
+    let (store, dir) = opened(options.clone());
+    let store: AnyStore = store;
+    for who in ["alice", "bob"] {
+        join(&store, who).await;
+    }
+    store.create_room(private(1, "alice")).await.unwrap().unwrap();
+    assert_eq!(send(&store, "alice", "bob", envelopes(0..2)).await, [1, 2]);
+    store.ack_mailbox(&name("bob"), device(1), 1, 0).await.unwrap().unwrap();
+    // Called without waiting in between: each sees what was called before it.
+    let before = store.append_envelopes(delivery("alice", "bob", envelopes(2..4)));
+    let invited = store.commit_room_epoch(commit(1, "alice", 1, 0, &["bob"], &[]));
+    let after = store.append_envelopes(delivery("alice", "bob", envelopes(4..5)));
+    before.await.unwrap();
+    let Posted::Accepted(accepted) = invited.await.unwrap().unwrap() else { panic!("refused") };
+    assert_eq!(accepted.envelopes.iter().map(|(_, one)| one.seq).collect::<Vec<_>>(), [5]);
+    after.await.unwrap();
+    let mine = || async { mailbox(&store, "bob").await };
+    assert_eq!(mine().await, [(2, 1), (3, 2), (4, 3), (5, 1000), (6, 4)]);
+    // The invitation's id is remembered like any other, and theirs by a commit.
+    let again = store.append_envelopes(delivery("alice", "bob", vec![envelope(1000, 100)])).await.unwrap();
+    assert!(matches!(again, Appended::Accepted { fresh, .. } if fresh.is_empty()));
+    store.accept_room(room(1), sender("bob")).await.unwrap().unwrap();
+    store.commit_room_epoch(commit(1, "alice", 2, 1, &[], &["bob"])).await.unwrap().unwrap();
+    let mut known = commit(1, "alice", 3, 2, &["bob"], &[]);
+    known.invitations[0].id = envelope(4, 1).id;
+    let Posted::Accepted(accepted) = store.commit_room_epoch(known).await.unwrap().unwrap() else {
+        panic!("refused")
+    };
+    assert_eq!(accepted.envelopes, []);
+    store.ack_mailbox(&name("bob"), device(1), 5, 0).await.unwrap().unwrap();
+    assert_eq!(mine().await, [(6, 4)]);
+    store.check_integrity().await.unwrap();
+    drop(store);
+    let store: AnyStore = Arc::new(SqliteStore::open(&dir.path().join("relay.db"), options).unwrap());
+    assert_eq!(mailbox(&store, "bob").await, [(6, 4)]);
+    store.check_integrity().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r23_whoever_acts_in_a_room_reports_its_generation() {
+    let options = SqliteOptions { fold_after: Duration::from_secs(3600), ..SqliteOptions::default() };
+    let (store, _dir) = opened(options);
+    let store: AnyStore = store;
+    two(&store).await;
+    let generation = || async { store.device(&name("bob"), device(1)).await.unwrap().unwrap().generation };
+    let at = |generation| Sender { generation, ..sender("bob") };
+    store.post_room_entry(NewPost { sender: at(7), ..post(1, "bob", 2, 1) }).await.unwrap().unwrap();
+    store.room_cursor(room(1), 2, at(5)).await.unwrap().unwrap();
+    // A later write has its answer after what was called before it.
+    store.raise_generation(&name("bob"), device(1), 0).await.unwrap();
+    assert_eq!(generation().await, 7);
+    let by_commit = NewCommit { sender: at(9), ..commit(1, "bob", 3, 1, &[], &[]) };
+    store.commit_room_epoch(by_commit).await.unwrap().unwrap();
+    store.statistics().await.unwrap();
+    assert_eq!(generation().await, 9);
 }

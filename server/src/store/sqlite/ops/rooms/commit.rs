@@ -16,11 +16,11 @@ use subrosa_protocol::{
 use super::{
     super::{
         Txn,
-        mailbox::{self, Undeliverable},
+        mailbox::{self, Deposit, Undeliverable},
     },
     log::{self, Incoming},
     objects::{self, Kind},
-    post::{inline, sender},
+    post::inline,
     row::{
         DeviceRow, INVITED, JOINED, Member, REMOVED, Room, account_joined, count, is_banned, listing,
         put_listing, put_member, remove_member, rooms_of, roster_size, slug_taken,
@@ -30,7 +30,6 @@ use crate::store::{
     Accepted, CommitBytes, NewCommit, NewReboot, NewRoom, Posted, RoomRefusal, StoreError,
     sqlite::{
         SqliteOptions,
-        mailboxes::Mailboxes,
         rows::{cached, int, scalar},
     },
 };
@@ -39,7 +38,7 @@ use crate::store::{
 type Refused<T> = Result<Result<T, RoomRefusal>, StoreError>;
 
 pub(in crate::store::sqlite) fn create(txn: &Txn<'_>, new: &NewRoom, options: &SqliteOptions) -> Refused<()> {
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, &new.sender)? else {
+    let Some(from) = DeviceRow::of_sender(txn, &new.sender)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     if let Some(room) = Room::of(txn, new.room)? {
@@ -83,8 +82,7 @@ pub(in crate::store::sqlite) fn commit(
     new: &NewCommit,
     options: &SqliteOptions,
 ) -> Refused<Posted> {
-    let mut at_hand = txn.mailboxes()?;
-    let Some(from) = sender(txn, &mut at_hand, &new.sender)? else {
+    let Some(from) = DeviceRow::of_sender(txn, &new.sender)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(mut room) = Room::of(txn, new.room)? else { return Ok(Err(RoomRefusal::Unknown)) };
@@ -112,26 +110,21 @@ pub(in crate::store::sqlite) fn commit(
         Ok(change) => change,
         Err(refused) => return Ok(refused),
     };
-    let mut prepared = Vec::new();
-    if joined {
-        let outgoing = match invitations(new, &change) {
-            Ok(outgoing) => outgoing,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let (mut missing, mut full) = (Vec::new(), Vec::new());
-        for (device, envelope) in &outgoing {
-            let to = (&device.account, device.device);
-            match mailbox::prepare(txn, &mut at_hand, to, envelope, options)? {
-                Ok(_) if !may_be_invited(txn, device, options)? => full.push((*device).clone()),
-                Ok(_) => {}
-                Err(Undeliverable::Missing) => missing.push((*device).clone()),
-                Err(Undeliverable::Full) => full.push((*device).clone()),
-            }
+    let outgoing = match if joined { invitations(new, &change) } else { Ok(Vec::new()) } {
+        Ok(outgoing) => outgoing,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (mut deposits, mut missing, mut full) = (Vec::with_capacity(outgoing.len()), Vec::new(), Vec::new());
+    for (device, envelope) in &outgoing {
+        match mailbox::prepare(txn, (&device.account, device.device), envelope, options)? {
+            Ok(_) if !may_be_invited(txn, device, options)? => full.push((*device).clone()),
+            Ok(deposit) => deposits.push((*device, deposit)),
+            Err(Undeliverable::Missing) => missing.push((*device).clone()),
+            Err(Undeliverable::Full) => full.push((*device).clone()),
         }
-        if !missing.is_empty() || !full.is_empty() {
-            return Ok(Ok(Posted::Unreachable { missing, full }));
-        }
-        prepared = outgoing;
+    }
+    if !missing.is_empty() || !full.is_empty() {
+        return Ok(Ok(Posted::Unreachable { missing, full }));
     }
     // Nothing is refused from here on.
     let seq = room.next_seq;
@@ -157,7 +150,7 @@ pub(in crate::store::sqlite) fn commit(
     };
     let entry = log::append(txn, &mut room, incoming, options)?;
     carry_out(txn, &room, new, &change, seq, if joined { INVITED } else { JOINED })?;
-    let envelopes = deliver(txn, &mut at_hand, &prepared, new, options)?;
+    let envelopes = deliver(txn, &deposits, new, options)?;
     Ok(Ok(Posted::Accepted(Box::new(Accepted {
         seq,
         accepted_at: new.now,
@@ -360,17 +353,13 @@ fn relist(txn: &Txn<'_>, room: i64, change: &ListingChange) -> Result<(), StoreE
 /// Puts the invitations into mailboxes; answers those that were not there before.
 fn deliver(
     txn: &Txn<'_>,
-    at_hand: &mut Mailboxes,
-    outgoing: &[(&RoomDevice, OutgoingEnvelope)],
+    deposits: &[(&RoomDevice, Deposit<'_>)],
     new: &NewCommit,
     options: &SqliteOptions,
 ) -> Result<Vec<(RoomDevice, MailboxEnvelope)>, StoreError> {
     let mut fresh = Vec::new();
-    for (device, envelope) in outgoing {
-        let to = (&device.account, device.device);
-        if let Ok(place) = mailbox::prepare(txn, at_hand, to, envelope, options)?
-            && let Some(pushed) = mailbox::deposit(txn, at_hand, &place, new.now, options)?
-        {
+    for (device, deposit) in deposits {
+        if let Some(pushed) = mailbox::deposit(txn, deposit, new.now, options)? {
             fresh.push(((*device).clone(), pushed));
         }
     }
@@ -383,7 +372,7 @@ pub(in crate::store::sqlite) fn reboot(
     options: &SqliteOptions,
 ) -> Refused<Posted> {
     let asked = &new.reboot;
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, &new.sender)? else {
+    let Some(from) = DeviceRow::of_sender(txn, &new.sender)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(mut room) = Room::of(txn, asked.room)? else { return Ok(Err(RoomRefusal::Unknown)) };

@@ -15,7 +15,6 @@ use crate::store::{
     Accepted, Leaving, Left, NewPost, Posted, RoomRefusal, Sender, StoreError,
     sqlite::{
         SqliteOptions,
-        mailboxes::Mailboxes,
         rows::{cached, damaged, int, scalar},
     },
 };
@@ -23,23 +22,12 @@ use crate::store::{
 /// Messages of so many epochs before the room's are accepted.
 const PAST_EPOCHS: u64 = 3;
 
-/// The sender's rows, its state generation raised in the same transaction (R23).
-pub(super) fn sender(
-    txn: &Txn<'_>,
-    at_hand: &mut Mailboxes,
-    sender: &Sender,
-) -> Result<Option<DeviceRow>, StoreError> {
-    let Some(place) = at_hand.find(txn, &sender.account, sender.device)? else { return Ok(None) };
-    at_hand.raise(place, sender.generation)?;
-    DeviceRow::of(txn, &sender.account, sender.device)
-}
-
 pub(in crate::store::sqlite) fn post(
     txn: &Txn<'_>,
     post: &NewPost,
     options: &SqliteOptions,
 ) -> Result<Result<Posted, RoomRefusal>, StoreError> {
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, &post.sender)? else {
+    let Some(from) = DeviceRow::of_sender(txn, &post.sender)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(mut room) = Room::of(txn, post.room)? else { return Ok(Err(RoomRefusal::Unknown)) };
@@ -93,7 +81,7 @@ pub(in crate::store::sqlite) fn accept(
     by: &Sender,
     options: &SqliteOptions,
 ) -> Result<Result<bool, RoomRefusal>, StoreError> {
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, by)? else {
+    let Some(from) = DeviceRow::of_sender(txn, by)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(room) = Room::of(txn, room)? else { return Ok(Err(RoomRefusal::Unknown)) };
@@ -119,7 +107,7 @@ pub(in crate::store::sqlite) fn leave(
     leaving: &Leaving,
     options: &SqliteOptions,
 ) -> Result<Result<Left, RoomRefusal>, StoreError> {
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, &leaving.sender)? else {
+    let Some(from) = DeviceRow::of_sender(txn, &leaving.sender)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(mut room) = Room::of(txn, leaving.room)? else { return Ok(Err(RoomRefusal::Unknown)) };
@@ -197,7 +185,7 @@ pub(in crate::store::sqlite) fn cursor(
     up_to: u64,
     by: &Sender,
 ) -> Result<Result<u64, RoomRefusal>, StoreError> {
-    let Some(from) = sender(txn, &mut *txn.mailboxes()?, by)? else {
+    let Some(from) = DeviceRow::of_sender(txn, by)? else {
         return Ok(Err(RoomRefusal::SenderGone));
     };
     let Some(mut room) = Room::of(txn, room)? else { return Ok(Err(RoomRefusal::Unknown)) };

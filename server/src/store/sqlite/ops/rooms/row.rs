@@ -8,7 +8,7 @@ use subrosa_protocol::{
 
 use super::super::Txn;
 use crate::store::{
-    RoomRefusal, StoreError, Timestamp,
+    RoomRefusal, Sender, StoreError, Timestamp,
     sqlite::rows::{cached, damaged, device_id, fixed, int, nat, optional, scalar},
 };
 
@@ -162,6 +162,11 @@ pub(super) struct DeviceRow {
 }
 
 impl DeviceRow {
+    /// The sender's; `None` when it has been removed from its account.
+    pub(super) fn of_sender(conn: &Connection, sender: &Sender) -> Result<Option<Self>, StoreError> {
+        Self::of(conn, &sender.account, sender.device)
+    }
+
     pub(super) fn of(
         conn: &Connection,
         account: &Username,
