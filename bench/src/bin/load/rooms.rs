@@ -117,7 +117,7 @@ async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (
     }
     let epoch = members.div_ceil(24) as u64;
     let idle = relay.process.memory_kib();
-    let post = |size: usize| {
+    let post = move |size: usize| {
         Request::RoomPost(RoomPost {
             room: ROOM,
             id: EntryId::from_bytes(id()),
