@@ -9,7 +9,10 @@
 //! The kinds grow. One that is not known is skipped when its sender marked it optional (flag bit 0), and shown as *a
 //! message of a newer version* otherwise.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 
 use crate::{
     BoundedStr, BoundedVec,
@@ -95,6 +98,43 @@ pub struct RoomRejected {
     pub epoch: u64,
     /// Why, as a number.
     pub reason: u8,
+}
+
+/// Gives a room's owner key to a device of an owner (R31).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomOwnerKey {
+    /// The room.
+    pub room: RoomId,
+    /// The 32 secret bytes.
+    pub secret: ByteArray<32>,
+}
+
+impl fmt::Debug for RoomOwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomOwnerKey").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// Tells who invited this account into a room that it does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomDeclined {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+}
+
+/// Where the sender is in a room, for a member of it to compare (R29).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomState {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch.
+    pub epoch: u64,
+    /// The hash of the epoch's authenticator.
+    pub hash: [u8; 32],
 }
 
 /// A message, by its author and its id.
@@ -185,6 +225,12 @@ pub enum Content {
     RoomInvitation(RoomInvitation),
     /// Kind 17, optional.
     RoomRejected(RoomRejected),
+    /// Kind 18, optional.
+    RoomOwnerKey(RoomOwnerKey),
+    /// Kind 19, optional.
+    RoomDeclined(RoomDeclined),
+    /// Kind 20, optional.
+    RoomState(RoomState),
     /// Any other kind; it can be received, not sent.
     Unknown(Unknown),
 }
@@ -225,6 +271,9 @@ impl Content {
             Self::Pin(_) => 9,
             Self::RoomInvitation(_) => 16,
             Self::RoomRejected(_) => 17,
+            Self::RoomOwnerKey(_) => 18,
+            Self::RoomDeclined(_) => 19,
+            Self::RoomState(_) => 20,
             Self::Unknown(unknown) => unknown.kind,
         }
     }
@@ -242,6 +291,9 @@ impl Content {
             Self::Pin(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RoomInvitation(body) => (0, codec::encode(body)?),
             Self::RoomRejected(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomOwnerKey(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomDeclined(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomState(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::Unknown(_) => return Err(CodecError::Malformed),
         })
     }
@@ -306,6 +358,9 @@ impl Payload {
             9 => Content::Pin(codec::decode(body)?),
             16 => Content::RoomInvitation(codec::decode(body)?),
             17 => Content::RoomRejected(codec::decode(body)?),
+            18 => Content::RoomOwnerKey(codec::decode(body)?),
+            19 => Content::RoomDeclined(codec::decode(body)?),
+            20 => Content::RoomState(codec::decode(body)?),
             kind => Content::Unknown(Unknown { kind, optional: *flags & FLAG_OPTIONAL != 0 }),
         };
         if !matches!(content, Content::Unknown(_)) && content.body()?.0 != *flags {
@@ -372,6 +427,15 @@ mod tests {
         let golden = [&[0, 7, 0, 1][..], b"\x03bob", &id, b"\x02+1\x01"].concat();
         assert_eq!(encoded(Content::Reaction(reaction)), golden);
         assert_eq!(encoded(Content::Typing(Typing { stopped: false })), [0, 8, 0, 1, 0]);
+        let room = RoomId::from_bytes([4; 16]);
+        let key = RoomOwnerKey { room, secret: ByteArray::new([5; 32]) };
+        assert!(!format!("{key:?}").contains('5'), "{key:?}");
+        assert_eq!(encoded(Content::RoomOwnerKey(key)), [&[0, 18, 0, 1][..], &[4; 16], &[5; 32]].concat());
+        let declined = Content::RoomDeclined(RoomDeclined { room, generation: 6 });
+        assert_eq!(encoded(declined), [&[0, 19, 0, 1][..], &[4; 16], &[6]].concat());
+        let state = RoomState { room, generation: 6, epoch: 300, hash: [7; 32] };
+        let golden = [&[0, 20, 0, 1][..], &[4; 16], &[6, 251, 44, 1], &[7; 32]].concat();
+        assert_eq!(encoded(Content::RoomState(state)), golden);
         let pin = Content::Pin(Pin { target: target(), undo: false });
         assert_eq!(encoded(pin), [&[0, 9, 0, 1][..], b"\x03bob", &id, &[0]].concat());
     }

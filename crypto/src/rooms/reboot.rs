@@ -3,11 +3,13 @@
 //! The relay accepts it on the owner key; members check that signature too, and that the new group is the old one: the
 //! same policy but for the generation, nobody in it who was not there before.
 
+use std::collections::BTreeSet;
+
 use openmls::prelude::OpenMlsProvider;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use subrosa_verify::keys::Signature;
-use subrosa_verify::room::Reboot;
+use subrosa_verify::room::{Reboot, RoomDevice, reboot_state};
 
 use super::commit::object;
 use super::config;
@@ -27,6 +29,8 @@ use super::store::RoomStore;
 pub struct OwnReboot {
     /// What is signed.
     pub reboot: Reboot,
+    /// All devices of the new group.
+    pub roster: BTreeSet<RoomDevice>,
     /// The owner key's signature.
     pub signature: Signature,
     /// SHA-256 of the first commit: what [`Room::pending`] keeps. The commit itself goes nowhere.
@@ -79,8 +83,7 @@ impl Room {
         policy.generation = to;
         let mut record = Record::new(to, Some(now));
         (record.counter, record.prev_hash) = (self.record.counter, self.record.prev_hash);
-        let mut roster: std::collections::BTreeSet<_> =
-            members.iter().map(|invitee| invitee.device.clone()).collect();
+        let mut roster: BTreeSet<_> = members.iter().map(|invitee| invitee.device.clone()).collect();
         roster.insert(me.room_device());
         let packages: Vec<_> = members.into_iter().map(|invitee| invitee.package).collect();
         let builder = self.group.reboot(record.group(&self.id)).refine_group_builder(|group| {
@@ -104,14 +107,15 @@ impl Room {
         let hash = Sha256::digest(&commit).into();
         record.pending = Some(Pending { hash, epoch: 0, kind: PendingKind::Reboot });
         let of =
-            |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or([0; 32], |bytes| Sha256::digest(bytes).into());
-        let reboot =
-            Reboot { room: self.id, from, to, roster, welcome: of(&welcome), group_info: of(&group_info) };
+            |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Sha256::digest(bytes).into());
+        let (epoch, state) = (group.epoch().as_u64(), reboot_state(&roster, &policy.banned));
+        let (told, info) = (of(&welcome), of(&group_info));
+        let reboot = Reboot { room: self.id, from, to, epoch, state, welcome: told, group_info: info };
         let signature = owner_key.sign_reboot(&reboot);
         self.erase(provider.draft())?;
         let room =
             Self::assembled(self.id, group, record).map_err(RoomError::Refused)?.kept(provider, rng)?;
-        Ok((room, OwnReboot { reboot, signature, hash, welcome, group_info }))
+        Ok((room, OwnReboot { reboot, roster, signature, hash, welcome, group_info }))
     }
 
     /// Follows an owner's reboot into the room's next generation.
@@ -136,7 +140,7 @@ impl Room {
             return refused(Refusal::OtherGroup);
         }
         let told: [u8; 32] = Sha256::digest(welcome).into();
-        if reboot.verify(&self.policy.owner_key, signature).is_err() || told != reboot.welcome {
+        if reboot.verify(&self.policy.owner_key, signature).is_err() || Some(told) != reboot.welcome {
             return refused(Refusal::NoRight(Act::OwnerKey));
         }
         let provider = Provider::new(store, rng);
@@ -150,7 +154,8 @@ impl Room {
                 let members = joined.room.leaves().map_err(RoomError::Refused)?;
                 let same = joined.room.policy == policy
                     && self.policy.role(&joined.inviter.account) == Role::Owner
-                    && members.keys().eq(&reboot.roster)
+                    && joined.room.epoch() == reboot.epoch
+                    && reboot_state(&members.keys().cloned().collect(), &policy.banned) == reboot.state
                     && members.keys().all(|device| before.contains_key(device));
                 if same { Ok(joined) } else { refused(Refusal::NoRight(Act::Fixed)) }
             });

@@ -13,7 +13,6 @@
 //! | [`prekey`], [`bundle`] | what a sender fetches to open a session (R12, R36) |
 //! | [`auth`] | what a device signs to prove itself on a connection |
 //! | [`room`] | what a commit shows to the relay, the owner key of a room (R31, R33) |
-//! | [`room_transcripts`] | the same, as the relay checks it |
 //! | [`opaque`] | the OPAQUE suite and the relay's half of it (R40) |
 
 #![forbid(unsafe_code)]
@@ -28,4 +27,3 @@ pub mod labels;
 pub mod opaque;
 pub mod prekey;
 pub mod room;
-pub mod room_transcripts;

@@ -216,22 +216,37 @@ pub fn verify_owner_key(
 /// A room's new generation, as its owner key signs it (label `SIGN_ROOM_REBOOT`).
 ///
 /// ```text
-/// room 16 | old generation u32 | new generation u32 | roster u16 n, n * device | welcome 32 | group info 32
+/// room 16 | old generation u32 | new generation u32 | epoch u64 | state 32
+///   | welcome 0x00, or 0x01 and 32 | group info 0x00, or 0x01 and 32
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reboot {
     /// The room.
     pub room: [u8; 16],
     /// The generation that ends.
     pub from: u32,
-    /// The one that begins: greater.
+    /// The one that begins: the next.
     pub to: u32,
-    /// All devices of the new group, the rebooting one among them.
-    pub roster: BTreeSet<RoomDevice>,
-    /// SHA-256 of the welcome; zeros when the rebooting device is alone.
-    pub welcome: [u8; 32],
-    /// SHA-256 of the group info of a public room; zeros in a private one.
-    pub group_info: [u8; 32],
+    /// The new group's epoch.
+    pub epoch: u64,
+    /// What the relay keeps of the room from then on: [`reboot_state`].
+    pub state: [u8; 32],
+    /// SHA-256 of the welcome; none when the rebooting device is alone.
+    pub welcome: Option<[u8; 32]>,
+    /// SHA-256 of the group info of a public room.
+    pub group_info: Option<[u8; 32]>,
+}
+
+/// SHA-256 of what the relay is told with a reboot: `roster u16 n, n * device | banned u16 n, n * account str8 | 0x00`. The
+/// roster is all devices of the new group, the rebooting one among them; the zero says that the room's face stays.
+pub fn reboot_state(roster: &BTreeSet<RoomDevice>, banned: &BTreeSet<String>) -> [u8; 32] {
+    let mut out = Vec::new();
+    put_count(&mut out, roster.len());
+    roster.iter().for_each(|device| device.put(&mut out));
+    put_count(&mut out, banned.len());
+    banned.iter().for_each(|account| put_str8(&mut out, account));
+    out.push(0);
+    Sha256::digest(&out).into()
 }
 
 impl Reboot {
@@ -240,16 +255,18 @@ impl Reboot {
         let mut out = self.room.to_vec();
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.to.to_le_bytes());
-        put_count(&mut out, self.roster.len());
-        self.roster.iter().for_each(|device| device.put(&mut out));
-        out.extend_from_slice(&self.welcome);
-        out.extend_from_slice(&self.group_info);
+        out.extend_from_slice(&self.epoch.to_le_bytes());
+        out.extend_from_slice(&self.state);
+        for hash in [&self.welcome, &self.group_info] {
+            out.push(u8::from(hash.is_some()));
+            out.extend(hash.iter().flatten());
+        }
         out
     }
 
-    /// Checks the owner key's signature, that the generation grows, and that the roster fits in a room.
+    /// Checks the owner key's signature, and that the generation is the next one.
     pub fn verify(&self, owner_key: &[u8; 32], signature: &Signature) -> Result<(), BadSignature> {
-        if self.to <= self.from || self.roster.len() > DELTA_DEVICES_MAX {
+        if self.from.checked_add(1) != Some(self.to) {
             return Err(BadSignature);
         }
         VerifyingKey(*owner_key).verify(labels::SIGN_ROOM_REBOOT, &self.to_bytes(), signature)
@@ -367,19 +384,39 @@ mod tests {
         let new = NewOwnerKey { key: [9; 32], signature: sign(labels::SIGN_ROOM_OWNER_KEY, &bytes) };
         assert_eq!(verify_owner_key(&public, &ROOM, 1, 5, &new), Ok(()));
         assert!(verify_owner_key(&public, &ROOM, 1, 6, &new).is_err());
+        let banned = BTreeSet::from(["carol".to_owned()]);
         let reboot = Reboot {
             room: ROOM,
             from: 1,
             to: 2,
-            roster: full().added,
-            welcome: [1; 32],
-            group_info: [0; 32],
+            epoch: 1,
+            state: reboot_state(&full().added, &banned),
+            welcome: Some([6; 32]),
+            group_info: None,
         };
+        let expected = [
+            &ROOM[..],
+            &[1, 0, 0, 0, 2, 0, 0, 0],
+            &[1, 0, 0, 0, 0, 0, 0, 0],
+            &Sha256::digest(b"\x02\0\x05alice\x01\0\0\0\x03bob\x02\0\0\0\x01\0\x05carol\0"),
+            &[1],
+            &[6; 32],
+            &[0],
+        ];
+        assert_eq!(reboot.to_bytes(), expected.concat());
         let signature = sign(labels::SIGN_ROOM_REBOOT, &reboot.to_bytes());
         assert_eq!(reboot.verify(&public, &signature), Ok(()));
-        let without_bob = Reboot { roster: [RoomDevice::new("alice", 1)].into(), ..reboot.clone() };
-        assert!(without_bob.verify(&public, &signature).is_err());
-        let back = Reboot { to: 1, ..reboot };
-        assert!(back.verify(&public, &sign(labels::SIGN_ROOM_REBOOT, &back.to_bytes())).is_err());
+        let alone = reboot_state(&[RoomDevice::new("alice", 1)].into(), &banned);
+        for other in [
+            Reboot { state: alone, ..reboot },
+            Reboot { welcome: None, group_info: reboot.welcome, ..reboot },
+            Reboot { group_info: Some([7; 32]), ..reboot },
+        ] {
+            assert!(other.verify(&public, &signature).is_err());
+        }
+        for to in [0, 1, 3] {
+            let leap = Reboot { to, ..reboot };
+            assert!(leap.verify(&public, &sign(labels::SIGN_ROOM_REBOOT, &leap.to_bytes())).is_err());
+        }
     }
 }

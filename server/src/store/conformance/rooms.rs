@@ -73,6 +73,7 @@ pub(in crate::store) fn commit(
         id: entry_id(id),
         generation: 0,
         epoch,
+        after: u64::MAX,
         commit: CommitBytes::Inline(Bytes::from(format!("commit {id}"))),
         delta: RoomDelta { added: devices(add), removed: devices(remove), ..RoomDelta::default() },
         owner_key: None,
@@ -248,6 +249,18 @@ pub(in crate::store) async fn epochs_a_little_old_are_taken_and_others_refused(s
     }
     let other = NewPost { generation: 1, ..post(1, "bob", 301, 6) };
     assert!(matches!(store.post_room_entry(other).await.unwrap(), Ok(Posted::Passed { .. })));
+}
+
+pub(in crate::store) async fn a_commit_covers_the_leaves_of_its_epoch(store: AnyStore) {
+    three(&store).await;
+    let leave = NewPost { kind: EntryKind::Proposal, ..post(1, "bob", 2, 1) };
+    let left = seq(store.post_room_entry(leave).await.unwrap());
+    let knowing = |id, epoch, after| NewCommit { after, ..commit(1, "alice", id, epoch, &[], &[]) };
+    let early = store.commit_room_epoch(knowing(3, 1, left - 1)).await.unwrap();
+    assert_eq!(early, Ok(Posted::Passed { generation: 0, epoch: 1 }), "it would void the leave");
+    seq(store.commit_room_epoch(knowing(4, 1, left)).await.unwrap());
+    // What was settled is nothing to the next epoch.
+    seq(store.commit_room_epoch(knowing(5, 2, 0)).await.unwrap());
 }
 
 pub(in crate::store) async fn added_read_nothing_before_and_removed_nothing_after(store: AnyStore) {

@@ -59,6 +59,9 @@ CREATE TABLE room_entries (
     PRIMARY KEY (room, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Leaves, which a commit of their epoch has to cover.
+CREATE INDEX room_leaves ON room_entries (room, generation, epoch, seq) WHERE kind = 1;
+
 -- Accepted entry ids, kept or long deleted: a repetition is recognised by them.
 CREATE TABLE room_entry_ids (
     room        INTEGER NOT NULL REFERENCES rooms (id) ON DELETE CASCADE,

@@ -99,6 +99,10 @@ pub(in crate::store::sqlite) fn commit(
     if (new.generation, new.epoch) != (room.generation, room.epoch) {
         return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
     }
+    // A leave that the commit does not cover would be void with it.
+    if log::has_leave_after(txn, &room, new.after)? {
+        return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
+    }
     let delta = &new.delta;
     if let Some(refusal) = refused_listing(txn, &room, &delta.listing, new.group_info.is_some())? {
         return Ok(Err(refusal));
@@ -413,6 +417,7 @@ pub(in crate::store::sqlite) fn reboot(
         generation: asked.new_generation,
         epoch: asked.epoch,
         welcome,
+        group_info: asked.group_info,
         state_hash: new.state_hash,
         signature: ByteArray::new(*asked.signature),
     };

@@ -11,7 +11,7 @@ use crate::store::{
     Accepted, Posted, StoreError, Timestamp,
     sqlite::{
         SqliteOptions, body,
-        rows::{cached, damaged, fixed, int, nat, optional},
+        rows::{cached, damaged, fixed, int, nat, optional, scalar},
     },
 };
 
@@ -98,6 +98,14 @@ pub(super) fn repeated(txn: &Txn<'_>, room: &Room, id: EntryId) -> Result<Option
             joined: false,
         })))
     })
+}
+
+/// Whether somebody left in the room's epoch after a place of the log.
+pub(super) fn has_leave_after(txn: &Txn<'_>, room: &Room, after: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM room_entries WHERE room = ?1 AND kind = 1 AND generation = ?2 AND epoch = ?3 AND seq > ?4
+               LIMIT 1";
+    let place = params![room.row, room.generation, int(room.epoch), int(after)];
+    Ok(scalar::<i64>(txn, sql, place)?.is_some())
 }
 
 /// Entries after a place and up to another.
