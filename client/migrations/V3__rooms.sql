@@ -54,6 +54,8 @@ CREATE TABLE room_commits (
     entry       BLOB NOT NULL CHECK (length(entry) = 16),
     generation  INTEGER NOT NULL,
     epoch       INTEGER NOT NULL,
+    -- The newest seq that was dealt with when it was made.
+    after       INTEGER NOT NULL,
     delta       BLOB NOT NULL,
     bytes       BLOB NOT NULL,
     welcome     BLOB,
@@ -72,6 +74,16 @@ CREATE TABLE room_chains (
     counter INTEGER NOT NULL,
     hash    BLOB NOT NULL CHECK (length(hash) = 32),
     PRIMARY KEY (room, account, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX room_chains_account ON room_chains (account);
+
+-- When an account was told last where this device is in a room.
+CREATE TABLE room_states_told (
+    room    BLOB NOT NULL CHECK (length(room) = 16),
+    account TEXT NOT NULL,
+    told_at INTEGER NOT NULL,
+    PRIMARY KEY (room, account)
 ) STRICT, WITHOUT ROWID;
 
 -- Which members have stored, and seen, what this account wrote in a room.

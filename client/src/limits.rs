@@ -164,7 +164,7 @@ pub const ROOM_ACK_DELAY_MS: u64 = 2 * SECOND;
 /// Objects of rooms kept in memory until they are used.
 pub const ROOM_OBJECTS: usize = 8;
 /// KeyPackages of others kept until they are used.
-pub const CLAIMED_PACKAGES: usize = 512;
+pub const CLAIMED_PACKAGES: usize = 1_024;
 /// Public rooms in one list.
 pub const LISTED_ROOMS: usize = 1_000;
 /// Invitations to rooms that wait for an answer, in all; further ones are not taken.
@@ -172,6 +172,16 @@ pub const INVITATIONS: usize = 100;
 /// Of these, from one account that is no contact.
 pub const INVITATIONS_PER_STRANGER: usize = 3;
 
+/// Milliseconds within which an owner's device renews a room that stands still: one of them is the first (R31).
+pub const RENEW_WITHIN_MS: u32 = 5_000;
+/// Milliseconds between two renewals of a room that only others say stands still.
+pub const RENEW_AFTER_REPORT_EVERY_MS: u64 = 10 * MINUTE;
+/// Claims of KeyPackages under way at once.
+pub const CLAIMS_AT_ONCE: usize = 16;
+/// Milliseconds between two heads of a room told to the same account (R29).
+pub const ROOM_HEAD_EVERY_MS: u64 = 10 * MINUTE;
+/// Rooms of which an account is told with one text.
+pub const ROOM_HEADS_AT_ONCE: usize = 8;
 /// Members of a room up to which receipts are given in it.
 pub const RECEIPTS_IN_ROOMS_OF: u32 = 50;
 /// Milliseconds between two signals that this account writes in a room (R45).

@@ -303,6 +303,13 @@ pub enum Request {
         /// The name.
         name: String,
     },
+    /// Makes the group of a room anew, for owners: what a device does by itself when nobody can follow the room's log any
+    /// more. Members whose devices have no keys for it at the relay are invited again. Reply: `Room`.
+    #[serde(rename = "room.renew")]
+    RoomRenew {
+        /// Label, slug or id.
+        room: String,
+    },
     /// A room's members. Reply: `Members`.
     #[serde(rename = "room.members")]
     RoomMembers {

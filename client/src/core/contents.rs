@@ -2,7 +2,9 @@
 
 use subrosa_protocol::{
     DeviceId, SafeText, Username,
-    content::{Content, Receipt, ReceiptKind, Text},
+    content::{
+        Content, Receipt, ReceiptKind, RoomDeclined, RoomOwnerKey, RoomRejected, RoomState, Text,
+    },
     limits::REQUEST_TEXT_BYTES,
 };
 
@@ -20,7 +22,11 @@ use crate::{
 
 /// Whether a stranger says more than a request may (R43). Such a message is not even counted in its chain: should the
 /// stranger be accepted, it is found missing and asked for.
-pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Content) -> Result<bool, Fault> {
+pub(super) fn is_beyond_a_request(
+    w: &mut Work<'_>,
+    sender: &Sender,
+    content: &Content,
+) -> Result<bool, Fault> {
     if w.is_me(&sender.account) {
         return Ok(false);
     }
@@ -33,6 +39,14 @@ pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Conte
         }
         // Who may invite is looked at when the invitation is taken.
         (None | Some(ContactState::RequestReceived), Content::RoomInvitation(_)) => false,
+        // Members of a room may tell each other of it.
+        (
+            None | Some(ContactState::RequestReceived),
+            Content::RoomRejected(RoomRejected { room, .. })
+            | Content::RoomOwnerKey(RoomOwnerKey { room, .. })
+            | Content::RoomDeclined(RoomDeclined { room, .. })
+            | Content::RoomState(RoomState { room, .. }),
+        ) => !rooms::shares(w, &sender.account, *room)?,
         (None | Some(ContactState::RequestReceived), _) => true,
         _ => false,
     })
@@ -56,6 +70,9 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         | Content::Pin(_) => Ok(w.tx.count(Counter::DiscardedMismatch)?),
         Content::RoomInvitation(invitation) => rooms::invited(w, sender, &invitation),
         Content::RoomRejected(rejected) => rooms::rejected(w, sender, &rejected),
+        Content::RoomOwnerKey(given) => rooms::owner_key(w, sender, &given),
+        Content::RoomDeclined(declined) => rooms::declined(w, sender, &declined),
+        Content::RoomState(state) => rooms::heard(w, sender, &state),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(_) => newer_version(w, sender, read),
     }

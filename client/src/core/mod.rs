@@ -290,6 +290,8 @@ impl Core {
         self.dirty.pending |= done.pending;
         self.dirty.lines |= done.moved;
         self.dirty.rooms |= done.rooms;
+        self.rooms.reported.extend(done.broken);
+        self.rooms.follows.extend(done.follows);
         self.waits.failed.extend(done.failed);
         self.lookups.want(done.want_lists, done.want_chains);
         self.lookups.heard(done.heard);

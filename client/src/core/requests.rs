@@ -87,6 +87,7 @@ impl Core {
             | Request::RoomMute { .. }
             | Request::RoomTopic { .. }
             | Request::RoomRename { .. }
+            | Request::RoomRenew { .. }
             | Request::RoomMembers { .. }
             | Request::RoomHistory { .. } => return self.room_request(turn, token, request),
             Request::DeviceList {} => self.own_devices()?,

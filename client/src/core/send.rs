@@ -167,6 +167,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
         reason: waits_for,
         queued_at: w.now,
     })?;
+    rooms::tell_states(w, account)?;
     w.emit(EventBody::MessageQueued { message: message_event(&line) })?;
     w.done.drains.insert(account.clone());
     Ok(line)

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use rand_core::CryptoRng;
-use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, SafeText, Username};
+use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, RoomId, SafeText, Username};
 
-use super::{Fault, gossip::Heard, me::Me, rooms::Loaded};
+use super::{Fault, gossip::Heard, me::Me, rooms::{Act, Loaded}};
 use crate::{
     api::{
         ApiError, Contact, Direction, Event, EventBody, FailureReason, Message, MessageEvent, MessageKind,
@@ -28,6 +28,10 @@ pub(super) struct Done {
     pub(super) pending: bool,
     /// Somebody was invited to a room.
     pub(super) rooms: bool,
+    /// Rooms whose log cannot be followed any more, here or for a member.
+    pub(super) broken: BTreeSet<RoomId>,
+    /// Changes of rooms that follow from what was received.
+    pub(super) follows: Vec<(RoomId, Act)>,
     /// Accounts of which a newer device list is said to exist.
     pub(super) want_lists: BTreeSet<Username>,
     /// Accounts whose whole chain must be compared with what is known.

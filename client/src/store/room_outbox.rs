@@ -59,6 +59,8 @@ pub struct PendingCommit {
     pub generation: u32,
     /// The epoch it was made in.
     pub epoch: u64,
+    /// The newest `seq` that was dealt with when it was made.
+    pub after: u64,
     /// The encoded delta.
     pub delta: Vec<u8>,
     /// The MLS commit.
@@ -214,7 +216,7 @@ impl Tx<'_> {
 
     /// The pending commit of a room.
     pub fn pending_commit(&self, room: RoomId) -> Result<Option<PendingCommit>> {
-        let sql = "SELECT room, entry, generation, epoch, delta, bytes, welcome, group_info, invitations, act, attempts,
+        let sql = "SELECT room, entry, generation, epoch, after, delta, bytes, welcome, group_info, invitations, act, attempts,
                    next_try FROM room_commits WHERE room = ?1";
         self.one(sql, [room.as_bytes()], |row| {
             Ok(PendingCommit {
@@ -222,14 +224,15 @@ impl Tx<'_> {
                 entry: EntryId::from_bytes(row.get(1)?),
                 generation: row.get(2)?,
                 epoch: row.number(3)?,
-                delta: row.get(4)?,
-                bytes: row.get(5)?,
-                welcome: row.get(6)?,
-                group_info: row.get(7)?,
-                invitations: row.get(8)?,
-                act: row.get(9)?,
-                attempts: row.get(10)?,
-                next_try: row.number(11)?,
+                after: row.number(4)?,
+                delta: row.get(5)?,
+                bytes: row.get(6)?,
+                welcome: row.get(7)?,
+                group_info: row.get(8)?,
+                invitations: row.get(9)?,
+                act: row.get(10)?,
+                attempts: row.get(11)?,
+                next_try: row.number(12)?,
             })
         })
     }
@@ -252,9 +255,9 @@ impl Tx<'_> {
             bounded(part.len(), OBJECT_BYTES, "commit")?;
         }
         let sql =
-            "INSERT OR REPLACE INTO room_commits (room, entry, generation, epoch, delta, bytes, welcome,
-                   group_info, invitations, act, attempts, next_try)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            "INSERT OR REPLACE INTO room_commits (room, entry, generation, epoch, after, delta, bytes,
+                   welcome, group_info, invitations, act, attempts, next_try)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         self.run(
             sql,
             params![
@@ -262,6 +265,7 @@ impl Tx<'_> {
                 commit.entry.as_bytes(),
                 commit.generation,
                 counter(commit.epoch)?,
+                counter(commit.after)?,
                 commit.delta,
                 commit.bytes,
                 commit.welcome,

@@ -223,6 +223,21 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Rooms in which an account wrote, at most `max`.
+    pub fn rooms_of_writer(&self, account: &Username, max: usize) -> Result<Vec<RoomId>> {
+        let sql = "SELECT DISTINCT room FROM room_chains WHERE account = ?1 ORDER BY room LIMIT ?2";
+        self.all(sql, params![account.as_str(), super::rows::count(max)], |row| row.room(0))
+    }
+
+    /// Whether an account is to be told where this device is in a room: it was not since `before` (ms since 1970). It counts
+    /// as told at `now` then.
+    pub fn tell_room_state(&self, room: RoomId, account: &Username, before: u64, now: u64) -> Result<bool> {
+        let sql = "INSERT INTO room_states_told (room, account, told_at) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (room, account) DO UPDATE SET told_at = excluded.told_at WHERE told_at <= ?4";
+        let told = params![room.as_bytes(), account.as_str(), clamped(now), clamped(before)];
+        Ok(self.run(sql, told)? > 0)
+    }
+
     /// Forgets the chains of a room's other devices: after joining anew they begin anywhere.
     pub fn forget_room_chains(&self, room: RoomId) -> Result<()> {
         self.run("DELETE FROM room_chains WHERE room = ?1", [room.as_bytes()])?;

@@ -120,6 +120,11 @@ pub enum Action {
         /// The name
         name: String,
     },
+    /// Make a room's group anew, as an owner: when nobody can follow its log any more
+    Renew {
+        /// Label, slug or id
+        room: String,
+    },
     /// Who is in a room
     Members {
         /// Label, slug or id
@@ -228,6 +233,7 @@ fn request(action: Action) -> Request {
         }
         Action::Topic { room, topic } => Request::RoomTopic { room, topic },
         Action::Rename { room, name } => Request::RoomRename { room, name },
+        Action::Renew { room } => Request::RoomRenew { room },
         Action::Members { room } => Request::RoomMembers { room },
         Action::Mute { room, name, undo } => Request::RoomMute { room, name, undo },
         Action::Edit { id, text } => Request::MessageEdit { id, text },

@@ -11,7 +11,7 @@ use crate::{
 
 /// A change of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Act {
+pub(in crate::core) enum Act {
     /// This device comes in by itself.
     Join,
     /// All devices of an account.
@@ -21,6 +21,10 @@ pub(super) enum Act {
     Settle,
     /// The own leaf gets new keys.
     Renew,
+    /// The whole group is made anew: nobody can follow its log any more.
+    Renewal,
+    /// An account that was invited does not come.
+    Declined(Username),
     Kick(Username),
     Ban(Username),
     Unban(Username),
@@ -154,6 +158,10 @@ impl Core {
             turn.rng.next_u32() % (crate::limits::ACT_JITTER_MAX_MS - crate::limits::ACT_JITTER_MIN_MS);
         jitter = jitter.saturating_add(crate::limits::ACT_JITTER_MIN_MS);
         let mut given_up = false;
+        // A renewal that was not the first is not needed any more.
+        self.rooms
+            .wanted
+            .retain(|wanted| !(wanted.room == room && wanted.made && wanted.act == Act::Renewal));
         for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);

@@ -116,10 +116,19 @@ impl Core {
         {
             return Ok(Made::Later);
         }
+        if *act == Act::Renewal && !self.is_renewable(turn, room)? {
+            return Ok(Made::Later);
+        }
         let fresh = self.rooms.live(room).fresh.clone();
         let packages = std::mem::take(&mut self.rooms.packages);
-        let made = self.transact(turn, |w| make(w, room, act, &fresh, &packages));
+        let made = self.transact(turn, |w| match act {
+            Act::Renewal => super::renew::make(w, room, &fresh, &packages),
+            _ => make(w, room, act, &fresh, &packages),
+        });
         self.rooms.packages = packages;
+        if matches!((&made, act), (Ok(Made::Done), Act::Renewal)) {
+            self.rooms.packages.clear();
+        }
         if matches!((&made, act), (Ok(Made::Done), Act::Invite(_))) {
             let Act::Invite(account) = act else { return made };
             self.rooms.packages.retain(|device, _| device.account != *account);
@@ -137,13 +146,12 @@ impl Core {
                 self.rooms.again(next_try);
                 continue;
             }
-            let (commit, stored, generation) = self
-                .store
-                .read(|tx| Ok::<_, Fault>((tx.pending_commit(room)?, tx.room(room)?, tx.generation()?)))?;
-            let (Some(commit), Some(stored)) = (commit, stored) else { continue };
+            let (commit, generation) =
+                self.store.read(|tx| Ok::<_, Fault>((tx.pending_commit(room)?, tx.generation()?)))?;
+            let Some(commit) = commit else { continue };
             self.adopt_act(turn, &commit);
             self.rooms.live(room).committing = true;
-            self.hand_over(turn, &commit, &stored, generation)?;
+            self.hand_over(turn, &commit, generation)?;
         }
         Ok(())
     }
@@ -172,9 +180,11 @@ impl Core {
         &mut self,
         turn: &mut Turn<'_>,
         commit: &PendingCommit,
-        stored: &StoredRoom,
         state_generation: u64,
     ) -> Result<(), Fault> {
+        if super::renew::is_renewal(commit) {
+            return self.hand_over_renewal(turn, commit, state_generation);
+        }
         let damaged = |_| Fault::Internal("pending commit");
         let delta: RoomDelta = codec::decode(&commit.delta).map_err(damaged)?;
         let invited: Vec<Invited> = invite::read(&commit.invitations)?;
@@ -211,7 +221,7 @@ impl Core {
             id: commit.entry,
             generation: commit.generation,
             epoch: commit.epoch,
-            after: stored.cursor,
+            after: commit.after,
             commit: body,
             delta,
             group_info,
@@ -291,6 +301,17 @@ impl Core {
             return self.join_lost(turn, room);
         }
         let before = self.store.read(|tx| tx.pending_commit(room))?;
+        if let Some(commit) = &before
+            && (super::renew::is_renewal(commit)
+                || (passed.generation, passed.epoch) == (commit.generation, commit.epoch))
+        {
+            // Another owner was faster; or somebody left meanwhile, whom the commit has to take out.
+            self.transact(turn, |w| void(w, room))?;
+            self.act_lost(turn, room);
+            self.take_page(turn, room, &passed.entries, passed.more)?;
+            self.rooms.live(room).behind |= passed.more || passed.entries.is_empty();
+            return Ok(());
+        }
         let stands_still = passed.entries.is_empty() && !passed.more;
         if let Some(commit) = before
             && stands_still
@@ -355,6 +376,8 @@ pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     {
         match group.clear_pending(w.tx, &mut w.rng, w.now).map_err(fault)? {
             Some(group) => w.loaded.keep(group),
+            // The group before a renewal is gone: the room goes on with the one that another owner made.
+            None if super::renew::is_renewal(&commit) => {}
             None => forget_joining(w, room)?,
         }
     }
@@ -432,6 +455,7 @@ pub(super) fn keep(
         entry,
         generation: made.generation,
         epoch: made.epoch,
+        after: if stored.state == RoomState::Joined { stored.cursor } else { 0 },
         delta,
         bytes: made.commit,
         welcome: made.welcome,
@@ -466,7 +490,11 @@ fn plan(
         plan.policy.as_ref().is_some_and(|new| new != policy).then_some(plan)
     };
     Ok(match act {
-        Act::Join => None,
+        Act::Join | Act::Renewal => None,
+        Act::Declined(account) => {
+            let may = policy.may_moderate(w.me.account.as_str(), account.as_str());
+            (may && !group.devices_of(account.as_str()).is_empty()).then(|| group.plan_kick(account.as_str()))
+        }
         Act::Invite(account) => invite::plan(w, group, stored, account, fresh, packages)?,
         Act::Settle => settle(w, group, fresh),
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),

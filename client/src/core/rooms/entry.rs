@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crypto::{
-    rooms::{Merged, Opened, Room, Verdict},
+    rooms::{Change, Merged, Opened, Room, Verdict},
     verify::room::RoomDevice,
 };
 use subrosa_protocol::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     api::{Direction, EventBody, MessageKind, MessageState, Role, RoomState, time::Timestamp},
     chat::ChatId,
-    store::{Counter, HeldFor, NewMessage, NewPending, PendingCommit, StoredRoom},
+    store::{Counter, NewMessage, PendingCommit, StoredRoom},
 };
 
 /// What an entry needs before it can be dealt with.
@@ -50,6 +50,8 @@ pub(super) struct Taken {
     pub(super) leavers: bool,
     /// This device is no member any more.
     pub(super) out: bool,
+    /// The room goes on in another generation.
+    pub(super) renewed: bool,
     /// Who wrote something.
     pub(super) wrote: Vec<Username>,
 }
@@ -108,13 +110,21 @@ fn take(
             Some(bytes) => bytes.as_slice(),
             None => return Ok(Some(Missing::Object(hash))),
         },
-        // An owner made the group anew, which this version does not follow by itself.
-        _ => {
-            let why = "an owner renewed the room; leave it, and be invited again";
-            stand_still(w, stored, SafeText::single_line(why))?;
-            return Ok(None);
-        }
+        _ => &[],
     };
+    if let EntryBody::Reboot(notice) = &entry.body {
+        let welcome = notice.welcome.is_some().then_some(bytes);
+        return super::renew::follow(w, stored, entry, notice, welcome, fresh, taken);
+    }
+    // While an owner's device renews the room, what is of the group before cannot be read any more.
+    let own = w.tx.pending_commit(stored.id)?;
+    if own.is_some_and(|own| super::renew::is_renewal(&own)) {
+        return Ok(None);
+    }
+    match w.group(stored.id)? {
+        Some(group) => w.loaded.keep(group),
+        None => return Ok(None),
+    }
     match entry.kind {
         EntryKind::Application => application(w, stored, entry, bytes, fresh, taken),
         EntryKind::Proposal => leave_of(w, stored, bytes),
@@ -312,6 +322,7 @@ fn commit(
             w.loaded.keep(group);
             if refusal.breaks_room() && stored.refused.is_none() {
                 reject(w, stored, entry, &refusal)?;
+                w.done.broken.insert(stored.id);
             }
             Ok(None)
         }
@@ -332,7 +343,24 @@ fn followed(
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
     let after = devices(&group);
+    let owner = |account: &str| group.policy().role(account) == mls_role(Role::Owner);
+    let mut new_owners = BTreeSet::new();
+    if merged.actor == RoomDevice::new(w.me.account.as_str(), w.me.device.get()) {
+        for change in &merged.changes {
+            let account = match change {
+                Change::Added(device) if device.account == merged.actor.account => &device.account,
+                Change::Role(account, _) => account,
+                _ => continue,
+            };
+            if owner(account) {
+                new_owners.extend(Username::new(account.clone()));
+            }
+        }
+    }
     w.loaded.keep(group);
+    for account in new_owners {
+        super::renew::give_key(w, stored, &account)?;
+    }
     lines::show(w, stored, merged, before, &after)?;
     if merged.removed_me {
         let actor = Username::new(merged.actor.account.clone()).ok();
@@ -349,8 +377,18 @@ pub(super) fn merge_own(
 ) -> Result<(), Fault> {
     let mut group = w.group_of(stored.id)?;
     let before = devices(&group);
-    let hash = super::objects::hash(&commit.bytes).0;
     let tx = w.tx;
+    if super::renew::is_renewal(commit) {
+        let renewal = super::renew::Renewal::of(commit)?;
+        let hash = renewal.hash.into_array();
+        let again = renewal.left_out.into_iter().map(|account| (stored.id, super::act::Act::Invite(account)));
+        w.done.follows.extend(again);
+        group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
+        w.tx.remove_pending_commit(stored.id)?;
+        let me = w.me.account.clone();
+        return super::renew::renewed(w, stored, group, &me);
+    }
+    let hash = super::objects::hash(&commit.bytes).0;
     let merged = group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
     w.tx.remove_pending_commit(stored.id)?;
     if stored.state == RoomState::Joining {
@@ -372,34 +410,20 @@ fn reject(
     let owners: Vec<_> =
         group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()).collect();
     w.loaded.keep(group);
-    let content = Content::RoomRejected(RoomRejected {
-        room: stored.id,
-        generation: entry.generation,
-        epoch: entry.epoch,
-        reason: refusal.code(),
-    });
-    let content = Payload { gossip: None, content }.encode().map_err(|_| Fault::Internal("payload"))?;
     for owner in owners {
-        if w.is_me(&owner) || !super::super::contacts::is_accepted(w, &owner)? {
-            continue;
-        }
-        let message = w.random_message_id();
-        w.tx.push_pending(&NewPending {
-            account: &owner,
-            device: None,
-            content: &content,
-            chat: &owner,
-            message,
-            reason: HeldFor::DeviceList,
-            queued_at: w.now,
-        })?;
-        w.done.drains.insert(owner);
+        let content = Content::RoomRejected(RoomRejected {
+            room: stored.id,
+            generation: entry.generation,
+            epoch: entry.epoch,
+            reason: refusal.code(),
+        });
+        super::renew::tell(w, &owner, content)?;
     }
     Ok(())
 }
 
 /// Nothing new of a room can be read: why is shown, once.
-fn stand_still(w: &mut Work<'_>, stored: &mut StoredRoom, why: SafeText) -> Result<(), Fault> {
+pub(super) fn stand_still(w: &mut Work<'_>, stored: &mut StoredRoom, why: SafeText) -> Result<(), Fault> {
     if stored.refused.is_some() {
         return Ok(());
     }
@@ -422,8 +446,12 @@ pub(in crate::core) fn rejected(
     let group = w.group_of(stored.id)?;
     let member = !group.devices_of(sender.account.as_str()).is_empty();
     w.loaded.keep(group);
+    if !member {
+        return Ok(());
+    }
+    w.done.broken.insert(stored.id);
     // What this device refused as well was shown already.
-    if !member || stored.refused.is_some() {
+    if stored.refused.is_some() {
         return Ok(());
     }
     let why =

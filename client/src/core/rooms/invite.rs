@@ -20,6 +20,7 @@ use super::{
         work::{Work, devices_of},
     },
     RoomAsked,
+    act::Act,
     change::Invited,
     mls::lists,
 };
@@ -89,9 +90,9 @@ impl Core {
             self.rooms.packages.clear();
         }
         if self.rooms.claiming.insert(account.clone()) {
+            let asked = RoomAsked::Packages { account: account.clone(), devices: missing.clone() };
             let devices = BoundedVec::new(missing).map_err(|_| Fault::Internal("devices"))?;
             let claim = KeyPackageClaim { account: account.clone(), devices, suite: suite.code() };
-            let asked = RoomAsked::Packages { account: account.clone() };
             self.ask_room(turn, asked, &Request::KeyPackageClaim(claim))?;
         }
         Ok(false)
@@ -101,17 +102,20 @@ impl Core {
         &mut self,
         turn: &mut Turn<'_>,
         account: &Username,
+        devices: &[DeviceId],
         response: Response,
     ) -> Result<(), Fault> {
         self.rooms.claiming.remove(account);
+        let renews = self.rooms.wanted.iter().any(|wanted| wanted.act == Act::Renewal && !wanted.made);
+        if renews || matches!(response, Response::KeyPackages(_)) {
+            // Devices without any are left out of what follows.
+            for device in devices {
+                let place = RoomDevice { account: account.clone(), device: *device };
+                self.rooms.packages.entry(place).or_default();
+            }
+        }
         match response {
             Response::KeyPackages(KeyPackages { packages }) => {
-                let known = self.store.read(|tx| tx.device_list(account))?;
-                // Devices without any are left out of what follows.
-                for device in known.iter().flat_map(devices_of) {
-                    let place = RoomDevice { account: account.clone(), device };
-                    self.rooms.packages.entry(place).or_default();
-                }
                 for package in packages.into_inner() {
                     let place = RoomDevice { account: account.clone(), device: package.device };
                     self.rooms.packages.insert(place, package.bytes.into_inner());

@@ -2,6 +2,7 @@
 
 use subrosa_protocol::{
     BoundedBytes, EntryId, RoomId, Username,
+    content::{Content, RoomDeclined},
     frames::{LeaveProposal, Request, Response, RoomLeave},
 };
 
@@ -108,6 +109,12 @@ impl Core {
 fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
     let was_in = stored.state == RoomState::Joined;
+    if stored.state == RoomState::Invited
+        && let Some(inviter) = stored.invited_by.clone().filter(|inviter| !w.is_me(inviter))
+    {
+        let declined = RoomDeclined { room, generation: stored.generation };
+        super::renew::tell(w, &inviter, Content::RoomDeclined(declined))?;
+    }
     stored.state = RoomState::Left;
     close(w, &mut stored)?;
     if was_in {

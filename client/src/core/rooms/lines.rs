@@ -52,13 +52,15 @@ pub(super) fn refresh(w: &Work<'_>, stored: &mut StoredRoom, group: &Room) {
     let policy = group.policy();
     let accounts: BTreeSet<String> = group.members().into_iter().map(|device| device.account).collect();
     stored.members = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
+    let before = stored.role;
     stored.role = group.is_member().then(|| shown_role(policy.role(w.me.account.as_str())));
     stored.name = SafeText::name(&policy.name);
     stored.topic = SafeText::single_line(&policy.topic);
     stored.suite = group.suite().name().to_owned();
     stored.generation = group.generation();
     stored.epoch = group.epoch();
-    if stored.role != Some(Role::Owner) {
+    // Somebody who is to be an owner may have the key before the commit that makes them one is read.
+    if before == Some(Role::Owner) && stored.role != Some(Role::Owner) {
         stored.owner_secret = None;
     }
 }

@@ -58,7 +58,9 @@ impl<'w> Work<'w> {
 
     /// The same, where there must be one.
     pub(in crate::core) fn group_of(&self, id: RoomId) -> Result<Room, Fault> {
-        self.group(id)?.ok_or(Fault::Internal("no group of the room"))
+        self.group(id)?.ok_or_else(|| {
+            ApiError::new(Kind::Refused, "an owner renews this room just now").hint("try again").into()
+        })
     }
 
     /// This device as a leaf.

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `mls` | the group of a room, device lists of its members, refusals in words |
 //! | `requests`, `show` | what front ends ask |
-//! | `create`, `enter` | making a room; joining a public one, accepting an invitation |
+//! | `create`, `enter`, `lobby` | making a room; joining a public one, accepting an invitation; the one that new accounts join |
 //! | `act`, `change` | changes by commit: wanted, made, handed over, tried again when another one wins |
 //! | `invite` | adding devices: their KeyPackages, and the invitations that go with the commit |
 //! | `leave` | leaving, and settling what others left behind |
 //! | `post`, `about` | messages on their way to the log; what is said about them: edits, signs, pins |
 //! | `receipts`, `typing` | who has a message; who writes |
+//! | `renew` | a group that nobody can follow is made anew; the key for it |
+//! | `state` | whether members see the same room |
 //! | `sync`, `entry`, `lines` | the log: in order and whole, each entry understood and shown |
 //! | `lists`, `objects` | what has to be fetched first |
 //! | `key_packages` | this device's KeyPackages on the relay |
@@ -25,15 +27,19 @@ mod key_packages;
 mod leave;
 mod lines;
 mod lists;
+mod lobby;
 mod mls;
 mod objects;
 mod post;
 mod receipts;
+mod renew;
 mod requests;
 mod show;
+mod state;
 mod sync;
 mod typing;
 
+pub(super) use act::Act;
 pub(super) use mls::Loaded;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +57,8 @@ pub(super) use entry::rejected;
 pub(super) use invite::invited;
 pub(super) use post::queue;
 pub(super) use receipts::{read, receipted, who_has};
+pub(super) use renew::{declined, owner_key, shares};
+pub(super) use state::{heard, tell_states};
 
 /// What a request about a room was for.
 #[derive(Debug)]
@@ -80,7 +88,9 @@ pub(super) enum RoomAsked {
     /// The directory.
     Directory { token: u64, rooms: Vec<crate::api::ListedRoom>, prefix: String },
     /// KeyPackages of an account's devices.
-    Packages { account: Username },
+    Packages { account: Username, devices: Vec<subrosa_protocol::DeviceId> },
+    /// What the relay says of itself.
+    Relay,
     /// Own KeyPackages.
     Upload { suite: u16 },
     /// This device has accepted an invitation.
@@ -109,6 +119,9 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// When this device renews the room, if nobody else does before; and when it did.
+    renew_at: Option<u64>,
+    renewed_at: Option<u64>,
     /// When the others were told that this account writes.
     typing_told_at: Option<u64>,
     /// Who writes, and until when that holds.
@@ -135,6 +148,12 @@ pub(super) struct Rooms {
     heads_asked: bool,
     heads_known: bool,
     pub(super) uploads: key_packages::Uploads,
+    /// Rooms whose log cannot be followed, here or for a member.
+    pub(super) reported: BTreeSet<RoomId>,
+    /// What follows from what was received, for this device to change.
+    pub(super) follows: Vec<(RoomId, Act)>,
+    /// Whether the relay was asked for its lobby.
+    lobby_asked: bool,
     /// When something that was put off is tried again.
     again_at: Option<u64>,
 }
@@ -174,8 +193,9 @@ impl Rooms {
         let live = self.live.values();
         let acks = live.clone().filter(|live| !live.acking).filter_map(|live| live.ack_at);
         let settles = live.clone().filter_map(|live| live.settle_at);
+        let renewals = live.clone().filter_map(|live| live.renew_at);
         let typing = live.flat_map(|live| live.typing.values().copied());
-        acks.chain(settles).chain(typing).chain(self.again_at).chain(self.uploads.next_wake()).min()
+        acks.chain(settles).chain(renewals).chain(typing).chain(self.again_at).chain(self.uploads.next_wake()).min()
     }
 }
 
@@ -189,10 +209,12 @@ impl Core {
             return Ok(());
         }
         self.ask_heads(turn)?;
+        self.ask_lobby(turn)?;
         self.pump_key_packages(turn)?;
         self.pump_room_lists(turn)?;
         self.pump_sync(turn)?;
         self.pump_commits(turn)?;
+        self.pump_renewals(turn)?;
         self.pump_acts(turn)?;
         self.pump_commits(turn)?;
         self.pump_posts(turn)?;
@@ -244,7 +266,10 @@ impl Core {
             RoomAsked::Directory { token, rooms, prefix } => {
                 self.on_directory(turn, token, rooms, prefix, response)
             }
-            RoomAsked::Packages { account } => self.on_packages(turn, &account, response),
+            RoomAsked::Packages { account, devices } => {
+                self.on_packages(turn, &account, &devices, response)
+            }
+            RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
             RoomAsked::Leave { room, token } => self.on_left(turn, room, token, response),
@@ -268,7 +293,7 @@ impl Core {
         for stored in self.store.read(|tx| tx.rooms())? {
             if stored.state == RoomState::Joined {
                 self.add_own_devices(turn, stored.id)?;
-                self.want(turn, stored.id, act::Act::Settle, None)?;
+                self.want(turn, stored.id, Act::Settle, None)?;
             }
         }
         Ok(())
@@ -277,7 +302,7 @@ impl Core {
     /// Own leaves that are due get new keys.
     pub(super) fn renew_leaves(&mut self, turn: &Turn<'_>, rooms: Vec<RoomId>) -> Result<(), Fault> {
         for room in rooms {
-            self.want(turn, room, act::Act::Renew, None)?;
+            self.want(turn, room, Act::Renew, None)?;
         }
         Ok(())
     }

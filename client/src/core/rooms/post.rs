@@ -81,6 +81,10 @@ pub(in crate::core) fn queue(
 pub(super) fn may_write(w: &Work<'_>, stored: &StoredRoom) -> Result<(), Fault> {
     let shown = stored.shown();
     let error = match stored.state {
+        RoomState::Joined if super::state::is_forked(stored) => {
+            ApiError::new(Kind::Identity, format!("{shown}: the relay shows its members different histories"))
+                .hint(format!("ask the others by another way; an owner renews the room: rosa room renew '{shown}'"))
+        }
         RoomState::Joined => {
             let group = w.group_of(stored.id)?;
             let muted = group.policy().muted.contains(w.me.account.as_str());

@@ -9,7 +9,7 @@ use super::{
     enter::invitation_of,
 };
 use crate::{
-    api::{ApiError, ConnectionState, Kind, Reply, Request, RoomState},
+    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState},
     chat::ChatId,
     store::StoredRoom,
 };
@@ -68,6 +68,7 @@ impl Core {
                 let account = self.account_named(&name)?;
                 (room, if undo { Act::Unmute(account) } else { Act::Mute(account) })
             }
+            Request::RoomRenew { room } => (room, Act::Renewal),
             Request::RoomTopic { room, topic } => (room, Act::Topic(valid_line(&topic, "topic")?)),
             Request::RoomRename { room, name } => (room, Act::Rename(valid_name(&name)?)),
             _ => return Err(Fault::Internal("method")),
@@ -76,7 +77,12 @@ impl Core {
         if stored.state != RoomState::Joined {
             return Err(super::mls::not_in());
         }
-        if let Some(why) = &stored.refused {
+        if act == Act::Renewal && stored.role != Some(Role::Owner) {
+            return Err(ApiError::new(Kind::Refused, "you have no right to renew the room")
+                .hint("ask an owner of the room")
+                .into());
+        }
+        if let Some(why) = stored.refused.as_ref().filter(|_| act != Act::Renewal) {
             let error = ApiError::new(
                 Kind::Refused,
                 format!("{} stands still: a change of it was refused ({why})", stored.shown()),

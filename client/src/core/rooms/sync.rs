@@ -159,6 +159,13 @@ impl Core {
             live.ack_at.get_or_insert(at);
         }
         live.behind |= more || taken.gap;
+        if taken.renewed {
+            live.renew_at = None;
+            self.rooms.wanted.retain(|wanted| {
+                wanted.room != room || wanted.made || wanted.act != super::act::Act::Renewal
+            });
+        }
+        let live = self.rooms.live(room);
         if !live.typing.is_empty() && !taken.wrote.is_empty() {
             self.typing_done(turn, room, &taken.wrote)?;
         }
@@ -269,6 +276,10 @@ impl Core {
 pub(super) const fn object_of(entry: &RoomEntry) -> Option<subrosa_protocol::frames::ObjectHash> {
     match &entry.body {
         EntryBody::Object(object) => Some(object.hash),
-        EntryBody::Inline(_) | EntryBody::Reboot(_) => None,
+        EntryBody::Reboot(notice) => match &notice.welcome {
+            Some(object) => Some(object.hash),
+            None => None,
+        },
+        EntryBody::Inline(_) => None,
     }
 }
