@@ -3,6 +3,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`chat`] | which chat: a person or a room |
 //! | [`api`] | requests, replies, events and errors: what every front end speaks |
 //! | [`profile`] | where a profile's files are, its lock, opening and creating it |
 //! | [`store`] | the encrypted database, by domain |
@@ -16,6 +17,7 @@
 
 pub mod api;
 pub mod attach;
+pub mod chat;
 pub mod core;
 pub mod engine;
 pub mod join;
@@ -25,4 +27,5 @@ pub mod profile;
 pub mod store;
 
 pub use api::{ApiError, Event, Handle, Reply, Request};
+pub use chat::ChatId;
 pub use engine::Engine;

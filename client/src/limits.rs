@@ -145,6 +145,52 @@ pub const RECEIPT_DELAY_MS: u64 = 2 * SECOND;
 /// Receipts collected in one go.
 pub const RECEIPTS_AT_ONCE: u32 = 500;
 
+// --- rooms --------------------------------------------------------------------------------------------------
+
+/// Changes of rooms that wait, in all.
+pub const ROOM_ACTS: usize = 1_000;
+/// How often a change is tried again after another one won the epoch (R31).
+pub const ACT_TRIES: u32 = 5;
+/// The shortest wait before that in milliseconds (R31).
+pub const ACT_JITTER_MIN_MS: u32 = 50;
+/// The longest.
+pub const ACT_JITTER_MAX_MS: u32 = 500;
+/// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet.
+pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
+/// Milliseconds within which one of the members takes out who left.
+pub const SETTLE_WITHIN_MS: u32 = 5_000;
+/// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.
+pub const ROOM_ACK_DELAY_MS: u64 = 2 * SECOND;
+/// Objects of rooms kept in memory until they are used.
+pub const ROOM_OBJECTS: usize = 8;
+/// KeyPackages of others kept until they are used.
+pub const CLAIMED_PACKAGES: usize = 1_024;
+/// Public rooms in one list.
+pub const LISTED_ROOMS: usize = 1_000;
+/// Invitations to rooms that wait for an answer, in all; further ones are not taken.
+pub const INVITATIONS: usize = 100;
+/// Of these, from one account that is no contact.
+pub const INVITATIONS_PER_STRANGER: usize = 3;
+
+/// Milliseconds within which an owner's device renews a room that stands still: one of them is the first (R31).
+pub const RENEW_WITHIN_MS: u32 = 5_000;
+/// Milliseconds between two renewals of a room that only others say stands still.
+pub const RENEW_AFTER_REPORT_EVERY_MS: u64 = 10 * MINUTE;
+/// Claims of KeyPackages under way at once.
+pub const CLAIMS_AT_ONCE: usize = 16;
+/// Milliseconds between two heads of a room told to the same account (R29).
+pub const ROOM_HEAD_EVERY_MS: u64 = 10 * MINUTE;
+/// Rooms of which an account is told with one text.
+pub const ROOM_HEADS_AT_ONCE: usize = 8;
+/// Members of a room up to which receipts are given in it.
+pub const RECEIPTS_IN_ROOMS_OF: u32 = 50;
+/// Milliseconds between two signals that this account writes in a room (R45).
+pub const TYPING_EVERY_MS: u64 = 3 * SECOND;
+/// Milliseconds for which such a signal holds (R45).
+pub const TYPING_SHOWN_MS: u64 = 6 * SECOND;
+/// Members of a room that are shown as writing; further ones are not.
+pub const TYPING_IN_ROOM: usize = 32;
+
 // --- prekeys ------------------------------------------------------------------------------------------------
 
 /// Signed and last-resort prekeys are replaced after this many milliseconds: 7 days (R36).

@@ -38,7 +38,7 @@ fn line(number: u64, direction: Direction) -> NewMessage {
     let own = direction == Direction::Out;
     NewMessage {
         id: MessageId::from_bytes(id(u8::from(own), number)),
-        chat: name("bob"),
+        chat: name("bob").into(),
         direction,
         from: name(if own { "alice" } else { "bob" }),
         device: 1,
@@ -52,11 +52,13 @@ fn line(number: u64, direction: Direction) -> NewMessage {
         reason: None,
         verified: false,
         key: None,
+        mention: false,
     }
 }
 
 fn event(tx: &Tx<'_>, line: &NewMessage, order: i64) -> Result<()> {
     let message = MessageEvent {
+        mention: false,
         id: line.id.to_string(),
         chat: "bob".into(),
         from: line.from.to_string(),
@@ -137,7 +139,7 @@ fn agreeing(store: &Store) -> Result<(u64, u64), String> {
         let (mut out, mut queued, mut came) = (0u64, Vec::new(), 0u64);
         let mut after = 0;
         loop {
-            let page = tx.history(&bob, None, Some(after), 500)?;
+            let page = tx.history(&bob.clone().into(), None, Some(after), 500)?;
             for message in &page.messages {
                 match message.direction {
                     Direction::Out => out += 1,

@@ -1,6 +1,6 @@
 //! The three secret keys of a device, and what it signs.
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use rand_core::CryptoRng;
 use subrosa_verify::auth::AuthTranscript;
 use subrosa_verify::canonical::{Malformed, Reader};
@@ -89,6 +89,11 @@ impl DeviceSecrets {
     /// The secret half of the sealing key, for sealed envelopes.
     pub(crate) fn sealing(&self) -> &SecretKey {
         &self.sealing
+    }
+
+    /// Signs what MLS signs: its own labels keep it apart from ours (see [`subrosa_verify::keys::signed_bytes`]).
+    pub(crate) fn sign_mls(&self, payload: &[u8]) -> [u8; 64] {
+        self.signing.sign(payload).to_bytes()
     }
 
     /// Signs with the device's signing key under one of the registry's labels.

@@ -111,7 +111,7 @@ fn r14_messages_and_r46_their_padding() {
         prev_hash: [0x22; 32],
     };
     let in_room = Header {
-        recipient: Recipient::Room { room: [0x77; 16], epoch: 5 },
+        recipient: Recipient::Room { room: [0x77; 16], generation: 3, epoch: 5 },
         conversation: Conversation::Room([0x77; 16]),
         ..pairwise.clone()
     };

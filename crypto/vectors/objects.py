@@ -112,7 +112,7 @@ def prekey(kind, key_id, device, account, device_id, now, secret):
 def binding(sender, recipient, conversation, message_id, counter, prev_hash, content):
     party = lambda p: str8(p[0]) + p[1] + u32(p[2])
     out = b"\x01" + party(sender)
-    out += b"\x01" + party(recipient) if len(recipient) == 3 else b"\x02" + recipient[0] + u64(recipient[1])
+    out += b"\x01" + party(recipient) if isinstance(recipient[0], str) else b"\x02" + recipient[0] + u32(recipient[1]) + u64(recipient[2])
     if isinstance(conversation, tuple):
         out += b"\x01" + b"".join(str8(name) for name in sorted(conversation, key=str.encode))
     else:
@@ -199,7 +199,7 @@ def main():
     message_id, prev_hash, room = b"\x11" * 16, b"\x22" * 32, b"\x77" * 16
     alice, bob = ("alice", b"\xa1" * 32, 1), ("bob", b"\xb0" * 32, 7)
     pairwise = binding(alice, bob, ("bob", "alice"), message_id, 2, prev_hash, b"hi")
-    in_room = binding(alice, (room, 5), room, message_id, 2, prev_hash, b"")
+    in_room = binding(alice, (room, 3, 5), room, message_id, 2, prev_hash, b"")
     digits, code = safety_number("alice@relay.example", b"\1" * 32, "bob@relay.example", b"\2" * 32)
     bob_device = Device(Rng(5))
     envelope = sealed(x_public(bob_device.sealing), "bob", 7, "alice", 1, b"hi", Rng(6).take(32))

@@ -9,13 +9,20 @@
 //! The kinds grow. One that is not known is skipped when its sender marked it optional (flag bit 0), and shown as *a
 //! message of a newer version* otherwise.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 
 use crate::{
     BoundedStr, BoundedVec,
     codec::{self, CodecError},
-    limits::{PAYLOAD_BYTES, RECEIPT_IDS, TEXT_BYTES},
-    names::MessageId,
+    frames::ObjectHash,
+    limits::{
+        PAYLOAD_BYTES, REACTION_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES,
+    },
+    names::{MessageId, Username},
+    room_names::RoomId,
 };
 
 /// A text message.
@@ -63,6 +70,129 @@ pub struct ResendRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestAccepted {}
 
+/// Asks the recipient's device into a room: it is in the room's MLS group already, and a member once its person agrees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInvitation {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch of the commit that added the device.
+    pub epoch: u64,
+    /// The Welcome, an object of the room.
+    pub welcome: ObjectHash,
+    /// Whether the room is public.
+    pub public: bool,
+    /// What the room is called, for the question; the Welcome says what holds.
+    pub name: BoundedStr<ROOM_NAME_BYTES>,
+    /// What it is about.
+    pub topic: BoundedStr<ROOM_DESCRIPTION_BYTES>,
+}
+
+/// Tells an owner of a commit that the relay took and this device had to refuse (R31).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomRejected {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch that the commit was made in.
+    pub epoch: u64,
+    /// Why, as a number.
+    pub reason: u8,
+}
+
+/// Gives a room's owner key to a device of an owner (R31).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomOwnerKey {
+    /// The room.
+    pub room: RoomId,
+    /// The 32 secret bytes.
+    pub secret: ByteArray<32>,
+}
+
+impl fmt::Debug for RoomOwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomOwnerKey").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// Tells who invited this account into a room that it does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomDeclined {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+}
+
+/// Where the sender is in a room, for a member of it to compare (R29).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomState {
+    /// The room.
+    pub room: RoomId,
+    /// The generation of its MLS group.
+    pub generation: u32,
+    /// The epoch.
+    pub epoch: u64,
+    /// The hash of the epoch's authenticator.
+    pub hash: [u8; 32],
+}
+
+/// A message, by its author and its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Who wrote it.
+    pub author: Username,
+    /// Its id.
+    pub message: MessageId,
+}
+
+/// Another text in the place of one of the sender's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The message; its author is the sender.
+    pub message: MessageId,
+    /// What it says from now on.
+    pub text: BoundedStr<TEXT_BYTES>,
+    /// The sender's clock, milliseconds since 1970.
+    pub edited_at: u64,
+}
+
+/// Takes a text back: the sender's own, or as a moderator of a room anybody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delete {
+    /// Which.
+    pub target: Target,
+}
+
+/// A sign beside a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Which message.
+    pub target: Target,
+    /// The sign, such as an emoji; make it a [`crate::SafeText`] before anybody sees it.
+    pub sign: BoundedStr<REACTION_BYTES>,
+    /// Whether the sender takes it away again.
+    pub undo: bool,
+}
+
+/// Pins a message to its room, or takes the pin away. For moderators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Which message.
+    pub target: Target,
+    /// Whether it is not pinned any more.
+    pub undo: bool,
+}
+
+/// Somebody is writing. Only ever sent to those who are online, and kept nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typing {
+    /// Whether they stopped.
+    pub stopped: bool,
+}
+
 /// A content of a kind that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -83,6 +213,26 @@ pub enum Content {
     ResendRequest(ResendRequest),
     /// Kind 4, optional.
     RequestAccepted(RequestAccepted),
+    /// Kind 5.
+    Edit(Edit),
+    /// Kind 6.
+    Delete(Delete),
+    /// Kind 7, optional.
+    Reaction(Reaction),
+    /// Kind 8, optional.
+    Typing(Typing),
+    /// Kind 9, optional.
+    Pin(Pin),
+    /// Kind 16.
+    RoomInvitation(RoomInvitation),
+    /// Kind 17, optional.
+    RoomRejected(RoomRejected),
+    /// Kind 18, optional.
+    RoomOwnerKey(RoomOwnerKey),
+    /// Kind 19, optional.
+    RoomDeclined(RoomDeclined),
+    /// Kind 20, optional.
+    RoomState(RoomState),
     /// Any other kind; it can be received, not sent.
     Unknown(Unknown),
 }
@@ -116,6 +266,16 @@ impl Content {
             Self::Receipt(_) => 2,
             Self::ResendRequest(_) => 3,
             Self::RequestAccepted(_) => 4,
+            Self::Edit(_) => 5,
+            Self::Delete(_) => 6,
+            Self::Reaction(_) => 7,
+            Self::Typing(_) => 8,
+            Self::Pin(_) => 9,
+            Self::RoomInvitation(_) => 16,
+            Self::RoomRejected(_) => 17,
+            Self::RoomOwnerKey(_) => 18,
+            Self::RoomDeclined(_) => 19,
+            Self::RoomState(_) => 20,
             Self::Unknown(unknown) => unknown.kind,
         }
     }
@@ -126,6 +286,16 @@ impl Content {
             Self::Receipt(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::ResendRequest(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::RequestAccepted(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Edit(body) => (0, codec::encode(body)?),
+            Self::Delete(body) => (0, codec::encode(body)?),
+            Self::Reaction(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Typing(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::Pin(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomInvitation(body) => (0, codec::encode(body)?),
+            Self::RoomRejected(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomOwnerKey(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomDeclined(body) => (FLAG_OPTIONAL, codec::encode(body)?),
+            Self::RoomState(body) => (FLAG_OPTIONAL, codec::encode(body)?),
             Self::Unknown(_) => return Err(CodecError::Malformed),
         })
     }
@@ -183,6 +353,16 @@ impl Payload {
             2 => Content::Receipt(codec::decode(body)?),
             3 => Content::ResendRequest(codec::decode(body)?),
             4 => Content::RequestAccepted(codec::decode(body)?),
+            5 => Content::Edit(codec::decode(body)?),
+            6 => Content::Delete(codec::decode(body)?),
+            7 => Content::Reaction(codec::decode(body)?),
+            8 => Content::Typing(codec::decode(body)?),
+            9 => Content::Pin(codec::decode(body)?),
+            16 => Content::RoomInvitation(codec::decode(body)?),
+            17 => Content::RoomRejected(codec::decode(body)?),
+            18 => Content::RoomOwnerKey(codec::decode(body)?),
+            19 => Content::RoomDeclined(codec::decode(body)?),
+            20 => Content::RoomState(codec::decode(body)?),
             kind => Content::Unknown(Unknown { kind, optional: *flags & FLAG_OPTIONAL != 0 }),
         };
         if !matches!(content, Content::Unknown(_)) && content.body()?.0 != *flags {
@@ -234,6 +414,33 @@ mod tests {
         golden.extend([251, 44, 1]);
         assert_eq!(payload.encode().unwrap(), golden);
         assert_eq!(Payload::decode(&golden).unwrap(), payload);
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_said_about_messages() {
+        let target =
+            || Target { author: Username::new("bob").unwrap(), message: MessageId::from_bytes([3; 16]) };
+        let id = [3u8; 16];
+        let encoded = |content| Payload { gossip: None, content }.encode().unwrap();
+        let edit = Edit { message: target().message, text: BoundedStr::new("hi").unwrap(), edited_at: 5 };
+        assert_eq!(encoded(Content::Edit(edit)), [&[0, 5, 0, 0][..], &id, b"\x02hi\x05"].concat());
+        let delete = Content::Delete(Delete { target: target() });
+        assert_eq!(encoded(delete), [&[0, 6, 0, 0][..], b"\x03bob", &id].concat());
+        let reaction = Reaction { target: target(), sign: BoundedStr::new("+1").unwrap(), undo: true };
+        let golden = [&[0, 7, 0, 1][..], b"\x03bob", &id, b"\x02+1\x01"].concat();
+        assert_eq!(encoded(Content::Reaction(reaction)), golden);
+        assert_eq!(encoded(Content::Typing(Typing { stopped: false })), [0, 8, 0, 1, 0]);
+        let room = RoomId::from_bytes([4; 16]);
+        let key = RoomOwnerKey { room, secret: ByteArray::new([5; 32]) };
+        assert!(!format!("{key:?}").contains('5'), "{key:?}");
+        assert_eq!(encoded(Content::RoomOwnerKey(key)), [&[0, 18, 0, 1][..], &[4; 16], &[5; 32]].concat());
+        let declined = Content::RoomDeclined(RoomDeclined { room, generation: 6 });
+        assert_eq!(encoded(declined), [&[0, 19, 0, 1][..], &[4; 16], &[6]].concat());
+        let state = RoomState { room, generation: 6, epoch: 300, hash: [7; 32] };
+        let golden = [&[0, 20, 0, 1][..], &[4; 16], &[6, 251, 44, 1], &[7; 32]].concat();
+        assert_eq!(encoded(Content::RoomState(state)), golden);
+        let pin = Content::Pin(Pin { target: target(), undo: false });
+        assert_eq!(encoded(pin), [&[0, 9, 0, 1][..], b"\x03bob", &id, &[0]].concat());
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub const ENVELOPES_PER_PAGE: usize = 48;
 
 /// UTF-8 bytes of a text message (R43).
 pub const TEXT_BYTES: usize = 32 * 1024;
+/// UTF-8 bytes of the sign of a reaction.
+pub const REACTION_BYTES: usize = 32;
 /// UTF-8 bytes of a message request, the first message to somebody who has not accepted the sender (R43).
 pub const REQUEST_TEXT_BYTES: usize = 512;
 /// Message ids in one receipt.

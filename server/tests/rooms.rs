@@ -18,7 +18,7 @@ use subrosa_protocol::{BoundedStr, EntryId, EnvelopeId, ErrorCode, RoomId, Slug,
 use subrosa_server::limits::Quota;
 use subrosa_verify::{
     labels,
-    room::{OwnerKeyTranscript, RebootTranscript},
+    room::{Reboot as SignedReboot, owner_key_bytes, reboot_state},
 };
 
 const PIECE: usize = 64 * 1024;
@@ -76,7 +76,6 @@ fn commit(number: u8, epoch: u64) -> RoomCommit {
         generation: 0,
         epoch,
         after: 0,
-        leaves: 0,
         commit: CommitBody::Inline(format!("commit of {epoch}").into_bytes().try_into_bounded()),
         delta: RoomDelta::default(),
         group_info: None,
@@ -483,16 +482,16 @@ async fn r31_only_the_owner_key_reboots_a_room_or_is_replaced() {
         state_generation: 0,
     };
     let signed = |reboot: &Reboot, key: &SigningKey| {
-        let transcript = RebootTranscript {
+        let signed = SignedReboot {
             room: *reboot.room.as_bytes(),
-            generation: reboot.generation,
-            new_generation: reboot.new_generation,
+            from: reboot.generation,
+            to: reboot.new_generation,
             epoch: reboot.epoch,
-            state_hash: Sha256::digest(reboot.canonical_state()).into(),
+            state: Sha256::digest(reboot.canonical_state()).into(),
             welcome: reboot.welcome.map(|hash| hash.0),
             group_info: None,
         };
-        sign(key, labels::SIGN_ROOM_REBOOT, &transcript.to_bytes()).0
+        sign(key, labels::SIGN_ROOM_REBOOT, &signed.to_bytes()).0
     };
     reboot.signature = signed(&reboot, &SigningKey::from_bytes(&[8; 32])).into();
     assert_eq!(code(clients[0].ask(Request::RoomReboot(reboot.clone())).await), ErrorCode::InvalidSignature);
@@ -505,7 +504,11 @@ async fn r31_only_the_owner_key_reboots_a_room_or_is_replaced() {
         let entry = pushed(&mut clients[reader], 1).await.remove(0);
         let EntryBody::Reboot(notice) = entry.body else { panic!() };
         assert_eq!((entry.kind, notice.generation), (EntryKind::Reboot, 1));
-        assert_eq!(notice.state_hash, <[u8; 32]>::from(Sha256::digest(reboot.canonical_state())));
+        // Members compute the same from the group they find.
+        let found =
+            people[..2].iter().map(|person| subrosa_verify::room::RoomDevice::new(person.name.as_str(), 1));
+        assert_eq!(notice.state_hash, reboot_state(&found.collect(), &Default::default()));
+        assert_eq!(notice.group_info, None);
     }
     let get = Request::ObjectGet(ObjectGet { room: room(1), hash: welcome, offset: 0 });
     assert!(matches!(clients[1].ask(get.clone()).await, Response::ObjectPiece(_)));
@@ -518,8 +521,8 @@ async fn r31_only_the_owner_key_reboots_a_room_or_is_replaced() {
     let key = SigningKey::from_bytes(&[11; 32]);
     let with = |by: &SigningKey| {
         let new_key = key.verifying_key().to_bytes();
-        let transcript = OwnerKeyTranscript { room: *room(1).as_bytes(), generation: 1, epoch: 1, new_key };
-        let signature = sign(by, labels::SIGN_ROOM_OWNER_KEY, &transcript.to_bytes()).0.into();
+        let bytes = owner_key_bytes(room(1).as_bytes(), 1, 1, &new_key);
+        let signature = sign(by, labels::SIGN_ROOM_OWNER_KEY, &bytes).0.into();
         RoomCommit {
             generation: 1,
             delta: RoomDelta {
@@ -556,7 +559,7 @@ async fn leaving_frees_the_slug_and_tells_the_others() {
     let answer = clients[0].ask(Request::RoomCommit(RoomCommit { after: 1, ..commit(1, 1) })).await;
     let Response::EpochPassed(passed) = answer else { panic!("{answer:?}") };
     assert_eq!((passed.epoch, passed.entries.len(), passed.entries[0].kind), (1, 1, EntryKind::Proposal));
-    assert_eq!(seq(clients[0].ask(Request::RoomCommit(RoomCommit { leaves: 1, ..commit(1, 1) })).await), 3);
+    assert_eq!(seq(clients[0].ask(Request::RoomCommit(RoomCommit { after: 2, ..commit(1, 1) })).await), 3);
     // Proposals come with a leave, and in no other way.
     let Request::RoomPost(proposal) = message(1, 2, "bye") else { panic!() };
     let proposal = Request::RoomPost(RoomPost { kind: EntryKind::Proposal, ..proposal });

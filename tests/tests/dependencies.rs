@@ -50,7 +50,9 @@ fn r2_no_dependency_is_older_than_its_patched_version() {
             }
         }
     }
-    for present in ["quinn-proto", "rustls", "rustls-webpki", "opaque-ke", "tracing-subscriber"] {
+    for present in
+        ["quinn-proto", "rustls", "rustls-webpki", "opaque-ke", "openmls", "hpke-rs", "tracing-subscriber"]
+    {
         assert!(seen.contains(present), "{present} is not locked");
     }
     assert!(locked.iter().all(|(name, found)| name != "opaque-ke" || found.starts_with("4.0.")));
@@ -84,8 +86,19 @@ fn tree(package: &str) -> BTreeSet<String> {
 fn the_relay_cannot_link_decryption() {
     let relay = tree("subrosa-server");
     assert!(relay.contains("subrosa-verify") && relay.contains("subrosa-protocol"));
-    for forbidden in ["subrosa-crypto", "subrosa-client", "hpke", "ml-kem"] {
+    for forbidden in ["subrosa-crypto", "subrosa-client", "hpke", "ml-kem", "openmls", "x-wing"] {
         assert!(!relay.contains(forbidden), "rosad depends on {forbidden}");
+    }
+}
+
+/// OpenMLS's own primitives are a yardstick of tests and benches: what runs has one library of each kind.
+#[test]
+fn no_program_links_a_second_library_of_primitives() {
+    for program in ["subrosa-server", "rosa"] {
+        let linked = tree(program);
+        for forbidden in ["openmls_libcrux_crypto", "openmls_rust_crypto", "hpke-rs", "libcrux-ml-kem"] {
+            assert!(!linked.contains(forbidden), "{program} depends on {forbidden}");
+        }
     }
 }
 

@@ -171,7 +171,7 @@ fn fill(profile: &Path, count: u64) -> Victim {
             let me = tx.identity()?.unwrap();
             let list = tx.device_list(&me.account)?.unwrap();
             // A chat with something unread opens there, not at the newest line.
-            tx.mark_read(&bob, i64::MAX)?;
+            tx.mark_read(&(&bob).into(), i64::MAX)?;
             for number in 0..count {
                 let out = number % 3 == 0;
                 let text = if number + 1 == count {
@@ -183,7 +183,7 @@ fn fill(profile: &Path, count: u64) -> Victim {
                 id[..8].copy_from_slice(&number.to_le_bytes());
                 tx.insert_message(&NewMessage {
                     id: MessageId::from_bytes(id),
-                    chat: bob.clone(),
+                    chat: (&bob).into(),
                     direction: if out { Direction::Out } else { Direction::In },
                     from: if out { me.account.clone() } else { bob.clone() },
                     device: 1,
@@ -195,6 +195,7 @@ fn fill(profile: &Path, count: u64) -> Victim {
                     reason: None,
                     verified: false,
                     key: None,
+                    mention: false,
                 })?;
             }
             assert_eq!(tx.contact(&bob)?.unwrap().state, ContactState::Accepted);

@@ -64,7 +64,7 @@ pub fn banner_text(desk: &Desk) -> String {
         let hint = error.hint.as_deref().map(|hint| format!(" {hint}")).unwrap_or_default();
         return format!("! {}{hint}", error.message);
     }
-    let Some(who) = desk.partner() else { return String::new() };
+    let Some(who) = desk.partner() else { return room_banner(desk) };
     let name = &who.name;
     match (who.trust, who.state) {
         (Trust::Changed, _) => {
@@ -77,6 +77,27 @@ pub fn banner_text(desk: &Desk) -> String {
             format!("? {name} wants to write to you. Enter accepts; so does an answer.")
         }
         _ => String::new(),
+    }
+}
+
+/// What keeps the open room from being read or written in.
+fn room_banner(desk: &Desk) -> String {
+    use subrosa_client::api::RoomState;
+    let room = desk.here().and_then(|name| desk.chats.find(name)).and_then(|chat| chat.room.as_ref());
+    let Some(room) = room else { return String::new() };
+    match room.state {
+        Some(RoomState::Invited) => {
+            let by = room.invited_by.as_deref().unwrap_or("somebody");
+            format!("? {by} invites you to this room. Enter accepts; /leave declines.")
+        }
+        Some(RoomState::Left) => "You left this room.".to_owned(),
+        Some(RoomState::Removed) => "You are not in this room any more.".to_owned(),
+        Some(RoomState::CutOff) => {
+            "! The relay has not kept what was said here while you were away: a member must add you again."
+                .to_owned()
+        }
+        Some(RoomState::Joining) => "The relay has not let you in yet.".to_owned(),
+        Some(RoomState::Joined) | None => String::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What states and notices are called: the same words in the full screen and in the line mode.
 
 use subrosa_client::api::{
-    ApiError, ConnectionState, Contact, ContactState, Direction, Message, MessageKind, MessageState, Status,
-    Trust,
+    ApiError, ConnectionState, Contact, ContactState, Direction, Marks, Message, MessageKind, MessageState,
+    Role, RoomReceipts, Status, Trust,
 };
 
 use super::text::cells;
@@ -90,12 +90,44 @@ pub fn notice(message: &Message) -> Option<String> {
             format!("{who} has a new device ({device}), signed with {who}'s key")
         }
         MessageKind::DeviceRemoved { device } => format!("{who} removed device {device}"),
+        MessageKind::RoomCreated {} => format!("{who} made this room"),
+        MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
+        MessageKind::MemberJoined {} => format!("{who} joined"),
+        MessageKind::MemberLeft {} => format!("{who} left"),
+        MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
+        MessageKind::MemberBanned { name } => format!("{who} banned {name}"),
+        MessageKind::MemberUnbanned { name } => format!("{who} lifted the ban of {name}"),
+        MessageKind::MemberMuted { name } => format!("{who} muted {name}"),
+        MessageKind::MemberUnmuted { name } => format!("{who} lets {name} write again"),
+        MessageKind::RoleChanged { name, role } => format!("{who} made {name} {}", role_with_article(*role)),
+        MessageKind::TopicChanged { topic } if topic.is_empty() => format!("{who} removed the topic"),
+        MessageKind::TopicChanged { topic } => format!("{who} set the topic: {topic}"),
+        MessageKind::RoomRenamed { name } => format!("{who} renamed the room: {name}"),
+        MessageKind::RoomChanged {} => format!("{who} changed the room's rules"),
+        MessageKind::CommitRefused { why } => format!(
+            "a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
+        ),
+        MessageKind::Deleted {} => format!("{who} took this back"),
+        MessageKind::RoomRenewed {} => format!("{who} renewed the room"),
+        MessageKind::RoomCutOff {} => {
+            format!("the relay has not kept what was said while you were away; somebody must add you again")
+        }
         MessageKind::ListForked {} => {
             format!(
                 "{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares"
             )
         }
     })
+}
+
+/// A role as it stands in a sentence.
+#[must_use]
+pub const fn role_with_article(role: Role) -> &'static str {
+    match role {
+        Role::Member => "a member without a role",
+        Role::Moderator => "a moderator",
+        Role::Owner => "an owner",
+    }
 }
 
 /// Whether a notice is an alarm.
@@ -107,6 +139,8 @@ pub const fn alarms(kind: &MessageKind) -> bool {
             | MessageKind::ListForked {}
             | MessageKind::Undecryptable {}
             | MessageKind::Missing { count: 1.. }
+            | MessageKind::CommitRefused { .. }
+            | MessageKind::RoomCutOff {}
     )
 }
 
@@ -123,6 +157,26 @@ pub fn body(message: &Message) -> String {
 #[must_use]
 pub fn author(message: &Message) -> &str {
     if message.direction == Direction::Out { "you" } else { &message.from }
+}
+
+/// What was done with a message since it was written, as a line under it: changed, pinned, the signs beside it.
+#[must_use]
+pub fn marks(marks: &Marks) -> Option<String> {
+    let mut parts = Vec::new();
+    parts.extend(marks.edited.then(|| "changed".to_owned()));
+    parts.extend(marks.pinned.then(|| "pinned".to_owned()));
+    parts.extend(marks.reactions.iter().map(|one| match one.by.len() {
+        1 => cells::one_line(&one.sign),
+        many => format!("{} {many}", cells::one_line(&one.sign)),
+    }));
+    (!parts.is_empty()).then(|| format!("[{}]", parts.join("  ")))
+}
+
+/// How many members of a room have a message.
+#[must_use]
+pub fn receipts(receipts: &RoomReceipts) -> String {
+    let RoomReceipts { of, delivered, read } = receipts;
+    format!("delivered to {delivered} of {of}, read by {read}")
 }
 
 /// Why a message is held or was given up, as a line under it.

@@ -77,7 +77,9 @@ pub enum Verb {
     Send(verbs::send::Args),
     /// Print the events that are new
     Recv(verbs::recv::Args),
-    /// List chats, contacts, devices or requests
+    /// Make, find, join and rule rooms
+    Room(verbs::room::Args),
+    /// List chats, contacts, rooms, devices or requests
     Ls(verbs::ls::Args),
     /// One message, or the last messages of a chat
     Show(verbs::show::Args),

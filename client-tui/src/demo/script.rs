@@ -112,7 +112,7 @@ async fn answer(events: &mut EventStream, to: &str) -> Result<String, Failure> {
 
 async fn line(engine: &Engine, id: &str) -> Result<Message, Failure> {
     let reply = engine.call(Request::MessageShow { id: id.to_owned() }).await?;
-    reply_of!(reply, Reply::Message { message } => message)
+    reply_of!(reply, Reply::Message { message, .. } => message)
 }
 
 fn text_of(message: &Message) -> &str {

@@ -70,11 +70,11 @@ fn a_request_stands_apart_and_enter_or_a_command_accepts() {
     stage.key("Alt-4");
     assert!(stage.shows("? dave wants to write to you. Enter accepts"), "{}", stage.screen());
     stage.key("Enter");
-    assert_eq!(stage.world.chat("dave").contact.state, ContactState::Accepted);
+    assert_eq!(stage.world.contact("dave").state, ContactState::Accepted);
     assert!(!stage.shows("wants to write"));
     let mut stage = Stage::new(World::peopled());
     stage.enter("/accept dave");
-    assert_eq!(stage.world.chat("dave").contact.state, ContactState::Accepted);
+    assert_eq!(stage.world.contact("dave").state, ContactState::Accepted);
     assert_eq!(stage.notice(), "dave may write to you now");
 }
 

@@ -29,7 +29,7 @@ const HOSTILE: &[&str] = &[
 
 fn hostile_stage(width: u16, height: u16) -> Stage {
     let mut world = World::peopled();
-    world.chat("bob").contact.display_name = SafeText::name(&"verified  pq ".repeat(10));
+    world.contact("bob").display_name = SafeText::name(&"verified  pq ".repeat(10));
     for (at, text) in HOSTILE.iter().enumerate() {
         world.put(message("bob", 100 + at as i64, "bob", text));
     }
@@ -131,8 +131,8 @@ fn no_nickname_and_no_message_draws_in_the_right_part_of_the_title_line() {
             let seal = |name: &str, text: &str| {
                 let mut world = World::peopled();
                 let bob = world.chat("bob");
-                bob.contact.display_name = SafeText::name(name);
-                bob.contact.trust = trust;
+                bob.contact.as_mut().unwrap().display_name = SafeText::name(name);
+                bob.contact.as_mut().unwrap().trust = trust;
                 world.put(message("bob", 50, "bob", text));
                 let mut stage = Stage::sized(world, width, height);
                 stage.event(received(&message("bob", 51, "bob", text)));
@@ -160,11 +160,11 @@ fn cut(buffer: &Buffer, from: u16, to: u16, y: u16) -> String {
 #[test]
 fn r39_the_account_stands_before_what_somebody_calls_themselves() {
     let mut world = World::peopled();
-    world.chat("bob").contact.display_name = SafeText::name("carol");
+    world.contact("bob").display_name = SafeText::name("carol");
     let stage = Stage::new(world);
     assert!(stage.shows("bob  \"carol\""), "{}", stage.screen());
     let mut world = World::peopled();
-    world.chat("dave").contact.display_name = SafeText::name("bob");
+    world.contact("dave").display_name = SafeText::name("bob");
     let mut stage = Stage::new(world);
     stage.key("Alt-4");
     assert!(stage.shows("dave (request)  \"bob\""), "{}", stage.screen());

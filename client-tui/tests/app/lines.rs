@@ -156,7 +156,7 @@ async fn requests_are_told_apart() {
         "{first}"
     );
     running.line("/accept dave").await;
-    assert_eq!(running.shared.world().chat("dave").contact.state, ContactState::Accepted);
+    assert_eq!(running.shared.world().contact("dave").state, ContactState::Accepted);
 }
 
 #[tokio::test]

@@ -227,7 +227,7 @@ fn notifications_come_without_focus_and_tell_what_is_allowed() {
     let text = |preview, focused, request: bool| {
         let mut world = World::peopled();
         if request {
-            world.chat("bob").contact.state = ContactState::RequestReceived;
+            world.contact("bob").state = ContactState::RequestReceived;
         }
         let mut stage = Stage::new(world);
         stage.model.settings.preview = preview;

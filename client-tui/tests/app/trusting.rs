@@ -34,9 +34,9 @@ fn verify_shows_the_number_and_confirms_the_number_that_was_shown() {
     stage.key("x");
     assert_eq!(stage.model.place(), Place::Question);
     stage.key("n");
-    assert_eq!(stage.world.chat("carol").contact.trust, Trust::Unverified);
+    assert_eq!(stage.world.contact("carol").trust, Trust::Unverified);
     stage.enter("/verify carol").key("y");
-    assert_eq!(stage.world.chat("carol").contact.trust, Trust::Verified);
+    assert_eq!(stage.world.contact("carol").trust, Trust::Verified);
     assert_eq!(stage.notice(), "carol is verified");
     assert!(stage.shows("verified  pq"));
 }
@@ -48,7 +48,7 @@ fn a_number_that_changed_meanwhile_is_refused() {
     stage.world.number = ["55555"; 12].join(" ");
     stage.key("y");
     assert_eq!(stage.notice(), "this is not the safety number");
-    assert_eq!(stage.world.chat("carol").contact.trust, Trust::Unverified);
+    assert_eq!(stage.world.contact("carol").trust, Trust::Unverified);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn trust_asks_shows_both_numbers_and_binds_to_the_new_one() {
 #[test]
 fn an_identity_event_is_told_wherever_one_is() {
     let mut stage = Stage::new(World::peopled());
-    stage.world.chat("carol").contact.trust = Trust::Changed;
+    stage.world.contact("carol").trust = Trust::Changed;
     let change = KeyChange { name: "carol".to_owned(), old_number: None, new_number: None, held: 1 };
     stage.event(event(EventBody::IdentityChanged { change }));
     assert!(stage.notice().contains("carol's key changed"));
@@ -79,7 +79,7 @@ fn an_identity_event_is_told_wherever_one_is() {
 #[test]
 fn a_forked_list_and_a_blocked_profile_stand_in_red() {
     let mut world = World::peopled();
-    world.chat("bob").contact.trust = Trust::Forked;
+    world.contact("bob").trust = Trust::Forked;
     let mut stage = Stage::new(world);
     assert!(stage.shows("LIST FORKED") && stage.shows("! bob's device lists contradict"));
     let error = ApiError::new(Kind::Identity, "this device was removed").hint("rosa login again");

@@ -71,6 +71,7 @@ pub(crate) fn message(chat: &str, order: i64, from: &str, text: &str) -> Message
         state: MessageState::Read,
         reason: None,
         verified: true,
+        marks: Default::default(),
     }
 }
 
@@ -98,11 +99,12 @@ pub(crate) fn told(message: &Message) -> MessageEvent {
         files: Vec::new(),
         sent_at: message.sent_at,
         order: message.order,
+        mention: false,
     }
 }
 
 pub(crate) fn receipt(message: &Message) -> Receipted {
-    Receipted { id: message.id.clone(), chat: message.chat.clone() }
+    Receipted { id: message.id.clone(), chat: message.chat.clone(), by: None, receipts: None }
 }
 
 pub(crate) fn event(body: EventBody) -> Event {
@@ -172,7 +174,8 @@ impl World {
     pub(crate) fn person(&mut self, name: &str, state: ContactState, trust: Trust) {
         self.chats.push(Chat {
             chat: name.to_owned(),
-            contact: contact(name, state, trust),
+            contact: Some(contact(name, state, trust)),
+            room: None,
             unread: 0,
             read_up_to: 0,
             last: None,
@@ -182,6 +185,11 @@ impl World {
 
     pub(crate) fn chat(&mut self, name: &str) -> &mut Chat {
         self.chats.iter_mut().find(|chat| chat.chat == name).unwrap()
+    }
+
+    /// The other side of a chat with a person.
+    pub(crate) fn contact(&mut self, name: &str) -> &mut Contact {
+        self.chat(name).contact.as_mut().unwrap()
     }
 
     /// Stores a message, read.
@@ -229,9 +237,9 @@ impl World {
             })),
             Request::StatusShow {} => Ok(Reply::Status(Box::new(self.status.clone()))),
             Request::ChatList {} => Ok(Reply::Chats { chats: self.chats.clone() }),
-            Request::ContactList {} => {
-                Ok(Reply::Contacts { contacts: self.chats.iter().map(|chat| chat.contact.clone()).collect() })
-            }
+            Request::ContactList {} => Ok(Reply::Contacts {
+                contacts: self.chats.iter().filter_map(|chat| chat.contact.clone()).collect(),
+            }),
             Request::ChatHistory { chat, before, after, limit } => {
                 Ok(self.history(&chat, before, after, limit as usize))
             }
@@ -254,7 +262,7 @@ impl World {
                 Ok(Reply::Sent { results: vec![result] })
             }
             Request::MessageShow { id } => match self.messages.iter().find(|message| message.id == id) {
-                Some(message) => Ok(Reply::Message { message: message.clone() }),
+                Some(message) => Ok(Reply::Message { message: message.clone(), delivered_to: Vec::new(), read_by: Vec::new() }),
                 None => Err(ApiError::new(Kind::NotFound, "there is no such message")),
             },
             Request::MessageSearch { query, .. } => {
@@ -281,7 +289,7 @@ impl World {
                 if !self.chats.iter().any(|chat| chat.chat == name) {
                     self.person(&name, ContactState::Added, Trust::Unverified);
                 }
-                Ok(Reply::Contact { contact: self.chat(&name).contact.clone() })
+                Ok(Reply::Contact { contact: self.contact(&name).clone() })
             }
             Request::ContactAccept { name } => self.change(&name, |who| who.state = ContactState::Accepted),
             Request::ContactVerify { name, number } => {
@@ -292,7 +300,7 @@ impl World {
             }
             Request::ContactTrust { name, .. } => self.change(&name, |who| who.trust = Trust::Unverified),
             Request::ContactSafetyNumber { name } => {
-                let trust = self.chat(&name).contact.trust;
+                let trust = self.contact(&name).trust;
                 let previous = (trust == Trust::Changed).then(|| ["98765"; 12].join(" "));
                 Ok(Reply::SafetyNumber(SafetyNumberInfo {
                     name,
@@ -306,8 +314,8 @@ impl World {
     }
 
     fn change(&mut self, name: &str, how: impl Fn(&mut Contact)) -> Result<Reply, ApiError> {
-        how(&mut self.chat(name).contact);
-        Ok(Reply::Contact { contact: self.chat(name).contact.clone() })
+        how(self.contact(name));
+        Ok(Reply::Contact { contact: self.contact(name).clone() })
     }
 
     fn history(&self, chat: &str, before: Option<i64>, after: Option<i64>, limit: usize) -> Reply {

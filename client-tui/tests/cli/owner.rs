@@ -186,7 +186,10 @@ impl Engine {
                 };
                 Reply::Sent { results: send.to.into_iter().enumerate().map(result).collect() }
             }
-            Request::MessageShow { .. } => Reply::Message { message: message(1, Direction::In, "hi\nthere") },
+            Request::MessageShow { .. } => {
+                let message = message(1, Direction::In, "hi\nthere");
+                Reply::Message { message, delivered_to: Vec::new(), read_by: Vec::new() }
+            }
             Request::MessageSearch { .. } => {
                 Reply::Hits { hits: vec![SearchHit { message: message(1, Direction::In, "hi") }] }
             }
@@ -201,7 +204,7 @@ impl Engine {
                 more_after: false,
             }),
             Request::ContactList {} => {
-                Reply::Contacts { contacts: chats().into_iter().map(|chat| chat.contact).collect() }
+                Reply::Contacts { contacts: chats().into_iter().filter_map(|chat| chat.contact).collect() }
             }
             Request::ContactAdd { name }
             | Request::ContactAccept { name }
@@ -297,7 +300,8 @@ fn contact(name: &str, state: ContactState, trust: Trust) -> Contact {
 fn chats() -> Vec<Chat> {
     let chat = |name: &str, state, trust, unread, text: &str| Chat {
         chat: name.into(),
-        contact: contact(name, state, trust),
+        contact: Some(contact(name, state, trust)),
+        room: None,
         unread,
         read_up_to: 0,
         last: Some(Message { chat: name.into(), ..message(1, Direction::In, text) }),
@@ -326,6 +330,7 @@ fn message(order: i64, direction: Direction, text: &str) -> Message {
         state: if out { MessageState::Delivered } else { MessageState::Received },
         reason: None,
         verified: true,
+        marks: Default::default(),
     }
 }
 
@@ -343,6 +348,7 @@ fn event(seq: u64, text: &str) -> Event {
         files: Vec::new(),
         sent_at: THEN,
         order: i64::try_from(seq).unwrap(),
+        mention: false,
     };
     let body = EventBody::MessageReceived { message };
     Event { v: 1, seq: Some(seq), ts: THEN, account: "alice@r.example".into(), body }

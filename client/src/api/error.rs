@@ -97,7 +97,7 @@ impl ApiError {
 pub const fn kind_of(code: ErrorCode) -> Kind {
     match code {
         ErrorCode::RateLimited | ErrorCode::TooManyConnections => Kind::RateLimited,
-        ErrorCode::NotFound => Kind::NotFound,
+        ErrorCode::NotFound | ErrorCode::UnknownRoom | ErrorCode::NoSuchObject => Kind::NotFound,
         ErrorCode::Internal | ErrorCode::ShuttingDown | ErrorCode::StorageFull => Kind::Unreachable,
         ErrorCode::LoginFailed | ErrorCode::AuthenticationFailed | ErrorCode::LoginRequired => Kind::NotReady,
         _ => Kind::Refused,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, ConnectionState, time::Timestamp};
+use super::{ApiError, ConnectionState, RoomReceipts, time::Timestamp};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,9 +27,9 @@ impl Event {
     pub fn weight(&self) -> usize {
         const BESIDES_TEXT: usize = 256;
         let text = match &self.body {
-            EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => {
-                message.text.as_str().len()
-            }
+            EventBody::MessageReceived { message }
+            | EventBody::MessageQueued { message }
+            | EventBody::MessageEdited { message } => message.text.as_str().len(),
             EventBody::ServerNotice { text } => text.as_str().len(),
             _ => 0,
         };
@@ -64,6 +64,9 @@ pub struct MessageEvent {
     pub sent_at: Timestamp,
     /// The message's place in its chat.
     pub order: i64,
+    /// Whether it mentions this account, in a room; not there otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention: bool,
 }
 
 /// A change of a message's state.
@@ -73,6 +76,25 @@ pub struct Receipted {
     pub id: String,
     /// The chat.
     pub chat: String,
+    /// In a room, which member has it; not there otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// In a room, how many members have it; not there otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<RoomReceipts>,
+}
+
+/// What somebody did with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// The message's id.
+    pub id: String,
+    /// The chat.
+    pub chat: String,
+    /// Who wrote the message.
+    pub author: String,
+    /// Who did it.
+    pub by: String,
 }
 
 /// Why a message failed.
@@ -167,6 +189,28 @@ events! {
         #[doc = "The device."] device: u32,
         #[doc = "How many are missing now."] count: u64,
     ) = "message.missing",
+    /// A text was changed by its writer.
+    MessageEdited(#[doc = "The message as it is now."] #[serde(flatten)] message: MessageEvent,) = "message.edited",
+    /// A text was taken back, by its writer or by a moderator.
+    MessageDeleted(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.deleted",
+    /// A message was pinned to its room.
+    MessagePinned(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.pinned",
+    /// A message is not pinned any more.
+    MessageUnpinned(#[doc = "Which, and by whom."] #[serde(flatten)] touched: Touched,) = "message.unpinned",
+    /// Somebody put a sign beside a message.
+    ReactionAdded(
+        #[doc = "Which message, and by whom."] #[serde(flatten)] touched: Touched,
+        #[doc = "The sign."] sign: SafeText,
+    ) = "reaction.added",
+    /// Somebody took a sign away again.
+    ReactionRemoved(
+        #[doc = "Which message, and by whom."] #[serde(flatten)] touched: Touched,
+        #[doc = "The sign."] sign: SafeText,
+    ) = "reaction.removed",
+    /// Somebody writes. Not stored.
+    TypingStarted(#[doc = "The chat."] chat: String, #[doc = "Who."] from: String,) = "typing.started",
+    /// Somebody stopped writing. Not stored.
+    TypingStopped(#[doc = "The chat."] chat: String, #[doc = "Who."] from: String,) = "typing.stopped",
     /// A stranger wrote.
     ContactRequested(#[doc = "Who."] name: String,) = "contact.requested",
     /// Somebody is a contact now.
@@ -178,6 +222,43 @@ events! {
         #[doc = "Who."] name: String,
         #[doc = "Whether numbers were compared; otherwise the key was only trusted."] compared: bool,
     ) = "identity.verified",
+    /// Somebody invited this account to a room.
+    RoomInvited(
+        #[doc = "The room."] chat: String,
+        #[doc = "What it is called."] name: SafeText,
+        #[doc = "Who."] by: String,
+    ) = "room.invited",
+    /// This account is a member of a room.
+    RoomJoined(#[doc = "The room."] chat: String,) = "room.joined",
+    /// This account is no member of a room any more.
+    RoomLeft(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who removed it; `null` when it left by itself."] by: Option<String>,
+    ) = "room.left",
+    /// Somebody came into a room.
+    RoomMemberAdded(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who."] name: String,
+        #[doc = "Who added them; themselves when they joined."] by: String,
+    ) = "room.member_added",
+    /// Somebody is no member of a room any more.
+    RoomMemberRemoved(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who."] name: String,
+        #[doc = "Who removed them; themselves when they left."] by: String,
+    ) = "room.member_removed",
+    /// Name, topic, roles, bans or other rules of a room changed.
+    RoomChanged(#[doc = "The room."] chat: String, #[doc = "Who changed it."] by: String,) = "room.changed",
+    /// A change of a room was refused.
+    RoomRefused(
+        #[doc = "The room."] chat: String,
+        #[doc = "Whose change; `null` when that is not known."] by: Option<String>,
+        #[doc = "Why."] why: SafeText,
+    ) = "room.refused",
+    /// An owner made a room's group anew.
+    RoomRekeyed(#[doc = "The room."] chat: String,) = "room.rekeyed",
+    /// The relay has not kept all that was said in a room while this device was away.
+    RoomCutOff(#[doc = "The room."] chat: String,) = "room.cut_off",
     /// A device was added to an account's list.
     DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
     /// A device was removed from an account's list.

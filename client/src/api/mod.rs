@@ -9,14 +9,16 @@ mod event;
 mod handle;
 mod reply;
 mod request;
+mod room;
 pub mod time;
 
 pub use error::{ApiError, Kind, kind_of};
-pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted};
+pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted, Touched};
 pub use handle::{Call, EventStream, Handle, StreamItem, Subscribe};
 pub use reply::{
     AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction,
-    EventPage, HistoryPage, Message, MessageKind, MessageState, Reply, SafetyNumberInfo, SearchHit,
-    SendResult, Status, Trust,
+    EventPage, HistoryPage, Marks, Message, MessageKind, MessageState, Reply, RoomReceipts, SafetyNumberInfo,
+    SearchHit, SendResult, SignOf, Status, Trust,
 };
-pub use request::{Request, SendMessage, WaitFor};
+pub use request::{CreateRoom, Request, SendMessage, WaitFor};
+pub use room::{ListedRoom, Member, Role, Room, RoomState, Visibility};

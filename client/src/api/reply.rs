@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, Event, time::Timestamp};
+use super::{ApiError, Event, ListedRoom, Member, Role, Room, time::Timestamp};
 
 /// The result of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,10 +14,16 @@ pub enum Reply {
         /// One a recipient, in the order of the request.
         results: Vec<SendResult>,
     },
-    /// Of `message.show`.
+    /// Of `message.show` and the `message.*` methods that change one.
     Message {
         /// The message.
         message: Message,
+        /// Members that have an own message in a room, by name; of those who tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        delivered_to: Vec<String>,
+        /// Those of them that have seen it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        read_by: Vec<String>,
     },
     /// Of `message.search`.
     Hits {
@@ -40,6 +46,21 @@ pub enum Reply {
     Contact {
         /// The contact as it is now.
         contact: Contact,
+    },
+    /// Of `room.show` and the `room.*` methods that change one.
+    Room {
+        /// The room as it is now.
+        room: Box<Room>,
+    },
+    /// Of `room.list`.
+    Rooms {
+        /// By slug.
+        rooms: Vec<ListedRoom>,
+    },
+    /// Of `room.members`.
+    Members {
+        /// Owners first, then moderators, then members; by name.
+        members: Vec<Member>,
     },
     /// Of `contact.safety_number`.
     SafetyNumber(SafetyNumberInfo),
@@ -216,6 +237,73 @@ pub enum MessageKind {
     },
     /// Somebody's device lists contradict each other: the relay, or somebody, lies. Sending to them is stopped.
     ListForked {},
+    /// Somebody made the room.
+    RoomCreated {},
+    /// Somebody invited an account: it is a member once it accepts.
+    MemberInvited {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody came in.
+    MemberJoined {},
+    /// Somebody left.
+    MemberLeft {},
+    /// Somebody removed a member.
+    MemberRemoved {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody banned an account.
+    MemberBanned {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody lifted a ban.
+    MemberUnbanned {
+        /// Whose.
+        name: String,
+    },
+    /// Somebody keeps a member from writing.
+    MemberMuted {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody lets a member write again.
+    MemberUnmuted {
+        /// Whom.
+        name: String,
+    },
+    /// Somebody gave a member another role.
+    RoleChanged {
+        /// Whom.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Somebody set the topic.
+    TopicChanged {
+        /// The topic; empty when there is none any more.
+        topic: SafeText,
+    },
+    /// Somebody renamed the room.
+    RoomRenamed {
+        /// The new name.
+        name: SafeText,
+    },
+    /// Something else of the room's rules changed.
+    RoomChanged {},
+    /// A change of the room was refused: whoever made it had no right to, or the relay lies. Nothing of the room can be
+    /// read before an owner makes its group anew.
+    CommitRefused {
+        /// Why.
+        why: SafeText,
+    },
+    /// A text that was taken back.
+    Deleted {},
+    /// An owner made the room's group anew.
+    RoomRenewed {},
+    /// The relay has not kept all that was said while this device was away.
+    RoomCutOff {},
 }
 
 /// One line of a chat.
@@ -248,15 +336,58 @@ pub struct Message {
     pub reason: Option<SafeText>,
     /// Whether its writer was verified when it came.
     pub verified: bool,
+    /// What was done with it since. Each part is there only when there is something to say.
+    #[serde(flatten)]
+    pub marks: Marks,
+}
+
+/// What was done with a message since it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// Whether its writer changed the text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited: bool,
+    /// Whether it is pinned to its room.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// The signs beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<SignOf>,
+    /// Of an own message in a room: how many members have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<RoomReceipts>,
+}
+
+/// A sign beside a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignOf {
+    /// The sign.
+    pub sign: SafeText,
+    /// Whose, by name.
+    pub by: Vec<String>,
+}
+
+/// How many members of a room have a message. Only contacts tell, and only in rooms of at most 50 members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomReceipts {
+    /// Members beside this account, now.
+    pub of: u32,
+    /// Members whose device has stored it.
+    pub delivered: u32,
+    /// Members who have seen it.
+    pub read: u32,
 }
 
 /// A chat in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
-    /// The account.
+    /// The account, or a room's label: `#ops`.
     pub chat: String,
-    /// The other side.
-    pub contact: Contact,
+    /// The other side of a chat with a person; `null` for a room.
+    pub contact: Option<Contact>,
+    /// The room; not there for a chat with a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Room>,
     /// Unread messages.
     pub unread: u64,
     /// `order` of the last message read.

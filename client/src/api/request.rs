@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Role;
+
 /// How far a message must have come before `message.send` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +40,28 @@ pub struct SendMessage {
     pub timeout_ms: Option<u64>,
 }
 
+/// Parameters of `room.create`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateRoom {
+    /// What it is called.
+    pub name: String,
+    /// Whether everybody can find and join it; otherwise one joins by invitation.
+    #[serde(default)]
+    pub public: bool,
+    /// Its name in the relay's directory, of a public room; without it, one is made from the name.
+    #[serde(default)]
+    pub slug: Option<String>,
+    /// What the directory says of it, of a public room.
+    #[serde(default)]
+    pub description: String,
+    /// What it is about.
+    #[serde(default)]
+    pub topic: String,
+    /// Whether it is to hold more than 250 devices: without post-quantum keys then.
+    #[serde(default)]
+    pub large: bool,
+}
+
 /// A method of the engine. The name in `method` is the variant's `rename`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", content = "params")]
@@ -56,6 +80,50 @@ pub enum Request {
     MessageShow {
         /// The message's id.
         id: String,
+    },
+    /// Changes the text of an own message in a room. Reply: `Message`.
+    #[serde(rename = "message.edit")]
+    MessageEdit {
+        /// The message's id.
+        id: String,
+        /// What it says from now on.
+        text: String,
+    },
+    /// Takes an own message in a room back; moderators, anybody's. Reply: `Message`.
+    #[serde(rename = "message.delete")]
+    MessageDelete {
+        /// The message's id.
+        id: String,
+    },
+    /// Puts a sign beside a message in a room, or takes it away again. Reply: `Message`.
+    #[serde(rename = "message.react")]
+    MessageReact {
+        /// The message's id.
+        id: String,
+        /// The sign: at most 32 bytes, such as an emoji.
+        sign: String,
+        /// Whether it is taken away.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Pins a message to its room, for moderators. Reply: `Message`.
+    #[serde(rename = "message.pin")]
+    MessagePin {
+        /// The message's id.
+        id: String,
+        /// Whether it is not pinned any more.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Tells the members of a room that are online that this account writes; call it with each key, what is too much is not
+    /// sent. Reply: `Done`.
+    #[serde(rename = "chat.typing")]
+    ChatTyping {
+        /// The room.
+        chat: String,
+        /// Whether it stopped.
+        #[serde(default)]
+        stopped: bool,
     },
     /// Full-text search, newest first. Reply: `Hits`.
     #[serde(rename = "message.search")]
@@ -135,6 +203,129 @@ pub enum Request {
         /// Only if this is the new safety number.
         #[serde(default)]
         number: Option<String>,
+    },
+    /// Makes a room, with this account as its owner. Reply: `Room`.
+    #[serde(rename = "room.create")]
+    RoomCreate(CreateRoom),
+    /// Public rooms of the relay. Reply: `Rooms`.
+    #[serde(rename = "room.list")]
+    RoomList {
+        /// Only slugs that begin so.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// A room that this device knows, or a public one. Reply: `Room`.
+    #[serde(rename = "room.show")]
+    RoomShow {
+        /// Label, slug or id; `#` before it or not.
+        room: String,
+    },
+    /// Joins a public room, or accepts an invitation. Reply: `Room`.
+    #[serde(rename = "room.join")]
+    RoomJoin {
+        /// Label, slug or id.
+        room: String,
+    },
+    /// Leaves a room, or declines an invitation. Reply: `Done`.
+    #[serde(rename = "room.leave")]
+    RoomLeave {
+        /// Label, slug or id.
+        room: String,
+    },
+    /// Adds an account to a room; it is asked first. Reply: `Room`.
+    #[serde(rename = "room.invite")]
+    RoomInvite {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        name: String,
+    },
+    /// Removes a member. Reply: `Room`.
+    #[serde(rename = "room.kick")]
+    RoomKick {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        name: String,
+    },
+    /// Bans an account, and removes it if it is a member. Reply: `Room`.
+    #[serde(rename = "room.ban")]
+    RoomBan {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        name: String,
+    },
+    /// Lifts a ban. Reply: `Room`.
+    #[serde(rename = "room.unban")]
+    RoomUnban {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        name: String,
+    },
+    /// Gives a member another role. Reply: `Room`.
+    #[serde(rename = "room.role")]
+    RoomRole {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        name: String,
+        /// Which.
+        role: Role,
+    },
+    /// Keeps a member from writing, or lets it write again. Without a name: whether this device makes noise for the room.
+    /// Reply: `Room`.
+    #[serde(rename = "room.mute")]
+    RoomMute {
+        /// Label, slug or id.
+        room: String,
+        /// The account.
+        #[serde(default)]
+        name: Option<String>,
+        /// Whether it is to be undone.
+        #[serde(default)]
+        undo: bool,
+    },
+    /// Sets the topic. Reply: `Room`.
+    #[serde(rename = "room.topic")]
+    RoomTopic {
+        /// Label, slug or id.
+        room: String,
+        /// The topic, at most 512 bytes; empty for none.
+        topic: String,
+    },
+    /// Renames a room. Its label and slug stay. Reply: `Room`.
+    #[serde(rename = "room.rename")]
+    RoomRename {
+        /// Label, slug or id.
+        room: String,
+        /// The name.
+        name: String,
+    },
+    /// Makes the group of a room anew, for owners: what a device does by itself when nobody can follow the room's log any
+    /// more. Members whose devices have no keys for it at the relay are invited again. Reply: `Room`.
+    #[serde(rename = "room.renew")]
+    RoomRenew {
+        /// Label, slug or id.
+        room: String,
+    },
+    /// A room's members. Reply: `Members`.
+    #[serde(rename = "room.members")]
+    RoomMembers {
+        /// Label, slug or id.
+        room: String,
+    },
+    /// A part of a room's history, as `chat.history`. Reply: `History`.
+    #[serde(rename = "room.history")]
+    RoomHistory {
+        /// Label, slug or id.
+        room: String,
+        /// Only messages whose `order` is smaller.
+        #[serde(default)]
+        before: Option<i64>,
+        /// At most this many, up to 500.
+        limit: u32,
     },
     /// This account's devices. Reply: `Devices`.
     #[serde(rename = "device.list")]

@@ -12,7 +12,7 @@ use subrosa_protocol::SafeText;
 use tokio::sync::mpsc;
 
 use crate::api::{
-    AccountInfo, ApiError, Call, Direction, Event, EventBody, EventStream, Handle, Kind, Message,
+    AccountInfo, ApiError, Call, Direction, Event, EventBody, EventStream, Handle, Kind, Marks, Message,
     MessageEvent, MessageKind, MessageState, Reply, Request, StreamItem, Subscribe, time::Timestamp,
 };
 
@@ -71,7 +71,10 @@ impl Fake {
             Request::MessageShow { id } if id == "none" => {
                 Err(ApiError::new(Kind::NotFound, "no such message").hint("look again"))
             }
-            Request::MessageShow { id } => Ok(Reply::Message { message: Message { id, ..message(1, "hi") } }),
+            Request::MessageShow { id } => {
+                let message = Message { id, ..message(1, "hi") };
+                Ok(Reply::Message { message, delivered_to: Vec::new(), read_by: Vec::new() })
+            }
             Request::SyncWait { timeout_ms } => {
                 tokio::time::sleep(Duration::from_millis(timeout_ms)).await;
                 Ok(Reply::Done {})
@@ -108,11 +111,13 @@ pub(super) fn message(order: i64, text: &str) -> Message {
         state: MessageState::Received,
         reason: None,
         verified: false,
+        marks: Marks::default(),
     }
 }
 
 pub(super) fn event(seq: u64, text: &str) -> Event {
     let message = MessageEvent {
+        mention: false,
         id: "01".into(),
         chat: "bob".into(),
         from: "bob".into(),

@@ -262,7 +262,7 @@ async fn attached_is_a_handle() {
     let attached = Attached::connect(&owner.path).await.unwrap().unwrap();
     assert_eq!(attached.owner(), Some(std::process::id()));
     let reply = attached.call(Request::MessageShow { id: "X".into() }).await.unwrap();
-    assert!(matches!(reply, Reply::Message { message } if message.id == "X"));
+    assert!(matches!(reply, Reply::Message { message, .. } if message.id == "X"));
     let error = attached.call(Request::MessageShow { id: "none".into() }).await.unwrap_err();
     assert_eq!((error.kind, error.hint.unwrap().as_str()), (Kind::NotFound, "look again"));
     let mut stream = attached.subscribe().await.unwrap();

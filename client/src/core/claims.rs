@@ -15,6 +15,8 @@ use crate::{api::MessageState, store::HeldFor};
 #[derive(Default)]
 pub(super) struct Claims {
     needed: BTreeSet<Username>,
+    /// Devices that are to be invited to a room.
+    for_rooms: BTreeSet<(Username, DeviceId)>,
     under_way: BTreeSet<Username>,
     /// Not before a time, after so many failures.
     put_off: BTreeMap<Username, (u64, u32)>,
@@ -23,6 +25,12 @@ pub(super) struct Claims {
 impl Claims {
     pub(super) fn need(&mut self, account: Username) {
         self.needed.insert(account);
+    }
+
+    /// Sessions with these devices are needed, also when nothing waits to be sent in them.
+    pub(super) fn need_for(&mut self, account: &Username, devices: Vec<DeviceId>) {
+        self.for_rooms.extend(devices.into_iter().map(|device| (account.clone(), device)));
+        self.needed.insert(account.clone());
     }
 
     pub(super) fn on_up(&mut self) {
@@ -60,14 +68,17 @@ impl Core {
             .collect();
         for account in ready {
             // When the store fails here, it stays needed.
+            let wanted = std::mem::take(&mut self.claims.for_rooms);
             let devices = self.transact(turn, |w| {
-                let devices = devices_without_session(w, &account)?;
+                let devices = devices_without_session(w, &account, &wanted)?;
                 if devices.is_empty() {
                     // The devices opened the sessions themselves meanwhile: what waited for them goes out.
                     w.done.drains.insert(account.clone());
                 }
                 Ok(devices)
-            })?;
+            });
+            self.claims.for_rooms = wanted;
+            let devices = devices?;
             self.claims.needed.remove(&account);
             let Ok(devices) = BoundedVec::new(devices) else { continue };
             if devices.is_empty() {
@@ -87,11 +98,13 @@ impl Core {
         response: Response,
     ) -> Result<(), Fault> {
         self.claims.under_way.remove(account);
+        let wanted = self.claims.for_rooms.clone();
+        self.claims.for_rooms.retain(|(wanted, _)| wanted != account);
         match response {
             Response::PrekeyBundles(PrekeyBundles { bundles }) => {
                 let left = self.transact(turn, |w| {
                     open_sessions(w, account, &bundles)?;
-                    let left = devices_without_session(w, account)?;
+                    let left = devices_without_session(w, account, &wanted)?;
                     say_why(w, account, &left)?;
                     Ok(left)
                 })?;
@@ -117,12 +130,21 @@ impl Core {
 }
 
 /// Devices of the known list for which something waits and with which there is no session.
-fn devices_without_session(w: &mut Work<'_>, account: &Username) -> Result<Vec<DeviceId>, Fault> {
+fn devices_without_session(
+    w: &mut Work<'_>,
+    account: &Username,
+    wanted: &BTreeSet<(Username, DeviceId)>,
+) -> Result<Vec<DeviceId>, Fault> {
     let Some(list) = w.list(account)? else { return Ok(Vec::new()) };
     if !w.is_me(account) && w.tx.peer(account)?.is_some_and(|peer| peer.is_stopped()) {
         return Ok(Vec::new());
     }
     let mut devices = Vec::new();
+    for (_, device) in wanted.iter().filter(|(for_room, _)| for_room == account) {
+        if Target::open(w, account, *device, &list)?.is_some_and(|target| !target.has_session()) {
+            devices.push(*device);
+        }
+    }
     for (waiting, device, reason) in w.tx.pending_targets()? {
         if let (true, Some(device), HeldFor::Session) = (waiting == *account, device, reason)
             && Target::open(w, account, device, &list)?.is_some_and(|target| !target.has_session())

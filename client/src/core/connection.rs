@@ -32,6 +32,7 @@ pub(super) enum Asked {
     Send { account: Username, device: DeviceId, rows: Vec<i64> },
     Fetch,
     Ack,
+    Room(Box<super::rooms::RoomAsked>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +210,7 @@ impl Core {
             Asked::Publish(publishing) => self.on_published(turn, publishing, response),
             Asked::Send { account, device, rows } => self.on_sent(turn, account, device, &rows, response),
             Asked::Fetch => self.on_page(turn, response),
+            Asked::Room(asked) => self.on_room_response(turn, *asked, response),
             Asked::Ack => {
                 self.on_acked(turn, &response);
                 Ok(())
@@ -250,12 +252,11 @@ impl Core {
                 self.on_closing(turn, closing.reason);
                 Ok(())
             }
-            // Of rooms, that this machine is not in.
             Push::KeyPackagesLow(_)
             | Push::RoomDeliver(_)
             | Push::RoomHint(_)
             | Push::RoomSignal(_)
-            | Push::RoomChanged(_) => Ok(()),
+            | Push::RoomChanged(_) => self.on_room_push(turn, push),
         }
     }
 
@@ -280,6 +281,7 @@ impl Core {
                 }
             }
             w.tx.online()?;
+            w.tx.retry_rooms_now()?;
             Ok(w.tx.retry_outbox_now()?)
         })?;
         self.mailbox_went_back(turn, state.next_seq)?;
@@ -291,6 +293,7 @@ impl Core {
         self.claims.on_up();
         self.dirty.outbox = true;
         self.dirty.pending = true;
+        self.dirty.rooms = true;
         Ok(())
     }
 
@@ -375,8 +378,10 @@ impl Core {
     /// is told.
     pub(super) fn forget_connection(&mut self, turn: &mut Turn<'_>) {
         for (asked, _) in std::mem::take(&mut self.link.asked).into_values() {
-            if let Asked::Publish(publishing) = asked {
-                self.not_published(turn, &publishing);
+            match asked {
+                Asked::Publish(publishing) => self.not_published(turn, &publishing),
+                Asked::Room(asked) => Self::room_unanswered(turn, &asked),
+                _ => {}
             }
         }
         self.link.sending.broke();
@@ -384,6 +389,8 @@ impl Core {
         self.lookups.on_down();
         self.claims.on_down();
         self.upkeep.on_down();
+        self.fail_creating(turn);
+        self.rooms.on_down();
     }
 
     /// An unanswered request means that the connection is dead.

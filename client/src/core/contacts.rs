@@ -38,14 +38,14 @@ pub(super) fn set_state(w: &Work<'_>, account: &Username, to: ContactState) -> R
     peer.contact = Some(to);
     peer.request_used |= to == ContactState::RequestSent;
     w.tx.put_peer(&peer)?;
-    Ok(w.tx.open_chat(account)?)
+    Ok(w.tx.open_chat(&account.into())?)
 }
 
 /// Both may write from now on: what waited for it goes out, what was received is acknowledged.
 pub(super) fn become_accepted(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     set_state(w, account, ContactState::Accepted)?;
     w.emit(EventBody::ContactAdded { name: account.to_string() })?;
-    for line in w.tx.history(account, None, None, 100)?.messages {
+    for line in w.tx.history(&account.into(), None, None, 100)?.messages {
         let from_them = line.direction == Direction::In && matches!(line.kind, MessageKind::Text { .. });
         if let (true, Ok(id)) = (from_them, line.id.parse()) {
             receipts::note(w, account, id, ReceiptKind::Delivered)?;

@@ -2,13 +2,14 @@
 
 use subrosa_protocol::{
     DeviceId, SafeText, Username,
-    content::{Content, Receipt, ReceiptKind, Text},
+    content::{Content, Receipt, ReceiptKind, RoomDeclined, RoomOwnerKey, RoomRejected, RoomState, Text},
     limits::REQUEST_TEXT_BYTES,
 };
 
 use super::{
     Fault, contacts, heal, receipts,
     receive::{Read, Sender},
+    rooms,
     work::{Work, is_verified, message_event},
 };
 use crate::{
@@ -19,7 +20,11 @@ use crate::{
 
 /// Whether a stranger says more than a request may (R43). Such a message is not even counted in its chain: should the
 /// stranger be accepted, it is found missing and asked for.
-pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Content) -> Result<bool, Fault> {
+pub(super) fn is_beyond_a_request(
+    w: &mut Work<'_>,
+    sender: &Sender,
+    content: &Content,
+) -> Result<bool, Fault> {
     if w.is_me(&sender.account) {
         return Ok(false);
     }
@@ -28,8 +33,18 @@ pub(super) fn is_beyond_a_request(w: &Work<'_>, sender: &Sender, content: &Conte
         (None, Content::Text(text)) => text.text.len() > REQUEST_TEXT_BYTES,
         (Some(ContactState::RequestReceived), Content::Text(text)) => {
             text.text.len() > REQUEST_TEXT_BYTES
-                || w.tx.texts_from(&sender.account, &sender.account)? >= REQUESTS_PER_STRANGER
+                || w.tx.texts_from(&(&sender.account).into(), &sender.account)? >= REQUESTS_PER_STRANGER
         }
+        // Who may invite is looked at when the invitation is taken.
+        (None | Some(ContactState::RequestReceived), Content::RoomInvitation(_)) => false,
+        // Members of a room may tell each other of it.
+        (
+            None | Some(ContactState::RequestReceived),
+            Content::RoomRejected(RoomRejected { room, .. })
+            | Content::RoomOwnerKey(RoomOwnerKey { room, .. })
+            | Content::RoomDeclined(RoomDeclined { room, .. })
+            | Content::RoomState(RoomState { room, .. }),
+        ) => !rooms::shares(w, &sender.account, *room)?,
         (None | Some(ContactState::RequestReceived), _) => true,
         _ => false,
     })
@@ -45,6 +60,17 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         Content::ResendRequest(request) => heal::send_again(w, sender, &request),
         Content::RequestAccepted(_) if mine => contacts::accepted_elsewhere(w, &read.chat),
         Content::RequestAccepted(_) => contacts::accepted_by(w, &sender.account),
+        // In rooms only, so far.
+        Content::Edit(_)
+        | Content::Delete(_)
+        | Content::Reaction(_)
+        | Content::Typing(_)
+        | Content::Pin(_) => Ok(w.tx.count(Counter::DiscardedMismatch)?),
+        Content::RoomInvitation(invitation) => rooms::invited(w, sender, &invitation),
+        Content::RoomRejected(rejected) => rooms::rejected(w, sender, &rejected),
+        Content::RoomOwnerKey(given) => rooms::owner_key(w, sender, &given),
+        Content::RoomDeclined(declined) => rooms::declined(w, sender, &declined),
+        Content::RoomState(state) => rooms::heard(w, sender, &state),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(_) => newer_version(w, sender, read),
     }
@@ -108,7 +134,7 @@ fn line(
     let verified = w.is_me(&sender.account) || w.tx.peer(&sender.account)?.as_ref().is_some_and(is_verified);
     Ok(NewMessage {
         id: read.message,
-        chat: read.chat.clone(),
+        chat: (&read.chat).into(),
         direction: Direction::In,
         from,
         device: sender.device.get(),
@@ -120,6 +146,7 @@ fn line(
         reason: None,
         verified,
         key: None,
+        mention: false,
     })
 }
 
@@ -138,7 +165,7 @@ fn receipted(w: &mut Work<'_>, sender: &Sender, receipt: &Receipt) -> Result<(),
             Some(line) if line.chat == sender.account.as_str() => {
                 w.advance_line(*id, state_after(receipt.kind))?;
             }
-            Some(_) => {}
+            Some(line) => rooms::receipted(w, &sender.account, &line, *id, receipt.kind)?,
             None => early.push(*id),
         }
     }

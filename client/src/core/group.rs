@@ -92,7 +92,8 @@ impl Core {
         self.forget_connection(turn);
         self.mailbox = Mailbox::new(cursor);
         self.upkeep = Upkeep::default();
-        self.dirty = super::Dirty { outbox: true, pending: true, lines: true };
+        self.loaded.clear();
+        self.dirty = super::Dirty { outbox: true, pending: true, lines: true, rooms: true };
         self.waits.fail_all(turn, &told);
         self.failed(turn, Fault::from(told));
         self.plan_wake();

@@ -91,6 +91,27 @@ pub(super) fn follow(
     adopt(w, account, known.as_ref(), newest, signed)
 }
 
+/// The newest list of an account that is met in a room for the first time: its key is the one first seen.
+pub(super) fn first_seen(
+    w: &mut Work<'_>,
+    account: &Username,
+    chain: &[SignedDeviceList],
+    display_name: &SafeText,
+) -> Result<(), Fault> {
+    let Some(signed) = chain.last() else { return Ok(()) };
+    let Ok(list) = signed.verify(account.as_str()) else { return Ok(()) };
+    let mut peer = w.peer(account)?;
+    if peer.account_key.is_some_and(|key| key != list.account_key) {
+        // The whole chain must show why.
+        w.done.want_chains.insert(account.clone());
+        return Ok(());
+    }
+    peer.account_key = Some(list.account_key);
+    peer.display_name = display_name.clone();
+    w.tx.put_peer(&peer)?;
+    adopt(w, account, None, &list, signed).map(drop)
+}
+
 /// Whether the chain has the known list in its place, or ends before it.
 fn agrees(known: &KnownList, lists: &[DeviceList]) -> bool {
     lists.iter().find(|list| list.version == known.list.version).is_none_or(|list| list.hash() == known.hash)

@@ -349,8 +349,9 @@ impl Core {
             let own = self.store.read(|tx| tx.device_list(account))?;
             if own.is_some_and(|own| own.list.device(self.me.device.get()).is_none()) {
                 self.block(turn, super::connection::removed());
+                return Ok(());
             }
-            return Ok(());
+            return self.own_devices_changed(turn);
         }
         self.waits.looked_up(account, Ok(()));
         Ok(())
@@ -372,6 +373,7 @@ impl Core {
                     ApiError::new(Kind::NotFound, format!("there is no account {account} on this relay"))
                         .hint("check the name");
                 self.transact(turn, |w| lists::not_found(w, account, &error))?;
+                self.room_lookup_failed(turn, account, &error);
                 self.waits.looked_up(account, Err(error));
                 Ok(())
             }

@@ -146,7 +146,8 @@ impl Core {
             let ack = MailboxAck { up_to: self.mailbox.cursor, generation };
             self.ask(turn, Asked::Ack, &Request::MailboxAck(ack))?;
         }
-        if !self.mailbox.synced && self.mailbox.is_empty() && !self.lookups.busy_for_sync(&self.me.account) {
+        let quiet = self.mailbox.is_empty() && self.rooms.is_synced();
+        if !self.mailbox.synced && quiet && !self.lookups.busy_for_sync(&self.me.account) {
             self.mailbox.synced = true;
             self.tell(turn, EventBody::SyncDone {});
         }

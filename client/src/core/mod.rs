@@ -18,6 +18,7 @@
 //! | `receipts` | delivered, read, acknowledged |
 //! | `prekeys`, `devices` | this device's prekeys, this account's devices |
 //! | `requests`, `queries`, `waits` | what front ends ask, and answering later |
+//! | `rooms` | all of the above for rooms |
 //! | `upkeep` | what happens by the clock |
 
 mod claims;
@@ -42,6 +43,7 @@ mod queries;
 mod receipts;
 mod receive;
 mod requests;
+mod rooms;
 mod seal;
 mod send;
 mod sending;
@@ -61,6 +63,7 @@ use self::{
     lookup::Lookups,
     mailbox::Mailbox,
     me::Me,
+    rooms::{Loaded, Rooms},
     upkeep::Upkeep,
     waits::Waits,
     work::{Done, Work},
@@ -96,6 +99,7 @@ struct Dirty {
     outbox: bool,
     pending: bool,
     lines: bool,
+    rooms: bool,
 }
 
 /// The machine.
@@ -109,6 +113,8 @@ pub struct Core {
     claims: Claims,
     waits: Waits,
     upkeep: Upkeep,
+    rooms: Rooms,
+    loaded: Loaded,
     dirty: Dirty,
     faults: Faults,
     wake_at: Option<u64>,
@@ -136,7 +142,9 @@ impl Core {
             claims: Claims::default(),
             waits: Waits::default(),
             upkeep: Upkeep::default(),
-            dirty: Dirty { outbox: true, pending: true, lines: false },
+            rooms: Rooms::default(),
+            loaded: Loaded::default(),
+            dirty: Dirty { outbox: true, pending: true, lines: false, rooms: true },
             faults: Faults::default(),
             wake_at: None,
         })
@@ -241,6 +249,7 @@ impl Core {
         self.expire_requests(turn);
         self.pump_upkeep(turn)?;
         self.pump_receipts(turn)?;
+        self.pump_rooms(turn)?;
         if self.link.is_up() {
             self.pump_pending(turn)?;
             self.pump_lookups(turn)?;
@@ -265,10 +274,10 @@ impl Core {
         work: impl FnOnce(&mut Work<'_>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut done = Done::default();
-        let (me, now, rng) = (&self.me, turn.now, &mut *turn.rng);
+        let (me, loaded, now, rng) = (&self.me, &self.loaded, turn.now, &mut *turn.rng);
         let online = self.link.is_up();
         let value = self.store.transaction(|tx| {
-            let mut w = Work { tx, me, now, rng, done: &mut done };
+            let mut w = Work { tx, me, loaded, now, rng, done: &mut done };
             let value = work(&mut w)?;
             drain::drain_all(&mut w)?;
             if !online {
@@ -280,6 +289,9 @@ impl Core {
         self.dirty.outbox |= done.outbox;
         self.dirty.pending |= done.pending;
         self.dirty.lines |= done.moved;
+        self.dirty.rooms |= done.rooms;
+        self.rooms.reported.extend(done.broken);
+        self.rooms.follows.extend(done.follows);
         self.waits.failed.extend(done.failed);
         self.lookups.want(done.want_lists, done.want_chains);
         self.lookups.heard(done.heard);

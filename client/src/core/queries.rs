@@ -26,7 +26,8 @@ impl Core {
             version: self.facts.version.clone(),
         };
         self.store.read(|tx| {
-            status.queued = tx.pending_count()?.saturating_add(tx.outbox_count()?);
+            let rooms = tx.room_posts_waiting()?;
+            status.queued = tx.pending_count()?.saturating_add(tx.outbox_count()?).saturating_add(rooms);
             for (account, device, reason) in tx.pending_targets()? {
                 if device.is_none() && matches!(reason, HeldFor::Identity | HeldFor::Request) {
                     status.held = status.held.saturating_add(tx.held_count(&account, reason)?);

@@ -5,6 +5,7 @@ use subrosa_protocol::{MessageId, SafeText, Username, content::ReceiptKind};
 use super::{Core, Effect, Fault, Turn, contacts, receipts, trust, waits::Then};
 use crate::{
     api::{ApiError, ContactState, Kind, Reply, Request},
+    chat::ChatId,
     limits::DEFAULT_WAIT_MS,
 };
 
@@ -36,8 +37,14 @@ impl Core {
                 let missing = || ApiError::new(Kind::NotFound, "there is no such message");
                 let id: MessageId = id.parse().map_err(|_| missing())?;
                 let message = self.store.read(|tx| tx.message(id))?.ok_or_else(missing)?;
-                Reply::Message { message }
+                let (delivered_to, read_by) = self.store.read(|tx| super::rooms::who_has(tx, &message))?;
+                Reply::Message { message, delivered_to, read_by }
             }
+            Request::MessageEdit { .. }
+            | Request::MessageDelete { .. }
+            | Request::MessageReact { .. }
+            | Request::MessagePin { .. } => self.message_request(turn, request)?,
+            Request::ChatTyping { chat, stopped } => self.typing(turn, &chat, stopped)?,
             Request::MessageSearch { query, limit } => {
                 Reply::Hits { hits: self.store.read(|tx| tx.search(&query, limit))? }
             }
@@ -67,6 +74,22 @@ impl Core {
             Request::ContactTrust { name, number } => {
                 self.change_contact(turn, &name, |w, account| trust::trust(w, account, number.as_deref()))?
             }
+            Request::RoomCreate(_)
+            | Request::RoomList { .. }
+            | Request::RoomShow { .. }
+            | Request::RoomJoin { .. }
+            | Request::RoomLeave { .. }
+            | Request::RoomInvite { .. }
+            | Request::RoomKick { .. }
+            | Request::RoomBan { .. }
+            | Request::RoomUnban { .. }
+            | Request::RoomRole { .. }
+            | Request::RoomMute { .. }
+            | Request::RoomTopic { .. }
+            | Request::RoomRename { .. }
+            | Request::RoomRenew { .. }
+            | Request::RoomMembers { .. }
+            | Request::RoomHistory { .. } => return self.room_request(turn, token, request),
             Request::DeviceList {} => self.own_devices()?,
             Request::DeviceRemove { device } => {
                 return self.remove_device(turn, token, device, false).map(|()| None);
@@ -104,22 +127,29 @@ impl Core {
     }
 
     /// The chat that somebody named; it need not exist.
-    fn chat_named(&self, text: &str) -> Result<Username, ApiError> {
-        self.account_named(text)
+    fn chat_named(&self, text: &str) -> Result<ChatId, Fault> {
+        if text.starts_with('#') {
+            return self.room_named(text).map(|stored| ChatId::from(stored.id));
+        }
+        Ok(self.account_named(text).map(ChatId::from)?)
     }
 
     fn mark_read(&mut self, turn: &mut Turn<'_>, chat: &str, up_to: i64) -> Result<Reply, Fault> {
         let chat = self.chat_named(chat)?;
         self.transact(turn, |w| {
             let read = w.tx.mark_read(&chat, up_to)?;
-            if read.is_empty() || !contacts::is_accepted(w, &chat)? {
+            if read.is_empty() || w.tx.setting(READ_RECEIPTS)?.as_deref() == Some("off") {
                 return Ok(());
             }
-            if w.tx.setting(READ_RECEIPTS)?.as_deref() == Some("off") {
+            let account = match &chat {
+                ChatId::Person(account) => account,
+                ChatId::Room(room) => return super::rooms::read(w, *room, &read),
+            };
+            if !contacts::is_accepted(w, account)? {
                 return Ok(());
             }
-            for message in read.into_iter().filter(|message| message.from == chat) {
-                receipts::note(w, &chat, message.id, ReceiptKind::Read)?;
+            for message in read.into_iter().filter(|message| message.from == *account) {
+                receipts::note(w, account, message.id, ReceiptKind::Read)?;
             }
             Ok(())
         })?;

@@ -8,7 +8,7 @@ use subrosa_crypto::{
     verify::{bundle::PrekeyBundle, device_list::DeviceEntry},
 };
 use subrosa_protocol::{
-    DeviceId, MessageId, Payload, Username,
+    DeviceId, EnvelopeId, MessageId, Payload, Username,
     content::{Content, Gossip},
 };
 use zeroize::Zeroizing;
@@ -84,6 +84,23 @@ impl<'l> Target<'l> {
 
     /// Encrypts a content as the next envelope of the chain to this device. The caller has checked that there is a session.
     pub(super) fn send(&mut self, w: &mut Work<'_>, outgoing: Outgoing) -> Result<(), Fault> {
+        let sent = self.next(w, outgoing)?;
+        self.envelop(w, &sent)
+    }
+
+    /// The same, for an envelope that travels with something else than the outbox: its id, ciphertext and counter.
+    pub(super) fn seal(
+        &mut self,
+        w: &mut Work<'_>,
+        outgoing: Outgoing,
+    ) -> Result<(EnvelopeId, Vec<u8>, u64), Fault> {
+        let sent = self.next(w, outgoing)?;
+        let sealed = self.encrypt(w, &sent)?;
+        Ok((w.random_envelope_id(), sealed, sent.counter))
+    }
+
+    /// The next message of the chain to this device.
+    fn next(&mut self, w: &mut Work<'_>, outgoing: Outgoing) -> Result<Sent, Fault> {
         let chain = w.tx.outgoing_chain(self.account, self.device)?;
         let counter = chain.counter.saturating_add(1);
         let due = self.fresh || counter % GOSSIP_EVERY == 1;
@@ -114,31 +131,13 @@ impl<'l> Target<'l> {
         }
         let sent = Sent { counter, message: outgoing.message, plaintext: Zeroizing::new(plaintext) };
         w.tx.put_sent(self.account, self.device, &sent, w.now)?;
-        self.envelop(w, &sent)
+        Ok(sent)
     }
 
     /// Encrypts the very message that was sent under a counter: the first time, or once more because the device asked for
     /// it.
     pub(super) fn envelop(&mut self, w: &mut Work<'_>, sent: &Sent) -> Result<(), Fault> {
-        let padded = padding::pad(sent.plaintext.to_vec()).map_err(|_| Fault::Internal("padding"))?;
-        let padded = Zeroizing::new(padded);
-        let peer = self.peer();
-        let local = w.me.local()?;
-        self.changed = true;
-        let inner = self
-            .record
-            .encrypt(&local, &peer, &padded, w.now, &mut w.rng)
-            .map_err(|_: SessionError| Fault::Internal("encryption"))?;
-        let sealed = sealed::seal(
-            &self.entry.sealing_key,
-            self.account.as_str(),
-            self.device.get(),
-            w.me.account.as_str(),
-            w.me.device.get(),
-            &inner,
-            &mut w.rng,
-        )
-        .map_err(|_| Fault::Internal("sealing"))?;
+        let sealed = self.encrypt(w, sent)?;
         let envelope = w.random_envelope_id();
         w.tx.push_outbox(&NewOutbox {
             account: self.account,
@@ -151,6 +150,28 @@ impl<'l> Target<'l> {
         })?;
         w.done.outbox = true;
         Ok(())
+    }
+
+    fn encrypt(&mut self, w: &mut Work<'_>, sent: &Sent) -> Result<Vec<u8>, Fault> {
+        let padded = padding::pad(sent.plaintext.to_vec()).map_err(|_| Fault::Internal("padding"))?;
+        let padded = Zeroizing::new(padded);
+        let peer = self.peer();
+        let local = w.me.local()?;
+        self.changed = true;
+        let inner = self
+            .record
+            .encrypt(&local, &peer, &padded, w.now, &mut w.rng)
+            .map_err(|_: SessionError| Fault::Internal("encryption"))?;
+        sealed::seal(
+            &self.entry.sealing_key,
+            self.account.as_str(),
+            self.device.get(),
+            w.me.account.as_str(),
+            w.me.device.get(),
+            &inner,
+            &mut w.rng,
+        )
+        .map_err(|_| Fault::Internal("sealing"))
     }
 
     /// The heads of both lists (R29).

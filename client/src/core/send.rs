@@ -7,7 +7,7 @@ use subrosa_protocol::{
 };
 
 use super::{
-    Core, Fault, Turn, contacts,
+    Core, Fault, Turn, contacts, rooms,
     waits::Slot,
     work::{Work, message_event},
 };
@@ -62,12 +62,15 @@ impl Core {
         let draft = Draft::new(&send)?;
         let mut slots = Vec::with_capacity(send.to.len());
         for to in send.to {
-            let queued = self.account_named(&to).map_err(Fault::from);
-            let queued = queued.and_then(|account| {
-                let line = self.transact(turn, |w| queue(w, &account, &draft))?;
-                self.look_up_anew(&account)?;
-                Ok(line)
-            });
+            let queued = if to.starts_with('#') {
+                self.queue_in_room(turn, &to, &draft)
+            } else {
+                self.account_named(&to).map_err(Fault::from).and_then(|account| {
+                    let line = self.transact(turn, |w| queue(w, &account, &draft))?;
+                    self.look_up_anew(&account)?;
+                    Ok(line)
+                })
+            };
             slots.push(match queued {
                 Ok(line) => Slot::Open { to, order: line.order },
                 Err(Fault::Internal(what)) => return Err(Fault::Internal(what)),
@@ -80,6 +83,12 @@ impl Core {
             });
         }
         self.wait_for_lines(turn, token, slots, send.wait, send.timeout_ms.unwrap_or(DEFAULT_WAIT_MS))
+    }
+
+    fn queue_in_room(&mut self, turn: &mut Turn<'_>, to: &str, draft: &Draft) -> Result<Message, Fault> {
+        let stored = self.room_named(to)?;
+        let Draft { text, reply_to, key } = draft;
+        self.transact(turn, |w| rooms::queue(w, &stored, text, *reply_to, key.as_ref()))
     }
 
     /// The account that somebody typed.
@@ -106,7 +115,7 @@ enum Passage {
 
 fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message, Fault> {
     if let Some(key) = &draft.key
-        && let Some(sent) = w.tx.message_by_key(account, key)?
+        && let Some(sent) = w.tx.message_by_key(&account.into(), key)?
     {
         return match &sent.kind {
             MessageKind::Text { text } if *text != draft.text => Err(ApiError::new(
@@ -131,7 +140,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
     let id = w.random_message_id();
     let line = w.tx.insert_message(&NewMessage {
         id,
-        chat: account.clone(),
+        chat: account.into(),
         direction: Direction::Out,
         from: w.me.account.clone(),
         device: w.me.device.get(),
@@ -143,6 +152,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
         reason,
         verified: true,
         key: draft.key.clone(),
+        mention: false,
     })?;
     let line = line.ok_or(Fault::Internal("message id"))?;
     let text = BoundedStr::new(draft.text.as_str()).map_err(|_| Fault::Internal("text"))?;
@@ -157,6 +167,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
         reason: waits_for,
         queued_at: w.now,
     })?;
+    rooms::tell_states(w, account)?;
     w.emit(EventBody::MessageQueued { message: message_event(&line) })?;
     w.done.drains.insert(account.clone());
     Ok(line)

@@ -31,13 +31,17 @@ impl Core {
             return Ok(());
         }
         self.upkeep.clear_at = turn.now.saturating_add(UPKEEP_EVERY_MS);
-        self.transact(turn, |w| {
+        let due = self.transact(turn, |w| {
             w.tx.expire(w.now)?;
+            let mut due = Vec::new();
             if w.me.refusal().is_none() {
                 gaps::ask_for_everything(w)?;
+                due = super::rooms::upkeep(w)?;
             }
-            outbox::give_up(w, w.now.saturating_sub(GIVE_UP_AFTER_MS))
-        })
+            outbox::give_up(w, w.now.saturating_sub(GIVE_UP_AFTER_MS))?;
+            Ok(due)
+        })?;
+        self.renew_leaves(turn, due)
     }
 
     /// The earliest of everything that waits for a time.
@@ -48,12 +52,14 @@ impl Core {
             self.upkeep.receipt_at,
             self.waits.next_deadline(),
             self.link.next_deadline(),
+            self.rooms.next_deadline(),
         ];
         let connected = [
             self.link.outbox_at,
             self.mailbox.next_wake(),
             self.lookups.next_wake(),
             self.claims.next_wake(),
+            self.rooms.next_wake(),
             (!self.upkeep.uploading).then_some(self.upkeep.prekeys_at),
         ];
         let up = self.link.is_up();

@@ -189,6 +189,7 @@ impl Core {
         let synced = self.link.is_up()
             && self.mailbox.synced
             && self.mailbox.is_empty()
+            && self.rooms.is_synced()
             && !self.lookups.busy_for_sync(&self.me.account);
         for (token, deadline) in std::mem::take(&mut self.waits.syncs) {
             let result = if synced {

@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 
 use rand_core::CryptoRng;
-use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, SafeText, Username};
+use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, RoomId, SafeText, Username};
 
-use super::{Fault, gossip::Heard, me::Me};
+use super::{
+    Fault,
+    gossip::Heard,
+    me::Me,
+    rooms::{Act, Loaded},
+};
 use crate::{
     api::{
         ApiError, Contact, Direction, Event, EventBody, FailureReason, Message, MessageEvent, MessageKind,
@@ -26,6 +31,12 @@ pub(super) struct Done {
     pub(super) outbox: bool,
     /// Something waits for a device list or a session.
     pub(super) pending: bool,
+    /// Somebody was invited to a room.
+    pub(super) rooms: bool,
+    /// Rooms whose log cannot be followed any more, here or for a member.
+    pub(super) broken: BTreeSet<RoomId>,
+    /// Changes of rooms that follow from what was received.
+    pub(super) follows: Vec<(RoomId, Act)>,
     /// Accounts of which a newer device list is said to exist.
     pub(super) want_lists: BTreeSet<Username>,
     /// Accounts whose whole chain must be compared with what is known.
@@ -41,6 +52,8 @@ pub(super) struct Done {
 pub(super) struct Work<'w> {
     pub(super) tx: &'w Tx<'w>,
     pub(super) me: &'w Me,
+    /// Groups of rooms that were read before.
+    pub(super) loaded: &'w Loaded,
     pub(super) now: u64,
     pub(super) rng: &'w mut dyn CryptoRng,
     pub(super) done: &'w mut Done,
@@ -62,7 +75,7 @@ impl Work<'_> {
         EnvelopeId::from_bytes(self.random())
     }
 
-    fn random(&mut self) -> [u8; 16] {
+    pub(super) fn random(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];
         self.rng.fill_bytes(&mut bytes);
         bytes
@@ -92,19 +105,19 @@ impl Work<'_> {
         self.tx.contact(account)?.ok_or_else(|| super::contacts::no_such_contact(account).into())
     }
 
-    /// A line of the program itself in a chat; its place.
+    /// A line of the program itself in the chat with an account; its place.
     pub(super) fn notice(
         &mut self,
-        chat: &Username,
+        account: &Username,
         device: u32,
         kind: MessageKind,
     ) -> Result<Option<i64>, Fault> {
         let id = self.random_message_id();
         let stored = self.tx.insert_message(&NewMessage {
             id,
-            chat: chat.clone(),
+            chat: account.into(),
             direction: Direction::Notice,
-            from: chat.clone(),
+            from: account.clone(),
             device,
             kind,
             reply_to: None,
@@ -114,6 +127,7 @@ impl Work<'_> {
             reason: None,
             verified: false,
             key: None,
+            mention: false,
         })?;
         Ok(stored.map(|line| line.order))
     }
@@ -149,7 +163,7 @@ impl Work<'_> {
             return Ok(());
         }
         self.done.moved = true;
-        let message = Receipted { id: line.id, chat: line.chat };
+        let message = Receipted { id: line.id, chat: line.chat, by: None, receipts: None };
         match state {
             MessageState::Accepted => self.emit(EventBody::MessageAccepted { message }),
             MessageState::Delivered => self.emit(EventBody::MessageDelivered { message }),
@@ -191,6 +205,7 @@ pub(super) fn message_event(line: &Message) -> MessageEvent {
         files: Vec::new(),
         sent_at: line.sent_at,
         order: line.order,
+        mention: false,
     }
 }
 

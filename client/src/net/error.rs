@@ -139,6 +139,15 @@ pub fn refused(frame: &ErrorFrame) -> ApiError {
         ErrorCode::MailboxFull => ("the recipient's mailbox is full", Some("it goes on by itself")),
         ErrorCode::ShuttingDown | ErrorCode::Internal => ("the relay had a fault", Some("try again later")),
         ErrorCode::Refused => ("the relay does not permit it", None),
+        ErrorCode::UnknownRoom => ("there is no such room", Some("rosa room list")),
+        ErrorCode::NotAMember => ("you are not in this room", Some("join it first")),
+        ErrorCode::Banned => ("you are banned from this room", Some("only its moderators can change that")),
+        ErrorCode::SlugTaken => {
+            ("this slug, or one that looks like it, is taken", Some("choose another one: --slug SLUG"))
+        }
+        ErrorCode::RoomFull => ("the room is full", None),
+        ErrorCode::TooManyRooms => ("too many rooms", Some("leave one first")),
+        ErrorCode::NoSuchObject => ("the relay does not have it any more", Some("try again")),
         _ => ("the relay refused", None),
     };
     let text = if detail.is_empty() || *detail == *message {

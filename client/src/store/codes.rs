@@ -4,7 +4,7 @@ use subrosa_crypto::verify::prekey::PrekeyKind;
 use subrosa_protocol::content::ReceiptKind;
 
 use super::{StoreError, error::Result, pending::HeldFor};
-use crate::api::{ContactState, Direction, MessageState, Trust};
+use crate::api::{ContactState, Direction, MessageState, Role, RoomState, Trust};
 
 /// A value that is stored as a number.
 pub(super) trait Code: Copy + Sized + 'static {
@@ -43,6 +43,10 @@ codes!(MessageState, "message state", {
 codes!(Direction, "direction", { Out = 0, In = 1, Notice = 2 });
 codes!(ContactState, "contact state", { Added = 0, RequestReceived = 1, RequestSent = 2, Accepted = 3 });
 codes!(Trust, "trust", { Unverified = 0, Verified = 1, Changed = 2, Forked = 3 });
+codes!(Role, "role", { Member = 0, Moderator = 1, Owner = 2 });
+codes!(RoomState, "room state", {
+    Invited = 0, Joining = 1, Joined = 2, Left = 3, Removed = 4, CutOff = 5,
+});
 codes!(ReceiptKind, "receipt kind", { Delivered = 0, Read = 1 });
 codes!(HeldFor, "pending reason", { Identity = 0, Request = 1, Window = 2, DeviceList = 3, Session = 4 });
 codes!(PrekeyKind, "prekey kind", { SignedEc = 1, OneTimeEc = 2, LastResortKem = 3, OneTimeKem = 4 });
@@ -65,6 +69,8 @@ mod tests {
         distinct::<Direction>();
         distinct::<ContactState>();
         distinct::<Trust>();
+        distinct::<Role>();
+        distinct::<RoomState>();
         distinct::<ReceiptKind>();
         distinct::<HeldFor>();
         distinct::<PrekeyKind>();

@@ -109,14 +109,18 @@ fn wanted(name: &str, filter: &[String]) -> bool {
 
 const fn message_of(body: &EventBody) -> Option<&MessageEvent> {
     match body {
-        EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => Some(message),
+        EventBody::MessageReceived { message }
+        | EventBody::MessageQueued { message }
+        | EventBody::MessageEdited { message } => Some(message),
         _ => None,
     }
 }
 
 const fn message_mut(body: &mut EventBody) -> Option<&mut MessageEvent> {
     match body {
-        EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => Some(message),
+        EventBody::MessageReceived { message }
+        | EventBody::MessageQueued { message }
+        | EventBody::MessageEdited { message } => Some(message),
         _ => None,
     }
 }

@@ -35,10 +35,18 @@ pub const EARLY_RECEIPTS_KEPT_MS: u64 = 30 * DAY_MS;
 pub const PENDING: u64 = 10_000;
 /// Sealed envelopes waiting for the relay, in all.
 pub const OUTBOX: u64 = 20_000;
+/// Rooms that this device knows, those it left included.
+pub const ROOMS: u64 = 2_000;
+/// Bytes of a commit, a Welcome, a GroupInfo or a list of invitations (R4).
+pub const OBJECT_BYTES: usize = 1024 * 1024;
 /// Bytes of what an interrupted join left behind.
 pub const JOINING_BYTES: usize = 256 * 1024;
 /// Bytes of one session record.
 pub const SESSION_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of one value of a room's state: the largest is a pending commit with the tree after it.
+pub const MLS_VALUE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of a key of a room's state.
+pub const MLS_KEY_BYTES: usize = 256;
 /// UTF-8 bytes of a draft.
 pub const DRAFT_BYTES: usize = 64 * 1024;
 /// UTF-8 bytes of a setting's name or value.
@@ -47,6 +55,10 @@ pub const SETTING_BYTES: usize = 4 * 1024;
 pub const IDEMPOTENCY_KEY_BYTES: usize = 256;
 /// UTF-8 bytes of a stored reason.
 pub const REASON_BYTES: usize = 1_024;
+/// Signs of one account beside one message; further ones are not kept.
+pub const REACTIONS_OF_ONE: u32 = 8;
+/// Messages pinned to a room; of more, the one pinned first is not any more.
+pub const PINS: u32 = 50;
 /// Pieces of evidence of one account; later ones add nothing.
 pub const EVIDENCE_PER_ACCOUNT: u64 = 8;
 

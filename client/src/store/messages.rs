@@ -1,5 +1,7 @@
 //! Lines of chats: texts and notices.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Row, params};
 use subrosa_protocol::{MessageId, SafeText, Username};
 
@@ -10,15 +12,21 @@ use super::{
     limits::{HISTORY_PAGE, IDEMPOTENCY_KEY_BYTES, READ_AT_ONCE, REASON_BYTES},
     rows::{Columns, bounded, clamped, page},
 };
-use crate::api::{Direction, HistoryPage, Message, MessageKind, MessageState, time::Timestamp};
+use crate::{
+    api::{
+        Direction, HistoryPage, Marks, Message, MessageKind, MessageState, Role, RoomReceipts, SignOf,
+        time::Timestamp,
+    },
+    chat::ChatId,
+};
 
 /// A line that is not stored yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
     /// Chosen by its writer; of a notice, random.
     pub id: MessageId,
-    /// The account of the chat.
-    pub chat: Username,
+    /// The chat.
+    pub chat: ChatId,
     /// Whose it is.
     pub direction: Direction,
     /// Who wrote it; of a notice, whom it is about.
@@ -41,6 +49,8 @@ pub struct NewMessage {
     pub verified: bool,
     /// The idempotency key it was sent with.
     pub key: Option<String>,
+    /// Whether it mentions this account, in a room.
+    pub mention: bool,
 }
 
 /// A message of somebody else: its sender may be told that it came or was read.
@@ -56,8 +66,19 @@ pub struct ReadMessage {
     pub device: u32,
 }
 
-pub(super) const COLUMNS: &str = "place, id, chat, direction, sender, device, kind, number, text, reply_to, sent_at, \
-                                  stored_at, state, reason, verified";
+/// What [`read`] reads. The chat of a room is shown by its label.
+pub(super) const COLUMNS: &str = "place, id, CASE WHEN chat >= '#' AND chat < '$' THEN \
+                                  coalesce((SELECT '#' || rooms.label FROM rooms WHERE rooms.chat = messages.chat), \
+                                  chat) ELSE chat END, direction, sender, device, kind, number, text, reply_to, sent_at, \
+                                  stored_at, state, reason, verified, edited, pinned, \
+                                  (SELECT group_concat(sign || char(31) || account, char(30)) FROM reactions \
+                                  WHERE reactions.place = messages.place), \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT count(*) FROM room_receipts WHERE message_id = messages.id) END, \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT sum(read) FROM room_receipts WHERE message_id = messages.id) END, \
+                                  CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
+                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END";
 
 /// The stored form of a kind: its number, a number that belongs to it, its text.
 fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
@@ -72,13 +93,31 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::DeviceAdded { device } => (7, i64::from(*device), None),
         MessageKind::DeviceRemoved { device } => (8, i64::from(*device), None),
         MessageKind::ListForked {} => (9, 0, None),
+        MessageKind::RoomCreated {} => (20, 0, None),
+        MessageKind::MemberInvited { name } => (21, 0, Some(name)),
+        MessageKind::MemberJoined {} => (22, 0, None),
+        MessageKind::MemberLeft {} => (23, 0, None),
+        MessageKind::MemberRemoved { name } => (24, 0, Some(name)),
+        MessageKind::MemberBanned { name } => (25, 0, Some(name)),
+        MessageKind::MemberUnbanned { name } => (26, 0, Some(name)),
+        MessageKind::MemberMuted { name } => (27, 0, Some(name)),
+        MessageKind::MemberUnmuted { name } => (28, 0, Some(name)),
+        MessageKind::RoleChanged { name, role } => (29, role.code(), Some(name)),
+        MessageKind::TopicChanged { topic } => (30, 0, Some(topic.as_str())),
+        MessageKind::RoomRenamed { name } => (31, 0, Some(name.as_str())),
+        MessageKind::CommitRefused { why } => (32, 0, Some(why.as_str())),
+        MessageKind::RoomRenewed {} => (33, 0, None),
+        MessageKind::RoomCutOff {} => (34, 0, None),
+        MessageKind::RoomChanged {} => (35, 0, None),
+        MessageKind::Deleted {} => (36, 0, None),
     }
 }
 
 fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> {
     let device = u32::try_from(number).map_err(|_| StoreError::Corrupt("device id"));
+    let said = || text.ok_or(StoreError::Corrupt("message"));
     Ok(match code {
-        0 => MessageKind::Text { text: SafeText::multi_line(&text.ok_or(StoreError::Corrupt("message"))?) },
+        0 => MessageKind::Text { text: SafeText::multi_line(&said()?) },
         1 => MessageKind::Missing { count: number },
         2 => MessageKind::Undecryptable {},
         3 => MessageKind::NewerVersion {},
@@ -88,6 +127,23 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         7 => MessageKind::DeviceAdded { device: device? },
         8 => MessageKind::DeviceRemoved { device: device? },
         9 => MessageKind::ListForked {},
+        20 => MessageKind::RoomCreated {},
+        21 => MessageKind::MemberInvited { name: said()? },
+        22 => MessageKind::MemberJoined {},
+        23 => MessageKind::MemberLeft {},
+        24 => MessageKind::MemberRemoved { name: said()? },
+        25 => MessageKind::MemberBanned { name: said()? },
+        26 => MessageKind::MemberUnbanned { name: said()? },
+        27 => MessageKind::MemberMuted { name: said()? },
+        28 => MessageKind::MemberUnmuted { name: said()? },
+        29 => MessageKind::RoleChanged { name: said()?, role: Role::from_code(clamped(number))? },
+        30 => MessageKind::TopicChanged { topic: SafeText::single_line(&said()?) },
+        31 => MessageKind::RoomRenamed { name: SafeText::single_line(&said()?) },
+        32 => MessageKind::CommitRefused { why: SafeText::single_line(&said()?) },
+        33 => MessageKind::RoomRenewed {},
+        34 => MessageKind::RoomCutOff {},
+        35 => MessageKind::RoomChanged {},
+        36 => MessageKind::Deleted {},
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }
@@ -110,7 +166,34 @@ pub(super) fn read(row: &Row<'_>) -> Result<Message> {
         state: row.value(12)?,
         reason: reason.map(|text| SafeText::single_line(&text)),
         verified: row.get(14)?,
+        marks: Marks {
+            edited: row.get(15)?,
+            pinned: row.get(16)?,
+            reactions: signs(row.get(17)?),
+            receipts: receipts(row)?,
+        },
     })
+}
+
+/// `sign US account`, separated by RS; neither stands in a sign or a name.
+fn signs(joined: Option<String>) -> Vec<SignOf> {
+    let mut by_sign = BTreeMap::<&str, Vec<String>>::new();
+    let joined = joined.unwrap_or_default();
+    for (sign, account) in joined.split('\u{1e}').filter_map(|one| one.split_once('\u{1f}')) {
+        by_sign.entry(sign).or_default().push(account.to_owned());
+    }
+    let sorted = by_sign.into_iter().map(|(sign, mut by)| {
+        by.sort();
+        SignOf { sign: SafeText::single_line(sign), by }
+    });
+    sorted.collect()
+}
+
+fn receipts(row: &Row<'_>) -> Result<Option<RoomReceipts>> {
+    let Some(delivered) = row.get::<_, Option<u32>>(18)?.filter(|count| *count > 0) else { return Ok(None) };
+    let read = row.get::<_, Option<u32>>(19)?.unwrap_or(0);
+    let members = row.get::<_, Option<u32>>(20)?.unwrap_or(0);
+    Ok(Some(RoomReceipts { of: members.saturating_sub(1), delivered, read }))
 }
 
 fn read_place(row: &Row<'_>) -> Result<ReadMessage> {
@@ -130,13 +213,13 @@ impl Tx<'_> {
         }
         let (kind, number, text) = kind_columns(&message.kind);
         let sql = "INSERT INTO messages (id, chat, direction, sender, device, kind, number, text, reply_to, sent_at,
-                   stored_at, state, reason, verified, key)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                   stored_at, state, reason, verified, key, mention)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         self.run(
             sql,
             params![
                 message.id.as_bytes(),
-                message.chat.as_str(),
+                message.chat.to_string(),
                 message.direction.code(),
                 message.from.as_str(),
                 message.device,
@@ -150,6 +233,7 @@ impl Tx<'_> {
                 message.reason.as_deref(),
                 message.verified,
                 message.key,
+                message.mention,
             ],
         )?;
         let order = self.inserted();
@@ -157,7 +241,7 @@ impl Tx<'_> {
         Ok(Some(Message {
             order,
             id: message.id.to_string(),
-            chat: message.chat.to_string(),
+            chat: self.shown(&message.chat)?,
             direction: message.direction,
             from: message.from.to_string(),
             device: message.device,
@@ -169,12 +253,18 @@ impl Tx<'_> {
             state: message.state,
             reason: message.reason.clone(),
             verified: message.verified,
+            marks: Marks::default(),
         }))
     }
 
     /// The line at a place.
     pub fn message_at(&self, order: i64) -> Result<Option<Message>> {
         self.one(&format!("SELECT {COLUMNS} FROM messages WHERE place = ?1"), [order], read)
+    }
+
+    /// The chat of the line at a place.
+    pub fn chat_of(&self, order: i64) -> Result<Option<ChatId>> {
+        self.one("SELECT chat FROM messages WHERE place = ?1", [order], |row| row.chat(0))
     }
 
     /// How far the line at a place is.
@@ -197,9 +287,9 @@ impl Tx<'_> {
     }
 
     /// The message that was sent to a chat with this idempotency key.
-    pub fn message_by_key(&self, chat: &Username, key: &str) -> Result<Option<Message>> {
+    pub fn message_by_key(&self, chat: &ChatId, key: &str) -> Result<Option<Message>> {
         let sql = format!("SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND key = ?2");
-        self.one(&sql, (chat.as_str(), key), read)
+        self.one(&sql, (chat.to_string(), key), read)
     }
 
     /// Sets how far a line is and why it is not further. Whether there is such a line.
@@ -249,7 +339,7 @@ impl Tx<'_> {
     /// older; with neither, the newest; with both, the oldest between them. At most `limit`, up to [`HISTORY_PAGE`].
     pub fn history(
         &self,
-        chat: &Username,
+        chat: &ChatId,
         before: Option<i64>,
         after: Option<i64>,
         limit: u32,
@@ -259,7 +349,7 @@ impl Tx<'_> {
         let sql = format!(
             "SELECT {COLUMNS} FROM messages WHERE chat = ?1 AND place > ?2 AND place < ?3 ORDER BY place {direction} LIMIT ?4"
         );
-        let mut messages = self.all(&sql, (chat.as_str(), low, high, page(limit, HISTORY_PAGE)), read)?;
+        let mut messages = self.all(&sql, (chat.to_string(), low, high, page(limit, HISTORY_PAGE)), read)?;
         if after.is_none() {
             messages.reverse();
         }
@@ -268,22 +358,22 @@ impl Tx<'_> {
         let more_before = "SELECT 1 FROM messages WHERE chat = ?1 AND place < ?2 LIMIT 1";
         let more_after = "SELECT 1 FROM messages WHERE chat = ?1 AND place > ?2 LIMIT 1";
         Ok(HistoryPage {
-            more_before: self.one(more_before, (chat.as_str(), first), |_| Ok(()))?.is_some(),
-            more_after: self.one(more_after, (chat.as_str(), last), |_| Ok(()))?.is_some(),
+            more_before: self.one(more_before, (chat.to_string(), first), |_| Ok(()))?.is_some(),
+            more_after: self.one(more_after, (chat.to_string(), last), |_| Ok(()))?.is_some(),
             messages,
         })
     }
 
     /// Marks everything received in a chat up to a place as read, and moves its read position there. The messages that were
     /// unread, ascending, at most [`READ_AT_ONCE`] (the oldest; call again for the rest).
-    pub fn mark_read(&self, chat: &Username, up_to: i64) -> Result<Vec<ReadMessage>> {
+    pub fn mark_read(&self, chat: &ChatId, up_to: i64) -> Result<Vec<ReadMessage>> {
         let unread = MessageState::Received.code();
         // The literal state lets the partial index be used.
         let sql = format!(
             "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND place <= ?2 AND state = {unread}
              ORDER BY place LIMIT {READ_AT_ONCE}"
         );
-        let found = self.all(&sql, (chat.as_str(), up_to), read_place)?;
+        let found = self.all(&sql, (chat.to_string(), up_to), read_place)?;
         for message in &found {
             self.set_message_state(message.order, MessageState::Read, None)?;
         }
@@ -292,24 +382,24 @@ impl Tx<'_> {
     }
 
     /// How many received messages of a chat are unread.
-    pub fn unread(&self, chat: &Username) -> Result<u64> {
+    pub fn unread(&self, chat: &ChatId) -> Result<u64> {
         let unread = MessageState::Received.code();
         let sql = format!("SELECT count(*) FROM messages WHERE chat = ?1 AND state = {unread}");
-        self.row(&sql, [chat.as_str()], |row| row.number(0))
+        self.row(&sql, [chat.to_string()], |row| row.number(0))
     }
 
     /// How many texts an account wrote in its chat, such as those a stranger's request consists of.
-    pub fn texts_from(&self, chat: &Username, from: &Username) -> Result<u64> {
+    pub fn texts_from(&self, chat: &ChatId, from: &Username) -> Result<u64> {
         let sql = "SELECT count(*) FROM messages WHERE chat = ?1 AND sender = ?2 AND kind = 0";
-        self.row(sql, (chat.as_str(), from.as_str()), |row| row.number(0))
+        self.row(sql, (chat.to_string(), from.as_str()), |row| row.number(0))
     }
 
     /// The texts that others wrote in a chat, oldest first, at most `max`.
-    pub fn incoming_texts(&self, chat: &Username, max: usize) -> Result<Vec<ReadMessage>> {
+    pub fn incoming_texts(&self, chat: &ChatId, max: usize) -> Result<Vec<ReadMessage>> {
         let sql =
             "SELECT place, id, sender, device FROM messages WHERE chat = ?1 AND direction = 1 AND kind = 0
                    ORDER BY place LIMIT ?2";
-        self.all(sql, (chat.as_str(), super::rows::count(max)), read_place)
+        self.all(sql, (chat.to_string(), super::rows::count(max)), read_place)
     }
 
     /// Deletes a line with its text, its index entry, what waits to be encrypted of it and what events say of it. Whether

@@ -2,7 +2,7 @@
 //!
 //! Everything happens in a transaction: [`Store::transaction`] for changes, [`Store::read`] for looking. Both give a
 //! [`Tx`], which has all operations; [`Tx::attempt`] is a part of a transaction that can fail alone. Whatever changes
-//! ratchet state (sessions, chains, prekeys) raises the state generation by itself in the same transaction (R21, R23).
+//! ratchet or MLS state (sessions, chains, prekeys, rooms) raises the state generation by itself in the same transaction (R21, R23).
 //!
 //! | module | what it keeps |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | `parsed_lists` | device lists that were parsed lately |
 //! | [`peers`] | accounts: the key first seen, trust, contact state |
 //! | [`device_lists`] | the newest verified list of each account, evidence of lies |
+//! | `mls` | the state of rooms: MLS groups and key packages |
 //! | [`sessions`] | session records, when they were healed |
 //! | [`chains`] | counters of both directions, what is missing |
 //! | [`messages`], [`search`] | lines of chats, and finding them |
@@ -18,7 +19,9 @@
 //! | [`pending`] | contents not yet encrypted |
 //! | [`outbox`] | sealed envelopes on their way out |
 //! | [`inbox`] | envelopes dealt with, the mailbox cursor, envelopes put aside |
+//! | [`marks`] | what is done with messages after they were written |
 //! | [`receipts`] | receipts due and given, and those that came before their message |
+//! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |
@@ -36,14 +39,18 @@ pub mod identity;
 pub mod inbox;
 pub mod limits;
 mod log;
+pub mod marks;
 pub mod messages;
 pub mod meta;
+mod mls;
 pub mod outbox;
 mod parsed_lists;
 pub mod peers;
 pub mod pending;
 pub mod prekeys;
 pub mod receipts;
+pub mod room_outbox;
+pub mod rooms;
 mod rows;
 mod schema;
 pub mod search;
@@ -68,4 +75,6 @@ pub use peers::{ChangedKey, Peer};
 pub use pending::{HeldFor, NewPending, Pending};
 pub use prekeys::PrekeyCounts;
 pub use receipts::DueReceipt;
+pub use room_outbox::{PendingCommit, RoomPostRow, SealedPost};
+pub use rooms::StoredRoom;
 pub use tx::Tx;

@@ -11,7 +11,10 @@ use super::{
     error::Result,
     rows::{Columns, clamped},
 };
-use crate::api::{Contact, ContactState, Trust};
+use crate::{
+    api::{Contact, ContactState, Trust},
+    chat::ChatId,
+};
 
 /// A different account key that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +121,7 @@ impl Tx<'_> {
             ],
         )?;
         if peer.contact.is_some() {
-            self.open_chat(&peer.account)?;
+            self.open_chat(&ChatId::from(&peer.account))?;
         }
         Ok(())
     }

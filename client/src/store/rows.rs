@@ -2,13 +2,14 @@
 //! may be damaged.
 
 use rusqlite::{Row, RowIndex};
-use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, Username};
+use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, RoomId, Username};
 use zeroize::Zeroizing;
 
 use super::{
     codes::Code,
     error::{Result, StoreError},
 };
+use crate::chat::ChatId;
 
 /// A number for a column; what does not fit becomes the greatest that does. For times and sizes, not for counters.
 pub(super) fn clamped(number: u64) -> i64 {
@@ -45,6 +46,10 @@ pub(super) trait Columns {
     fn value<T: Code>(&self, column: impl RowIndex) -> Result<T>;
     /// An account.
     fn account(&self, column: impl RowIndex) -> Result<Username>;
+    /// A chat.
+    fn chat(&self, column: impl RowIndex) -> Result<ChatId>;
+    /// A room.
+    fn room(&self, column: impl RowIndex) -> Result<RoomId>;
     /// A device.
     fn device(&self, column: impl RowIndex) -> Result<DeviceId>;
     /// A message id.
@@ -71,6 +76,14 @@ impl Columns for Row<'_> {
 
     fn account(&self, column: impl RowIndex) -> Result<Username> {
         Username::new(self.get::<_, String>(column)?).map_err(|_| StoreError::Corrupt("username"))
+    }
+
+    fn room(&self, column: impl RowIndex) -> Result<RoomId> {
+        Ok(RoomId::from_bytes(self.get(column)?))
+    }
+
+    fn chat(&self, column: impl RowIndex) -> Result<ChatId> {
+        self.get::<_, String>(column)?.parse().map_err(|_| StoreError::Corrupt("chat"))
     }
 
     fn device(&self, column: impl RowIndex) -> Result<DeviceId> {

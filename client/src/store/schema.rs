@@ -6,7 +6,11 @@ use rusqlite::Connection;
 use super::error::{Result, StoreError};
 
 /// Every migration, in order. One that was released is never changed; a change of the schema is a further file.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("../../migrations/V1__initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__initial", include_str!("../../migrations/V1__initial.sql")),
+    ("V2__mls", include_str!("../../migrations/V2__mls.sql")),
+    ("V3__rooms", include_str!("../../migrations/V3__rooms.sql")),
+];
 
 fn runner() -> Result<Runner> {
     let migrations = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql));

@@ -4,7 +4,7 @@ use super::{
     Tx,
     error::Result,
     limits::{SEARCH_HITS, SEARCH_WORDS},
-    messages::read,
+    messages::{COLUMNS, read},
     rows::page,
 };
 use crate::api::SearchHit;
@@ -15,11 +15,11 @@ impl Tx<'_> {
     /// the index have no meaning. Of more than [`SEARCH_WORDS`] words the rest is ignored.
     pub fn search(&self, query: &str, limit: u32) -> Result<Vec<SearchHit>> {
         let Some(expression) = expression(query) else { return Ok(Vec::new()) };
-        let sql = "SELECT m.place, m.id, m.chat, m.direction, m.sender, m.device, m.kind, m.number, m.text, m.reply_to,
-                          m.sent_at, m.stored_at, m.state, m.reason, m.verified
-                   FROM messages_text t JOIN messages m ON m.place = t.rowid
-                   WHERE t.text MATCH ?1 ORDER BY t.rowid DESC LIMIT ?2";
-        self.all(sql, (expression, page(limit, SEARCH_HITS)), |row| Ok(SearchHit { message: read(row)? }))
+        let sql = format!(
+            "SELECT {COLUMNS} FROM messages WHERE place IN (SELECT rowid FROM messages_text WHERE text MATCH ?1 \
+             ORDER BY rowid DESC LIMIT ?2) ORDER BY place DESC"
+        );
+        self.all(&sql, (expression, page(limit, SEARCH_HITS)), |row| Ok(SearchHit { message: read(row)? }))
     }
 }
 

@@ -94,7 +94,7 @@ fn r14_any_mismatch_with_the_session_is_discarded_and_counted() {
         Header { conversation: Conversation::direct("bob", "carol"), ..right.clone() },
         Header { conversation: Conversation::direct("alice", "carol"), ..right.clone() },
         Header { conversation: Conversation::Room([5; 16]), ..right.clone() },
-        Header { recipient: Recipient::Room { room: [5; 16], epoch: 1 }, ..right.clone() },
+        Header { recipient: Recipient::Room { room: [5; 16], generation: 0, epoch: 1 }, ..right.clone() },
         Header { recipient: carol, ..right.clone() },
         Header { recipient: other_device, ..right.clone() },
         Header { sender_account: "carol".into(), ..right.clone() },

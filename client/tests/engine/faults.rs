@@ -6,7 +6,10 @@ use subrosa_client::{
     core::{Core, Effect, Input},
     store::DiskFault,
 };
-use subrosa_protocol::frames::{Authenticated, FromRelay, PrekeyCounts, Response};
+use subrosa_protocol::{
+    BoundedVec,
+    frames::{Authenticated, FromRelay, PrekeyCounts, Request as Frame, Response, RoomHeadsPage},
+};
 
 use crate::{
     grouping::alone,
@@ -14,7 +17,7 @@ use crate::{
     rng::SeededRng,
 };
 
-/// A connection that the relay takes, and everything that follows from it.
+/// A connection that the relay takes, which knows of no room, and everything that follows from it.
 fn connect(core: &mut Core, now: u64, rng: &mut SeededRng) -> Vec<Effect> {
     core.handle(Input::Connecting, now, rng);
     let up = Input::Up { exporter: EXPORTER, nonce: NONCE, round_trip_ms: 20 };
@@ -30,7 +33,17 @@ fn connect(core: &mut Core, now: u64, rng: &mut SeededRng) -> Vec<Effect> {
         proof_lifetime_s: 900,
         relay_time: now,
     };
-    core.handle(Input::Frame(FromRelay::Response(id, Response::Authenticated(authenticated))), now, rng)
+    let answer = FromRelay::Response(id, Response::Authenticated(authenticated));
+    let mut effects = core.handle(Input::Frame(answer), now, rng);
+    let heads = effects.iter().find_map(|effect| match effect {
+        Effect::Send(frame) if matches!(Frame::from_raw(frame), Ok(Frame::RoomHeads(_))) => Some(frame.id),
+        _ => None,
+    });
+    if let Some(id) = heads {
+        let page = Response::RoomHeadsPage(RoomHeadsPage { rooms: BoundedVec::default(), more: false });
+        effects.extend(core.handle(Input::Frame(FromRelay::Response(id, page)), now, rng));
+    }
+    effects
 }
 
 fn bodies(effects: &[Effect]) -> Vec<EventBody> {

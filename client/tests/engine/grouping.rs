@@ -136,7 +136,7 @@ fn r21_when_the_commit_fails_nothing_is_told_and_everybody_gets_an_answer() {
         assert_eq!(effects.iter().filter(over).count(), 1, "it is told that it is over");
         let queued = |effect: &&Effect| matches!(effect, Effect::Event(event) if event.body.kind() == EventKind::MessageQueued);
         assert_eq!(effects.iter().filter(queued).count(), 5);
-        let lines = core.store().read(|tx| tx.history(&name("bob"), None, None, 100)).unwrap();
+        let lines = core.store().read(|tx| tx.history(&name("bob").into(), None, None, 100)).unwrap();
         assert_eq!(lines.messages.len(), 5);
     }
 }

@@ -20,6 +20,8 @@ use subrosa_protocol::{
     limits::{DEVICE_LISTS_PER_PAGE, ENVELOPES_PER_PAGE},
 };
 
+use crate::relay_rooms::Rooms;
+
 pub type Place = (String, u32);
 /// A device, its signing key, and a signature made with that.
 type Proof = (Place, [u8; 32], [u8; 64]);
@@ -60,6 +62,7 @@ pub struct Relay {
     pub log: Vec<(Place, EnvelopeId, Vec<u8>)>,
     pub lookups: usize,
     pub claims: usize,
+    pub rooms: Rooms,
     /// The newest list of each account that was asked for, with its bytes.
     parsed: RefCell<BTreeMap<String, (Vec<u8>, DeviceList)>>,
     /// Proofs that were found good, with the key they are good for: the same bytes need no second look.
@@ -184,8 +187,7 @@ impl Relay {
                 device.mailbox.retain(|envelope| envelope.seq > ack.up_to);
                 Response::Done(subrosa_protocol::frames::Empty {})
             }
-            // It has no rooms.
-            _ => error(ErrorCode::UnknownFrame),
+            other => self.room_request(from, other, &mut pushes),
         };
         (response, pushes)
     }

@@ -554,7 +554,7 @@ impl World {
 
     pub fn state(&mut self, handle: &str, id: &str) -> MessageState {
         match self.ask(handle, Request::MessageShow { id: id.into() }).unwrap() {
-            Reply::Message { message } => message.state,
+            Reply::Message { message, .. } => message.state,
             other => panic!("{other:?}"),
         }
     }

@@ -42,6 +42,9 @@ mod options;
 #[allow(dead_code, reason = "the tests of the engine use more of it")]
 #[path = "../engine/relay.rs"]
 mod relay;
+#[path = "../engine/relay_rooms.rs"]
+#[allow(dead_code)]
+mod relay_rooms;
 mod rest;
 mod run;
 mod template;

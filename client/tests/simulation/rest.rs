@@ -240,7 +240,7 @@ impl World {
             while let Some(place) = after {
                 let page = device
                     .store()
-                    .read(|tx| tx.history(&name(&account.name), None, Some(place), 500))
+                    .read(|tx| tx.history(&name(&account.name).into(), None, Some(place), 500))
                     .unwrap();
                 after = page.messages.last().map(|line| line.order).filter(|_| page.more_after);
                 for line in page.messages {

@@ -6,7 +6,7 @@
 //! format u8 = 0x01
 //! sender:       account str8 | account_key 32 | device u32
 //! recipient:    0x01 | account str8 | account_key 32 | device u32     a device
-//!               0x02 | room 16 | epoch u64                            a room
+//!               0x02 | room 16 | generation u32 | epoch u64           a room
 //! conversation: 0x01 | a str8 | b str8                                direct, a <= b by bytes
 //!               0x02 | room 16                                        a room
 //! message_id 16 | counter u64 | prev_hash 32 | content
@@ -43,6 +43,8 @@ pub enum Recipient {
     Room {
         /// The room id.
         room: [u8; 16],
+        /// Which group of the room.
+        generation: u32,
         /// The MLS epoch the message was encrypted in.
         epoch: u64,
     },
@@ -110,6 +112,8 @@ pub enum Expected<'a> {
         sender: Party<'a>,
         /// The room of the group.
         room: [u8; 16],
+        /// Which group of the room.
+        generation: u32,
         /// The epoch the message was encrypted in.
         epoch: u64,
     },
@@ -155,9 +159,10 @@ pub fn encode(header: &Header, content: &[u8]) -> Vec<u8> {
             out.push(DEVICE);
             put_party(&mut out, Party { account, account_key: *account_key, device: *device });
         }
-        Recipient::Room { room, epoch } => {
+        Recipient::Room { room, generation, epoch } => {
             out.push(ROOM);
             out.extend_from_slice(room);
+            out.extend_from_slice(&generation.to_le_bytes());
             out.extend_from_slice(&epoch.to_le_bytes());
         }
     }
@@ -191,7 +196,7 @@ pub fn parse(message: &[u8]) -> Result<(Header, &[u8]), BindingError> {
             let Party { account, account_key, device } = read_party(&mut r)?;
             Recipient::Device { account: account.to_owned(), account_key, device }
         }
-        ROOM => Recipient::Room { room: r.array()?, epoch: r.u64()? },
+        ROOM => Recipient::Room { room: r.array()?, generation: r.u32()?, epoch: r.u64()? },
         _ => return Err(Malformed::Field("recipient").into()),
     };
     let conversation = match r.u8()? {
@@ -231,6 +236,16 @@ pub fn message_hash(message: &[u8]) -> [u8; 32] {
     kdf::hash(labels::HASH_MESSAGE, message)
 }
 
+/// The same for a message in a room: of the message as it would be for generation and epoch 0, so that sealing it again
+/// for a later epoch changes neither its own hash nor the next one's `prev_hash`.
+pub fn room_message_hash(header: &Header, content: &[u8]) -> [u8; 32] {
+    let recipient = match &header.recipient {
+        Recipient::Room { room, .. } => Recipient::Room { room: *room, generation: 0, epoch: 0 },
+        device @ Recipient::Device { .. } => device.clone(),
+    };
+    message_hash(&encode(&Header { recipient, ..header.clone() }, content))
+}
+
 /// The one check of a header against what decrypted it (R14): the slot, the sender, the recipient, and that the
 /// conversation is one that both are in.
 ///
@@ -255,12 +270,12 @@ pub fn check(header: &Header, expected: &Expected<'_>) -> Result<(), BindingErro
             require(shared, BindingError::Conversation)
         }
         (
-            Expected::Room { sender, room, epoch },
-            Recipient::Room { room: to, epoch: at },
+            Expected::Room { sender, room, generation, epoch },
+            Recipient::Room { room: to, generation: of_group, epoch: at },
             Conversation::Room(of),
         ) => {
             require(header.sender() == *sender, BindingError::Sender)?;
-            require(to == room && at == epoch, BindingError::Recipient)?;
+            require(to == room && of_group == generation && at == epoch, BindingError::Recipient)?;
             require(of == room, BindingError::Conversation)
         }
         _ => Err(BindingError::Slot),

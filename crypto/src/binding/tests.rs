@@ -27,7 +27,7 @@ fn pairwise(from: Party<'_>, to: Party<'_>, conversation: Conversation) -> Heade
 
 fn in_room() -> Header {
     Header {
-        recipient: Recipient::Room { room: ROOM_ID, epoch: 5 },
+        recipient: Recipient::Room { room: ROOM_ID, generation: 3, epoch: 5 },
         conversation: Conversation::Room(ROOM_ID),
         ..pairwise(ALICE, BOB, Conversation::direct("alice", "bob"))
     }
@@ -57,7 +57,7 @@ fn golden_bytes_room() {
     let expected = [
         "01",
         &format!("05616c696365{}01000000", "a1".repeat(32)),
-        &format!("02{}0500000000000000", "77".repeat(16)),
+        &format!("02{}030000000500000000000000", "77".repeat(16)),
         &format!("02{}", "77".repeat(16)),
         &"11".repeat(16),
         "0200000000000000",
@@ -115,7 +115,7 @@ fn r14_a_copy_for_ones_own_device_names_ones_own_conversation() {
 fn r14_room_and_pairwise_messages_never_stand_in_for_each_other() {
     let direct = pairwise(ALICE, BOB, Conversation::direct("alice", "bob"));
     let room = in_room();
-    let in_group = Expected::Room { sender: ALICE, room: ROOM_ID, epoch: 5 };
+    let in_group = Expected::Room { sender: ALICE, room: ROOM_ID, generation: 3, epoch: 5 };
     let in_session = Expected::Pairwise { peer: ALICE, local: BOB };
     assert_eq!(check(&room, &in_group), Ok(()));
     assert_eq!(check(&room, &in_session), Err(BindingError::Slot));
@@ -131,7 +131,7 @@ fn r14_room_and_pairwise_messages_never_stand_in_for_each_other() {
 
 #[test]
 fn r14_a_room_message_counts_for_its_sender_room_and_epoch() {
-    let room = |sender, room, epoch| Expected::Room { sender, room, epoch };
+    let room = |sender, room, epoch| Expected::Room { sender, room, generation: 3, epoch };
     assert_eq!(check(&in_room(), &room(BOB, ROOM_ID, 5)), Err(BindingError::Sender));
     assert_eq!(check(&in_room(), &room(ALICE, [0; 16], 5)), Err(BindingError::Recipient));
     assert_eq!(check(&in_room(), &room(ALICE, ROOM_ID, 6)), Err(BindingError::Recipient));
@@ -167,7 +167,8 @@ fn header() -> impl Strategy<Value = Header> {
         (name(), any::<[u8; 32]>(), 1u32..).prop_map(|(account, account_key, device)| {
             Recipient::Device { account, account_key, device }
         }),
-        (any::<[u8; 16]>(), any::<u64>()).prop_map(|(room, epoch)| Recipient::Room { room, epoch }),
+        (any::<[u8; 16]>(), any::<u32>(), any::<u64>())
+            .prop_map(|(room, generation, epoch)| Recipient::Room { room, generation, epoch }),
     ];
     let conversation = prop_oneof![
         (name(), name()).prop_map(|(a, b)| Conversation::direct(&a, &b)),

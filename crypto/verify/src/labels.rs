@@ -46,7 +46,7 @@ registry! {
     SIGN_AUTH = b"subrosa/1 sign connection";
     /// The account key signs the transcript of a registration.
     SIGN_REGISTRATION = b"subrosa/1 sign registration";
-    /// A room's owner key signs the key that takes its place.
+    /// A room's owner key hands over to the next one.
     SIGN_ROOM_OWNER_KEY = b"subrosa/1 sign room owner key";
     /// A room's owner key signs a reboot.
     SIGN_ROOM_REBOOT = b"subrosa/1 sign room reboot";
@@ -56,6 +56,10 @@ registry! {
     HASH_DEVICE_LIST = b"subrosa/1 hash device list";
     /// Hash of a sender's previous message (the binding header's `prev_hash`).
     HASH_MESSAGE = b"subrosa/1 hash message";
+    /// Hash of what a commit shows to the relay: the commit's authenticated data.
+    HASH_ROOM_DELTA = b"subrosa/1 hash room delta";
+    /// Hash of an epoch's authenticator, to compare rooms by (R29).
+    HASH_ROOM_HEAD = b"subrosa/1 hash room head";
     /// The iterated hash of a safety number.
     HASH_SAFETY_NUMBER = b"subrosa/1 hash safety number";
 

@@ -12,7 +12,7 @@
 //! | [`device_list`] | the signed, hash-chained list of an account's devices (R28) |
 //! | [`prekey`], [`bundle`] | what a sender fetches to open a session (R12, R36) |
 //! | [`auth`] | what a device signs to prove itself on a connection |
-//! | [`room`] | what a room's owner key signs (R31) |
+//! | [`room`] | what a commit shows to the relay, the owner key of a room (R31, R33) |
 //! | [`opaque`] | the OPAQUE suite and the relay's half of it (R40) |
 
 #![forbid(unsafe_code)]

@@ -35,6 +35,7 @@ pub fn targets() -> Vec<Target> {
         target!(envelope_decode),
         target!(dr_session),
         target!(pqxdh_bundle),
+        target!(mls_inbound),
         target!(terminal_sanitize),
         #[cfg(feature = "client")]
         target!(rpc_json),
@@ -119,6 +120,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
             }
             seeds
         }
+        "mls_inbound" => crate::mls_inbound::objects(),
         "terminal_sanitize" => TEXTS.iter().map(|text| text.as_bytes().to_vec()).collect(),
         "rpc_json" => LINES.iter().map(|line| line.as_bytes().to_vec()).collect(),
         _ => Vec::new(),

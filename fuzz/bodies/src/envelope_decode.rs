@@ -107,7 +107,9 @@ fn header(bytes: &[u8]) {
             let local = Named { account, account_key: *account_key, device: *device };
             Expected::Pairwise { peer: sender, local }
         }
-        (Recipient::Room { room, epoch }, _) => Expected::Room { sender, room: *room, epoch: *epoch },
+        (Recipient::Room { room, generation, epoch }, _) => {
+            Expected::Room { sender, room: *room, generation: *generation, epoch: *epoch }
+        }
     };
     let passes = binding::check(&header, &fitting).is_ok();
     let slots_agree = matches!(
@@ -123,11 +125,17 @@ fn header(bytes: &[u8]) {
             Expected::Pairwise { peer, local: Named { device: local.device.wrapping_add(1), ..local } },
             Expected::Pairwise { peer, local: Named { account_key: flip(local.account_key), ..local } },
             Expected::Pairwise { peer, local: Named { account: "somebody_else", ..local } },
-            Expected::Room { sender: peer, room: [0; 16], epoch: 0 },
+            Expected::Room { sender: peer, room: [0; 16], generation: 0, epoch: 0 },
         ],
-        Expected::Room { sender, room, epoch } => vec![
-            Expected::Room { sender, room, epoch: epoch.wrapping_add(1) },
-            Expected::Room { sender: Named { device: sender.device.wrapping_add(1), ..sender }, room, epoch },
+        Expected::Room { sender, room, generation, epoch } => vec![
+            Expected::Room { sender, room, generation, epoch: epoch.wrapping_add(1) },
+            Expected::Room { sender, room, generation: generation.wrapping_add(1), epoch },
+            Expected::Room {
+                sender: Named { device: sender.device.wrapping_add(1), ..sender },
+                room,
+                generation,
+                epoch,
+            },
             Expected::Pairwise { peer: sender, local: sender },
         ],
     };

@@ -9,6 +9,7 @@
 //! | [`envelope_decode`] | envelopes and all that is inside and around them: canonical, forgeries do not open |
 //! | [`dr_session`] | two parties with any schedule of faults agree in the end (I1, I2, R16) |
 //! | [`pqxdh_bundle`] | bundles and initial messages: what verifies is genuine, no fallback (R11, R12, R16) |
+//! | [`mls_inbound`] | rooms: what is not genuine is refused and changes nothing (R16, R33) |
 //! | [`terminal_sanitize`] | foreign text: allowed characters only, stable, bounded (R39, R48) |
 //! | `rpc_json` | the local socket: well-formed answers with the right id (R50); feature `client` |
 //! | `auth_state` | a relay's connection: no device without its signature (R9); feature `relay` |
@@ -23,6 +24,7 @@ pub mod corpus;
 pub mod dr_session;
 pub mod envelope_decode;
 pub mod frame_decode;
+pub mod mls_inbound;
 pub mod party;
 pub mod pqxdh_bundle;
 pub mod rng;

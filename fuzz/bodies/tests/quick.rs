@@ -74,6 +74,11 @@ fn r10_pqxdh_bundle() {
 }
 
 #[test]
+fn r10_mls_inbound() {
+    check("mls_inbound", 2_000);
+}
+
+#[test]
 fn r10_terminal_sanitize() {
     check("terminal_sanitize", 4_000);
 }

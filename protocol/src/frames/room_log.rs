@@ -99,7 +99,7 @@ pub struct NewOwnerKey {
 }
 
 /// What a commit changes, for the relay and for members to compare with the commit itself. The commit's authenticated data
-/// holds the hash of [`RoomDelta::canonical`].
+/// holds the hash of its canonical form, which stands in `subrosa_verify::room`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RoomDelta {
     /// Devices that the commit adds.
@@ -121,31 +121,6 @@ impl RoomDelta {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// The canonical bytes that are hashed into the commit's authenticated data; docs/PROTOCOL.md, *Deltas*.
-    #[must_use]
-    pub fn canonical(&self, room: RoomId, generation: u32, epoch: u64) -> Vec<u8> {
-        let mut out = vec![1];
-        out.extend_from_slice(room.as_bytes());
-        out.extend_from_slice(&generation.to_le_bytes());
-        out.extend_from_slice(&epoch.to_le_bytes());
-        for list in [&self.added, &self.removed] {
-            out.extend_from_slice(&canonical_devices(list));
-        }
-        for list in [&self.banned, &self.unbanned] {
-            out.extend_from_slice(&canonical_accounts(list));
-        }
-        self.listing.write_to(&mut out);
-        match &self.owner_key {
-            None => out.push(0),
-            Some(new) => {
-                out.push(1);
-                out.extend_from_slice(&new.key[..]);
-                out.extend_from_slice(&new.signature[..]);
-            }
-        }
-        out
     }
 }
 
@@ -204,6 +179,8 @@ pub struct RebootNotice {
     pub epoch: u64,
     /// The Welcome into the new group, for every device of its roster.
     pub welcome: Option<ObjectRef>,
+    /// SHA-256 of the new group's `GroupInfo`, of a public room.
+    pub group_info: Option<ObjectHash>,
     /// SHA-256 of [`Reboot::canonical_state`]: roster, banned accounts and listing.
     pub state_hash: [u8; 32],
     /// By the room's owner key.

@@ -43,11 +43,9 @@ pub struct RoomCommit {
     pub generation: u32,
     /// The epoch it was made in; it must be the room's.
     pub epoch: u64,
-    /// The newest `seq` that the sender has: if it loses, the answer holds what comes after.
+    /// The newest `seq` that the sender had when it made the commit: if it loses, the answer holds what comes after. It loses
+    /// too when a leave of this epoch comes after: who left does not ask twice.
     pub after: u64,
-    /// How many leave proposals of this epoch the sender knew when it made the commit, those that it had to refuse counted
-    /// in. It is accepted only if the log has no more: MLS voids what a commit does not cover.
-    pub leaves: u16,
     /// The MLS commit: at most 40 KiB here, else an object that was put before.
     pub commit: CommitBody,
     /// What it changes.

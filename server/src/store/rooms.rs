@@ -117,8 +117,8 @@ pub struct NewCommit {
     pub generation: u32,
     /// The epoch it was made in.
     pub epoch: u64,
-    /// The leaves of this epoch that it knows of; it must be all.
-    pub leaves: u16,
+    /// The newest entry that the sender had when it made it.
+    pub after: u64,
     /// The commit.
     pub commit: CommitBytes,
     /// What it changes.

@@ -133,7 +133,7 @@ async fn ask(
 
 async fn show(engine: &dyn Handle, id: &str) -> Result<Message, ApiError> {
     match engine.call(Request::MessageShow { id: id.to_owned() }).await? {
-        Reply::Message { message } => Ok(message),
+        Reply::Message { message, .. } => Ok(message),
         other => panic!("{other:?}"),
     }
 }

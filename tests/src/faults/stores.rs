@@ -82,7 +82,7 @@ fn view_of(tx: &Tx<'_>, peer: &Username) -> Result<ClientView, StoreError> {
     }
     let mut after = i64::MIN;
     loop {
-        let page = tx.history(peer, None, Some(after), 500)?;
+        let page = tx.history(&peer.into(), None, Some(after), 500)?;
         for message in &page.messages {
             after = message.order;
             let MessageKind::Text { text } = &message.kind else { continue };

@@ -191,7 +191,7 @@ impl Someone {
     /// How far an own message is, and why it is not further.
     pub async fn line(&self, id: &str) -> Message {
         match self.ask(Request::MessageShow { id: id.into() }).await.unwrap() {
-            Reply::Message { message } => message,
+            Reply::Message { message, .. } => message,
             other => panic!("{other:?}"),
         }
     }

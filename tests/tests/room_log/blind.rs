@@ -51,7 +51,7 @@ const COLUMNS: &str = "room_bans.account room_bans.room room_bodies.body room_bo
                        room_members.room room_members.since room_members.state room_members.until room_objects.hash \
                        room_objects.id room_objects.kind room_objects.room room_objects.seq room_objects.size \
                        room_pieces.body room_pieces.number room_pieces.object rooms.bytes rooms.epoch rooms.first_seq \
-                       rooms.generation rooms.gone rooms.id rooms.leaves rooms.next_seq rooms.owner_key rooms.room";
+                       rooms.generation rooms.gone rooms.id rooms.next_seq rooms.owner_key rooms.room";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_files_nor_rows_nor_logs_say_who_sent_an_entry_or_what_a_private_room_is() {

@@ -73,7 +73,6 @@ pub(crate) fn commit(room: RoomId, epoch: u64) -> RoomCommit {
         generation: 0,
         epoch,
         after: 0,
-        leaves: 0,
         commit: CommitBody::Inline(BoundedBytes::new(random::<200>()).unwrap()),
         delta: RoomDelta::default(),
         group_info: None,

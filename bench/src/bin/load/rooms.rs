@@ -198,7 +198,6 @@ async fn fill(client: &mut Client, people: &[Person]) {
             generation: 0,
             epoch: epoch as u64,
             after: 0,
-            leaves: 0,
             commit: CommitBody::Inline(BoundedBytes::new(vec![1; 300]).unwrap()),
             delta: RoomDelta { added: BoundedVec::new(added).ok().unwrap(), ..RoomDelta::default() },
             group_info: None,

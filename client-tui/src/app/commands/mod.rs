@@ -16,6 +16,32 @@ pub enum Verb {
     Verify,
     /// Accepts a changed key.
     Trust,
+    /// Makes a room.
+    Create,
+    /// Joins a room, or accepts an invitation.
+    Join,
+    /// Leaves a room.
+    Leave,
+    /// Changes something of the open room.
+    Invite,
+    /// Removes a member.
+    Kick,
+    /// Bans an account.
+    Ban,
+    /// Lifts a ban.
+    Unban,
+    /// Gives a role.
+    Role,
+    /// Sets the topic.
+    Topic,
+    /// Renames the room.
+    Rename,
+    /// Mutes a member, or the room here.
+    Mute,
+    /// Undoes that.
+    Unmute,
+    /// Lists the members.
+    Members,
     /// Searches.
     Search,
     /// Answers the last message of the other side.
@@ -96,6 +122,19 @@ commands! {
     "add" Person "NAME" => Add, "add somebody without writing yet";
     "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
+    "create" Text "[--public] NAME" => Create, "make a room; private, unless --public is said";
+    "join" ["j"] Text "ROOM" => Join, "join a public room, or accept an invitation";
+    "leave" ["part"] Text "[ROOM]" => Leave, "leave a room, or decline an invitation";
+    "invite" Person "NAME" => Invite, "invite somebody to this room";
+    "kick" Person "NAME" => Kick, "remove a member of this room";
+    "ban" Person "NAME" => Ban, "ban an account from this room";
+    "unban" Person "NAME" => Unban, "lift a ban";
+    "role" PersonAndText "NAME owner|moderator|member" => Role, "give a member of this room another role";
+    "topic" Text "[TEXT]" => Topic, "set this room's topic; without one, remove it";
+    "rename" Text "NAME" => Rename, "rename this room";
+    "members" ["names"] Text "[ROOM]" => Members, "who is in this room";
+    "mute" Text "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
+    "unmute" Text "[NAME]" => Unmute, "undo that";
     "search" Text "WORDS" => Search, "search all messages";
     "verify" PersonOrHere "[NAME]" => Verify, "compare the safety number with somebody";
     "trust" PersonOrHere "[NAME]" => Trust, "accept a changed key; held messages go out";

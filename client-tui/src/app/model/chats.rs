@@ -1,7 +1,7 @@
 //! The chat list.
 
 use subrosa_client::api::{
-    Chat, Contact, ContactState, Direction, Message, MessageKind, MessageState, Trust,
+    Chat, Contact, ContactState, Direction, Message, MessageKind, MessageState, RoomState, Trust,
 };
 
 /// The chat list: most recent first, as long as nobody looks; the order stays while unread counts change.
@@ -103,10 +103,12 @@ impl Chats {
 /// message is. Always text, never colour alone.
 #[must_use]
 pub fn mark(chat: &Chat) -> String {
-    if matches!(chat.contact.trust, Trust::Changed | Trust::Forked) {
+    if is_stopped(chat) {
         "!key".to_owned()
     } else if is_request(chat) {
         String::new()
+    } else if let Some(mentions) = chat.room.as_ref().map(|room| room.mentions).filter(|count| *count > 0) {
+        format!("@{}", mentions.min(999))
     } else if chat.unread > 0 {
         format!("*{}", chat.unread.min(999))
     } else {
@@ -124,5 +126,12 @@ pub fn mark(chat: &Chat) -> String {
 /// Whether a chat is a request that waits for an answer.
 #[must_use]
 pub fn is_request(chat: &Chat) -> bool {
-    chat.contact.state == ContactState::RequestReceived
+    chat.contact.as_ref().is_some_and(|who| who.state == ContactState::RequestReceived)
+        || chat.room.as_ref().is_some_and(|room| room.state == Some(RoomState::Invited))
+}
+
+/// Whether nothing is sent to a chat before a person decides.
+#[must_use]
+pub fn is_stopped(chat: &Chat) -> bool {
+    chat.contact.as_ref().is_some_and(|who| matches!(who.trust, Trust::Changed | Trust::Forked))
 }

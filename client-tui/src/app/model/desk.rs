@@ -1,5 +1,7 @@
 //! The open profile.
 
+use std::collections::BTreeSet;
+
 use subrosa_client::api::{ConnectionState, Contact, Status, time::Timestamp};
 
 use super::{Chats, Composer, Conversation, Hits, Openings, Overlay};
@@ -37,6 +39,8 @@ pub struct Desk {
     pub account: String,
     /// The connection.
     pub connection: ConnectionState,
+    /// Who writes, by room and name, as far as was told.
+    pub typing: BTreeSet<(String, String)>,
     /// What this profile cannot do, as it was told; `None` when all is well.
     pub fault: Option<String>,
     /// Connection, queues, prekeys, as the engine told last.
@@ -74,6 +78,7 @@ impl Default for Desk {
         Self {
             account: String::new(),
             connection: ConnectionState::Connecting {},
+            typing: BTreeSet::new(),
             fault: None,
             status: None,
             chats: Chats::default(),
@@ -105,7 +110,7 @@ impl Desk {
     pub fn contact(&self, name: &str) -> Option<&Contact> {
         self.chats
             .find(name)
-            .map(|chat| &chat.contact)
+            .and_then(|chat| chat.contact.as_ref())
             .or_else(|| self.people.iter().find(|who| who.name == name))
     }
 
@@ -124,7 +129,7 @@ impl Desk {
     /// Takes over how somebody is now.
     pub fn set_contact(&mut self, contact: Contact) {
         if let Some(chat) = self.chats.find_mut(&contact.name) {
-            chat.contact = contact.clone();
+            chat.contact = Some(contact.clone());
         }
         match self.people.iter_mut().find(|who| who.name == contact.name) {
             Some(who) => *who = contact,

@@ -12,7 +12,7 @@ mod overlay;
 mod search;
 mod timeline;
 
-pub use chats::{Chats, is_request, mark};
+pub use chats::{Chats, is_request, is_stopped, mark};
 pub use composer::{Completing, Composer, HISTORY_MAX, ReplyTo};
 pub use conversation::Conversation;
 pub use desk::{Desk, Refresh};

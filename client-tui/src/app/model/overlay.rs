@@ -17,6 +17,8 @@ pub enum Page {
     Status,
     /// Details of the message of this `order`.
     Info(i64),
+    /// The members of a room: its label, and for each who and what.
+    Members(String, Vec<(String, String)>),
 }
 
 /// Something the palette offers.
@@ -132,6 +134,7 @@ impl Page {
             Self::Keys => "Keys".to_owned(),
             Self::Status => "Status".to_owned(),
             Self::Info(_) => "Message".to_owned(),
+            Self::Members(room, members) => format!("Members of {room} ({})", members.len()),
         }
     }
 }

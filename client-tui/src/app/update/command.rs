@@ -5,7 +5,7 @@ use subrosa_client::{
     api::{Direction, MessageKind},
 };
 
-use super::{Effect, Purpose, ask_status, conversation, lock, quit, search, select, submit};
+use super::{Effect, Purpose, ask_status, conversation, lock, quit, room, search, select, submit};
 use crate::app::{
     commands::{self, Command, Verb, parse::name_and_rest},
     model::{Model, Overlay, Page},
@@ -26,6 +26,19 @@ pub(super) fn run(
         Verb::Add => add(model, name, "", fx),
         Verb::Accept | Verb::Verify | Verb::Trust => about_somebody(model, command, name, fx),
         Verb::Reply => reply(model, arguments, fx),
+        Verb::Create
+        | Verb::Join
+        | Verb::Leave
+        | Verb::Invite
+        | Verb::Kick
+        | Verb::Ban
+        | Verb::Unban
+        | Verb::Role
+        | Verb::Topic
+        | Verb::Rename
+        | Verb::Mute
+        | Verb::Unmute
+        | Verb::Members => room::run(model, command, arguments, fx),
         Verb::Search => {
             clear_line(model);
             search::open(model, arguments, fx);
@@ -63,13 +76,17 @@ fn clear_line(model: &mut Model) {
     }
 }
 
-fn missing(model: &mut Model, command: &Command) -> bool {
+pub(super) fn missing(model: &mut Model, command: &Command) -> bool {
     model.complain(format!("{}: {}", command.usage(), command.help));
     false
 }
 
 fn message(model: &mut Model, name: &str, text: &str, fx: &mut Vec<Effect>) -> bool {
     let known = model.desk().is_some_and(|desk| desk.chats.find(name).is_some());
+    if !known && name.starts_with('#') {
+        model.complain(format!("you are in no room {name}: /join joins one"));
+        return false;
+    }
     if !known {
         return add(model, name, text, fx);
     }
@@ -96,6 +113,14 @@ fn about_somebody(model: &mut Model, command: &Command, name: &str, fx: &mut Vec
     let Some(name) = Some(name.to_owned()).filter(|name| !name.is_empty()).or(here) else {
         return missing(model, command);
     };
+    if name.starts_with('#') {
+        if command.verb == Verb::Accept {
+            fx.push(Effect::Call(Purpose::Entered, Request::RoomJoin { room: name }));
+            return true;
+        }
+        model.complain("that is for people; this is a room");
+        return false;
+    }
     fx.push(match command.verb {
         Verb::Accept => Effect::Call(Purpose::Accepted, Request::ContactAccept { name }),
         Verb::Trust => Effect::Call(Purpose::Accept, Request::ContactSafetyNumber { name }),

@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     ApiError, Event,
-    api::{Direction, EventBody, Message, MessageEvent, MessageKind, MessageState, time::Timestamp},
+    api::{Direction, EventBody, Marks, Message, MessageEvent, MessageKind, MessageState, time::Timestamp},
 };
 
 use super::{Effect, Want, ask_chats, ask_people, ask_status, conversation, lock, notify};
@@ -18,6 +18,9 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
     }
     match event.body {
         EventBody::MessageReceived { message } => {
+            if message.mention {
+                ask_chats(model, fx);
+            }
             notify::message(model, &message, fx);
             arrived(model, message, Direction::In, event.ts, fx);
         }
@@ -29,10 +32,32 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
             advanced(model, &message.chat, &message.id, MessageState::Accepted);
             ask_status(model, fx);
         }
+        // How many members of a room have it is told by the history.
+        EventBody::MessageDelivered { message } | EventBody::MessageRead { message }
+            if message.receipts.is_some() =>
+        {
+            changed(model, &message.chat, fx);
+        }
         EventBody::MessageDelivered { message } => {
             advanced(model, &message.chat, &message.id, MessageState::Delivered);
         }
         EventBody::MessageRead { message } => advanced(model, &message.chat, &message.id, MessageState::Read),
+        EventBody::MessageEdited { message } => changed(model, &message.chat, fx),
+        EventBody::MessageDeleted { touched }
+        | EventBody::MessagePinned { touched }
+        | EventBody::MessageUnpinned { touched }
+        | EventBody::ReactionAdded { touched, .. }
+        | EventBody::ReactionRemoved { touched, .. } => changed(model, &touched.chat, fx),
+        EventBody::TypingStarted { chat, from } => {
+            if let Some(desk) = model.desk_mut() {
+                desk.typing.insert((chat, from));
+            }
+        }
+        EventBody::TypingStopped { chat, from } => {
+            if let Some(desk) = model.desk_mut() {
+                desk.typing.remove(&(chat, from));
+            }
+        }
         EventBody::MessageFailed { failure } => {
             if let Some(chat) = &failure.chat {
                 advanced(model, chat, &failure.id, MessageState::Failed);
@@ -63,6 +88,21 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         }
         EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => {
             changed(model, &name, fx)
+        }
+        EventBody::RoomInvited { chat, .. }
+        | EventBody::RoomJoined { chat }
+        | EventBody::RoomLeft { chat, .. }
+        | EventBody::RoomMemberAdded { chat, .. }
+        | EventBody::RoomMemberRemoved { chat, .. }
+        | EventBody::RoomChanged { chat, .. }
+        | EventBody::RoomRekeyed { chat } => changed(model, &chat, fx),
+        EventBody::RoomRefused { chat, why, .. } => {
+            model.complain(format!("{chat}: a change was refused: {}", cells::one_line(&why)));
+            changed(model, &chat, fx);
+        }
+        EventBody::RoomCutOff { chat } => {
+            model.complain(format!("{chat}: the relay has not kept what was said while you were away"));
+            changed(model, &chat, fx);
         }
         EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {
             if let Some(desk) = model.desk_mut() {
@@ -156,6 +196,7 @@ fn message(event: MessageEvent, direction: Direction, at: Timestamp) -> Message 
         state,
         reason: None,
         verified: event.verified,
+        marks: Marks::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `keys` | where a key goes |
 //! | `write`, `select`, `search`, `palette`, `page`, `lock` | what it does there |
-//! | `submit`, `command` | what a line of input does |
+//! | `submit`, `command`, `room` | what a line of input does |
 //! | `conversation` | opening, scrolling, loading and reading a chat |
 //! | `events`, `replies` | what the engine told |
 
@@ -18,6 +18,7 @@ mod notify;
 mod page;
 mod palette;
 mod replies;
+mod room;
 mod search;
 mod select;
 mod submit;
@@ -141,6 +142,12 @@ pub enum Purpose {
     Quoted,
     /// Somebody was added, by this name; their chat is opened, and what waits for it sent.
     Added(String),
+    /// A room was made or joined: it is opened.
+    Entered,
+    /// A room changed; what to say.
+    RoomTold(String),
+    /// The members of a room.
+    Members(String),
     /// Somebody was accepted.
     Accepted,
     /// Somebody was verified.

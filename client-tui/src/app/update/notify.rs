@@ -13,13 +13,19 @@ const TEXT: usize = 80;
 
 pub(super) fn message(model: &mut Model, message: &MessageEvent, fx: &mut Vec<Effect>) {
     let now = model.now;
+    let room =
+        model.desk().and_then(|desk| desk.chats.find(&message.chat)).and_then(|chat| chat.room.as_ref());
+    if room.is_some_and(|room| room.muted && !message.mention) {
+        return;
+    }
+    let in_room = room.is_some();
     let recent = model.notified.is_some_and(|at| now.0.saturating_sub(at.0) < PAUSE);
     if model.focused || message.replay || recent || !model.settings.notify {
         return;
     }
     model.notified = Some(now);
     let known = model.desk().and_then(|desk| desk.contact(&message.from));
-    let accepted = known.is_some_and(|who| who.state != ContactState::RequestReceived);
+    let accepted = in_room || known.is_some_and(|who| who.state != ContactState::RequestReceived);
     let text = match model.settings.preview {
         Preview::None => "new message".to_owned(),
         _ if !accepted => "a message request".to_owned(),

@@ -20,10 +20,11 @@ const PEOPLE_FIRST: u32 = 200;
 pub(super) fn open(model: &mut Model) {
     let Some(desk) = model.desk_mut() else { return };
     let chats = desk.chats.all().iter().map(|chat| {
-        let who = &chat.contact;
         // What is ours to say goes before what somebody calls themselves.
-        let parts =
-            [mark(chat), words::standing(who.state).to_owned(), words::called(who).unwrap_or_default()];
+        let mut parts = vec![mark(chat)];
+        if let Some(who) = &chat.contact {
+            parts.extend([words::standing(who.state).to_owned(), words::called(who).unwrap_or_default()]);
+        }
         item(&chat.chat, &parts)
     });
     let others = desk.people.iter().filter(|who| desk.chats.find(&who.name).is_none());

@@ -66,7 +66,7 @@ pub(super) fn reply(
                 search.answered = words;
             }
         }
-        (Purpose::Quoted, Reply::Message { message }) => {
+        (Purpose::Quoted, Reply::Message { message, .. }) => {
             conversation::jump(model, &message.chat, message.order, true, fx);
         }
         (Purpose::Added(asked), Reply::Contact { contact }) => {
@@ -79,6 +79,17 @@ pub(super) fn reply(
             for text in opened.texts {
                 submit::send_to(name.clone(), &text, None, fx);
             }
+        }
+        (Purpose::Entered, Reply::Room { room }) => {
+            ask_chats(model, fx);
+            conversation::open(model, &room.chat, fx);
+        }
+        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Done {}) => {
+            ask_chats(model, fx);
+            model.tell(text);
+        }
+        (Purpose::Members(room), Reply::Members { members }) => {
+            super::room::show_members(model, room, &members)
         }
         (Purpose::Accepted, Reply::Contact { contact }) => {
             model.tell(format!("{} may write to you now", contact.name));

@@ -8,7 +8,7 @@ use subrosa_client::{
 use super::{Effect, Purpose, command, conversation, page, save_draft};
 use crate::app::{
     commands::parse::{Input, parse},
-    model::{Answer, Choice, Model, Overlay, Question, Screen},
+    model::{Answer, Choice, Model, Overlay, Question, Screen, is_request},
     text::cells,
 };
 
@@ -22,6 +22,11 @@ pub(super) fn draft(model: &mut Model, fx: &mut Vec<Effect>) {
     {
         let name = who.name.clone();
         fx.push(Effect::Call(Purpose::Accepted, Request::ContactAccept { name }));
+        return;
+    }
+    let invited = desk.here().and_then(|name| desk.chats.find(name)).filter(|chat| is_request(chat));
+    if let (Input::Nothing, Some(chat)) = (parse(&text), invited) {
+        fx.push(Effect::Call(Purpose::Entered, Request::RoomJoin { room: chat.chat.clone() }));
         return;
     }
     if pasted && !matches!(parse(&text), Input::Text(plain) if !text.starts_with('/') || plain.is_empty()) {

@@ -142,6 +142,11 @@ impl<'a> Context<'a> {
             }
             lines.push(Line::from(spans));
         }
+        if let Some(marks) = words::marks(&message.marks) {
+            for part in wrap(&marks, rest, rest) {
+                lines.push(Line::styled(format!("{}{part}", " ".repeat(indent)), self.theme.dim));
+            }
+        }
         if let Some(reason) = words::reason(message) {
             let style = if message.state == MessageState::Failed { self.theme.bad } else { self.theme.warn };
             for part in wrap(&reason, rest, rest) {

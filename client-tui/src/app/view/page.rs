@@ -147,6 +147,7 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
             None => vec![(String::new(), "asking...".to_owned())],
         },
         Page::Info(order) => info(model, desk, *order),
+        Page::Members(_, members) => members.clone(),
     }
 }
 
@@ -187,6 +188,12 @@ fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
     ];
     if let Some(reason) = words::reason(message) {
         entries.push(entry("", reason));
+    }
+    if let Some(receipts) = &message.marks.receipts {
+        entries.push(entry("members", words::receipts(receipts)));
+    }
+    for one in &message.marks.reactions {
+        entries.push(entry(&cells::one_line(&one.sign), one.by.join(", ")));
     }
     let verified = if message.verified { "yes, when it came" } else { "no" };
     entries.push(entry("verified", verified.to_owned()));

@@ -73,6 +73,19 @@ fn hint(model: &Model, desk: &Desk) -> String {
     }
     match &desk.composer.reply_to {
         Some(reply) => format!("answers {}   Esc forgets it", reply.preview),
-        None => String::new(),
+        None => writing(desk).unwrap_or_default(),
+    }
+}
+
+/// Who writes in the open room.
+fn writing(desk: &Desk) -> Option<String> {
+    let here = desk.here()?;
+    let names: Vec<&str> =
+        desk.typing.iter().filter(|(chat, _)| chat == here).map(|(_, name)| name.as_str()).collect();
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} writes...")),
+        [one, other] => Some(format!("{one} and {other} write...")),
+        many => Some(format!("{} people write...", many.len())),
     }
 }

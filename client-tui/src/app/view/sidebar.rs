@@ -1,11 +1,11 @@
 //! The chat list.
 
 use ratatui::{buffer::Buffer, layout::Rect};
-use subrosa_client::api::{Chat, Trust};
+use subrosa_client::api::Chat;
 
 use super::{put, theme::Theme};
 use crate::app::{
-    model::{Desk, is_request, mark},
+    model::{Desk, is_request, is_stopped, mark},
     text::cells,
 };
 
@@ -22,7 +22,7 @@ pub(super) fn draw(desk: &Desk, area: Rect, theme: &Theme, buffer: &mut Buffer) 
     let count = desk.chats.all().len();
     put(buffer, inner, 0, &cells::fit(&format!("Chats ({count})"), usize::from(inner.width)), theme.strong);
     for (row, (chat, open)) in (1..area.height).zip(shown(desk, area.height)) {
-        let style = if matches!(chat.contact.trust, Trust::Changed | Trust::Forked) {
+        let style = if is_stopped(chat) {
             theme.bad
         } else if open {
             theme.strong

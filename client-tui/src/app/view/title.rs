@@ -30,6 +30,12 @@ pub(super) fn draw(desk: &Desk, areas: &Areas, theme: &Theme, buffer: &mut Buffe
         let rest = title.split_off(name.len());
         title = format!("{name} ({standing}){rest}");
     }
+    if let Some(room) = desk.here().and_then(|name| desk.chats.find(name)).and_then(|chat| chat.room.as_ref())
+    {
+        let topic =
+            if room.topic.is_empty() { String::new() } else { format!("  {}", cells::one_line(&room.topic)) };
+        title = format!("{title}  {} members{topic}", room.members);
+    }
     put(buffer, areas.title, 0, &cells::fit(&title, usize::from(areas.title.width)), theme.strong);
     let style = match who.map(|who| who.trust) {
         Some(Trust::Verified) => theme.good,

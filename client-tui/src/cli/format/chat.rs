@@ -23,7 +23,8 @@ pub fn chats(chats: &[Chat], clock: &Clock) -> String {
             .last
             .as_ref()
             .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
-        vec![chat.chat.clone(), words::trust(chat.contact.trust).to_owned(), unread, time, text]
+        let trust = chat.contact.as_ref().map_or("", |who| words::trust(who.trust));
+        vec![chat.chat.clone(), trust.to_owned(), unread, time, text]
     };
     table(&chats.iter().map(row).collect::<Vec<_>>())
 }
@@ -57,7 +58,7 @@ pub fn requests(chats: &[Chat], clock: &Clock) -> String {
             .last
             .as_ref()
             .map_or_else(Default::default, |last| (clock.short(last.stored_at), short(&said(last), PREVIEW)));
-        vec![chat.chat.clone(), called(&chat.contact).unwrap_or_default(), time, text]
+        vec![chat.chat.clone(), chat.contact.as_ref().and_then(called).unwrap_or_default(), time, text]
     };
     table(&chats.iter().map(row).collect::<Vec<_>>())
 }
@@ -82,6 +83,9 @@ pub fn message(message: &Message, clock: &Clock) -> String {
     }
     let who = if message.direction == Direction::Out { "you" } else { &message.from };
     let mut line = format!("{time} {who}  {}", text.replace('\n', "\n    "));
+    if let Some(marks) = words::marks(&message.marks) {
+        line.push_str(&format!("  {marks}"));
+    }
     if message.direction == Direction::Out {
         line.push_str(&format!("  [{}]", words::state(message.state)));
     }
@@ -90,7 +94,7 @@ pub fn message(message: &Message, clock: &Clock) -> String {
 
 /// Everything about one message.
 #[must_use]
-pub fn details(message: &Message, clock: &Clock) -> String {
+pub fn details(message: &Message, delivered_to: &[String], read_by: &[String], clock: &Clock) -> String {
     let mut lines = vec![
         ("id", message.id.clone()),
         ("chat", message.chat.clone()),
@@ -101,6 +105,10 @@ pub fn details(message: &Message, clock: &Clock) -> String {
         ("verified", if message.verified { "yes" } else { "no" }.to_owned()),
     ];
     lines.extend(message.reply_to.iter().map(|id| ("reply to", id.clone())));
+    let members = [("delivered to", delivered_to), ("read by", read_by)];
+    let members = members.into_iter().filter(|(_, names)| !names.is_empty());
+    lines.extend(members.map(|(key, names)| (key, names.join(", "))));
+    lines.extend(words::marks(&message.marks).map(|marks| ("marks", marks)));
     lines.extend(message.reason.iter().map(|reason| ("reason", reason.to_string())));
     format!("{}\n\n{}", pairs(&lines), words::line(&message.kind, &message.from))
 }

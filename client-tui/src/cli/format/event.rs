@@ -20,10 +20,37 @@ fn told(event: &Event) -> String {
         EventBody::MessageAccepted { message } => {
             format!("-- accepted by the relay: {} to {}", message.id, message.chat)
         }
-        EventBody::MessageDelivered { message } => {
-            format!("-- delivered: {} to {}", message.id, message.chat)
+        EventBody::MessageDelivered { message } => match (&message.by, message.receipts) {
+            (Some(by), Some(count)) => format!(
+                "-- delivered: {} in {} to {by}: {} of {} have it",
+                message.id, message.chat, count.delivered, count.of
+            ),
+            _ => format!("-- delivered: {} to {}", message.id, message.chat),
+        },
+        EventBody::MessageRead { message } => match (&message.by, message.receipts) {
+            (Some(by), Some(count)) => {
+                format!("-- read: {} in {} by {by}: {} of {}", message.id, message.chat, count.read, count.of)
+            }
+            _ => format!("-- read: {} by {}", message.id, message.chat),
+        },
+        EventBody::MessageEdited { message } => text(&format!("{} changed {}:", message.from, message.id), message),
+        EventBody::MessageDeleted { touched } => {
+            format!("-- {} took back {} in {}", touched.by, touched.id, touched.chat)
         }
-        EventBody::MessageRead { message } => format!("-- read: {} by {}", message.id, message.chat),
+        EventBody::MessagePinned { touched } => {
+            format!("-- {} pinned {} to {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::MessageUnpinned { touched } => {
+            format!("-- {} took the pin from {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::ReactionAdded { touched, sign } => {
+            format!("-- {} put {sign} beside {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::ReactionRemoved { touched, sign } => {
+            format!("-- {} took {sign} from {} in {}", touched.by, touched.id, touched.chat)
+        }
+        EventBody::TypingStarted { chat, from } => format!("-- {from} writes in {chat}"),
+        EventBody::TypingStopped { chat, from } => format!("-- {from} stopped writing in {chat}"),
         EventBody::MessageFailed { failure } => failed("not sent", failure),
         EventBody::MessageUndecryptable { failure } => failed("could not be read", failure),
         EventBody::MessageMissing { from, count, .. } => format!("-- {count} messages of {from} are missing"),
@@ -43,6 +70,22 @@ fn told(event: &Event) -> String {
         }
         EventBody::DeviceLinked { name, device } => format!("-- {name} has a new device ({device})"),
         EventBody::DeviceRemoved { name, device } => format!("-- {name} removed device {device}"),
+        EventBody::RoomInvited { chat, name, by } => {
+            format!("-- {by} invites you to {chat} ({name}); `rosa room join {chat}` accepts")
+        }
+        EventBody::RoomJoined { chat } => format!("-- you are in {chat}"),
+        EventBody::RoomLeft { chat, by: None } => format!("-- you left {chat}"),
+        EventBody::RoomLeft { chat, by: Some(by) } => format!("-- {by} removed you from {chat}"),
+        EventBody::RoomMemberAdded { chat, name, by } if name == by => format!("-- {name} joined {chat}"),
+        EventBody::RoomMemberAdded { chat, name, by } => format!("-- {by} invited {name} to {chat}"),
+        EventBody::RoomMemberRemoved { chat, name, by } if name == by => format!("-- {name} left {chat}"),
+        EventBody::RoomMemberRemoved { chat, name, by } => format!("-- {by} removed {name} from {chat}"),
+        EventBody::RoomChanged { chat, by } => format!("-- {by} changed {chat}"),
+        EventBody::RoomRekeyed { chat } => format!("-- {chat} was renewed by an owner"),
+        EventBody::RoomRefused { chat, why, .. } => format!("-- a change of {chat} was refused: {why}"),
+        EventBody::RoomCutOff { chat } => {
+            format!("-- the relay has not kept what was said in {chat} while you were away")
+        }
         EventBody::ServerNotice { text } => format!("-- {text}"),
         EventBody::ProfileFault { error: Some(error) } => {
             let hint = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();

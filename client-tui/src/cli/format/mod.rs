@@ -12,6 +12,7 @@
 
 pub mod chat;
 pub mod event;
+pub mod room;
 pub mod status;
 pub mod table;
 pub mod time;

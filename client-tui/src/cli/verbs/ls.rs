@@ -1,4 +1,4 @@
-//! `rosa ls chats|contacts|devices|requests`.
+//! `rosa ls chats|contacts|rooms|devices|requests`.
 
 use serde_json::json;
 use subrosa_client::{
@@ -23,6 +23,8 @@ pub enum What {
     Chats,
     /// Everybody this profile knows
     Contacts,
+    /// Rooms this profile knows
+    Rooms,
     /// This account's devices
     Devices,
     /// Strangers who wrote and wait for an answer
@@ -52,6 +54,11 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             let contacts = reply_of!(reply, Reply::Contacts { contacts } => contacts)?;
             context.out.either(&json!({ "contacts": contacts }), || format::chat::contacts(&contacts))
         }
+        What::Rooms => {
+            let rooms: Vec<_> =
+                chats(context, &*handle).await?.into_iter().filter_map(|chat| chat.room).collect();
+            context.out.either(&json!({ "rooms": rooms }), || format::room::known(&rooms))
+        }
         What::Devices => {
             // The list may have changed while nobody here listened. Without the relay, what was known last is shown.
             if context.owns().await {
@@ -63,7 +70,9 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         }
         What::Requests => {
             let mut requests = chats(context, &*handle).await?;
-            requests.retain(|chat| chat.contact.state == ContactState::RequestReceived);
+            requests.retain(|chat| {
+                chat.contact.as_ref().is_some_and(|who| who.state == ContactState::RequestReceived)
+            });
             context.out.either(&json!({ "requests": requests }), || format::chat::requests(&requests, &clock))
         }
     }

@@ -15,6 +15,7 @@ pub mod logout;
 pub mod ls;
 pub mod man;
 pub mod recv;
+pub mod room;
 pub mod search;
 pub mod send;
 pub mod show;
@@ -36,6 +37,7 @@ pub async fn run(verb: Verb, context: &Arc<Context>) -> Result<(), Failure> {
         Verb::Whoami => whoami::run(context).await,
         Verb::Send(args) => send::run(args, context).await,
         Verb::Recv(args) => recv::run(args, context).await,
+        Verb::Room(args) => room::run(args, context).await,
         Verb::Ls(args) => ls::run(args, context).await,
         Verb::Show(args) => show::run(args, context).await,
         Verb::Search(args) => search::run(args, context).await,

@@ -29,10 +29,16 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let clock = Clock::here();
     if is_id(&args.what) {
         let reply = context.call(&*handle, Request::MessageShow { id: args.what }).await?;
-        let message = reply_of!(reply, Reply::Message { message } => message)?;
-        return context
-            .out
-            .either(&serde_json::json!({ "message": message }), || format::chat::details(&message, &clock));
+        let (message, delivered_to, read_by) = reply_of!(
+            reply,
+            Reply::Message { message, delivered_to, read_by } => (message, delivered_to, read_by)
+        )?;
+        let mut told = serde_json::json!({ "message": message });
+        if let Some(told) = told.as_object_mut().filter(|_| !delivered_to.is_empty()) {
+            told.insert("delivered_to".to_owned(), serde_json::json!(delivered_to));
+            told.insert("read_by".to_owned(), serde_json::json!(read_by));
+        }
+        return context.out.either(&told, || format::chat::details(&message, &delivered_to, &read_by, &clock));
     }
     let chat = args.what;
     let request = Request::ChatHistory { chat: chat.clone(), before: None, after: None, limit: args.last };

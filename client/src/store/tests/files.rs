@@ -87,7 +87,7 @@ fn r58_a_newer_schema_is_refused_before_anything_is_touched() {
     let path = directory.path().join("store.db");
     let before = fs::read(&path).unwrap();
     let refused = open(directory.path());
-    assert!(matches!(refused, Err(StoreError::NewerSchema { found: 99, known: 1 })));
+    assert!(matches!(refused, Err(StoreError::NewerSchema { found: 99, known: 3 })));
     let told = ApiError::from(refused.err().unwrap());
     assert_eq!(told.kind, Kind::NotReady);
     assert!(told.hint.unwrap().contains("newer version"));
@@ -127,7 +127,7 @@ fn damage_is_told_clearly() {
         Err(error) => assert_eq!(ApiError::from(error).kind, Kind::NotReady),
         Ok(store) => {
             assert!(store.check().iter().any(|item| !item.ok));
-            let read = store.read(|tx| tx.history(&name("bob"), None, None, 500));
+            let read = store.read(|tx| tx.history(&name("bob").into(), None, None, 500));
             assert_eq!(ApiError::from(read.err().unwrap()).kind, Kind::NotReady);
         }
     }
@@ -162,7 +162,7 @@ fn a_full_disk_loses_nothing() {
     assert!(matches!(full, Err(StoreError::DiskFull)), "{full:?}");
     look(&store, |tx| {
         assert!(tx.message(id(1))?.is_some());
-        assert_eq!(tx.history(&name("bob"), None, None, 500)?.messages.len(), 1);
+        assert_eq!(tx.history(&name("bob").into(), None, None, 500)?.messages.len(), 1);
         Ok(())
     });
 }

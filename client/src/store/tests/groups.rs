@@ -11,7 +11,7 @@ fn push(store: &mut Store, number: u64) -> Result<()> {
 }
 
 fn stored(store: &Store) -> usize {
-    look(store, |tx| tx.history(&name("bob"), None, None, 100)).messages.len()
+    look(store, |tx| tx.history(&name("bob").into(), None, None, 100)).messages.len()
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn r21_parts_become_durable_together_and_fail_alone() {
     // Looking changes nothing and sees what the parts did.
     let seen: Result<usize> = store.read(|tx| {
         tx.insert_message(&text(4, "alice", "undone"))?;
-        Ok(tx.history(&name("bob"), None, None, 100)?.messages.len())
+        Ok(tx.history(&name("bob").into(), None, None, 100)?.messages.len())
     });
     assert_eq!(seen.unwrap(), 3);
     assert_eq!(stored(&store), 2);

@@ -53,7 +53,10 @@ fn a_line_comes_back_as_it_was_stored() {
         look(&store, |tx| {
             assert_eq!(tx.message(id(number))?.as_ref(), Some(&stored));
             assert_eq!(tx.message_at(stored.order)?.as_ref(), Some(&stored));
-            assert_eq!(tx.message_by_key(&name("bob"), &format!("k{number}"))?.as_ref(), Some(&stored));
+            assert_eq!(
+                tx.message_by_key(&name("bob").into(), &format!("k{number}"))?.as_ref(),
+                Some(&stored)
+            );
             Ok(())
         });
     }
@@ -80,12 +83,12 @@ fn pages_of_history_meet_without_gap_or_overlap() {
     let mut store = with_bob();
     for number in 0..25 {
         insert(&mut store, &text(number, "bob", "x"));
-        insert(&mut store, &NewMessage { chat: name("eve"), ..text(number, "eve", "elsewhere") });
+        insert(&mut store, &NewMessage { chat: name("eve").into(), ..text(number, "eve", "elsewhere") });
     }
     let bob = name("bob");
     let (mut seen, mut before) = (Vec::new(), None);
     loop {
-        let page = look(&store, |tx| tx.history(&bob, before, None, 10));
+        let page = look(&store, |tx| tx.history(&bob.clone().into(), before, None, 10));
         assert_eq!(page.more_after, before.is_some());
         before = page.messages.first().map(|m| m.order);
         seen.splice(0..0, page.messages);
@@ -96,14 +99,15 @@ fn pages_of_history_meet_without_gap_or_overlap() {
     assert_eq!(seen.len(), 25);
     assert!(seen.is_sorted_by_key(|m| m.order) && seen.iter().all(|m| m.chat == "bob"));
 
-    let after = look(&store, |tx| tx.history(&bob, None, Some(seen[9].order), 10));
+    let after = look(&store, |tx| tx.history(&bob.clone().into(), None, Some(seen[9].order), 10));
     assert_eq!(after.messages, seen[10..20]);
     assert!(after.more_before && after.more_after);
-    let end = look(&store, |tx| tx.history(&bob, None, Some(seen[24].order), 10));
+    let end = look(&store, |tx| tx.history(&bob.clone().into(), None, Some(seen[24].order), 10));
     assert!(end.messages.is_empty() && end.more_before && !end.more_after);
-    let between = look(&store, |tx| tx.history(&bob, Some(seen[5].order), Some(seen[1].order), 10));
+    let between =
+        look(&store, |tx| tx.history(&bob.clone().into(), Some(seen[5].order), Some(seen[1].order), 10));
     assert_eq!(between.messages, seen[2..5]);
-    let nobody = look(&store, |tx| tx.history(&name("nobody"), None, None, 10));
+    let nobody = look(&store, |tx| tx.history(&name("nobody").into(), None, None, 10));
     assert!(nobody.messages.is_empty() && !nobody.more_before && !nobody.more_after);
 }
 
@@ -116,7 +120,7 @@ fn a_page_has_a_limit() {
         }
         Ok(())
     });
-    let page = look(&store, |tx| tx.history(&name("bob"), None, None, u32::MAX));
+    let page = look(&store, |tx| tx.history(&name("bob").into(), None, None, u32::MAX));
     assert_eq!(page.messages.len(), limits::HISTORY_PAGE as usize);
 }
 
@@ -126,21 +130,21 @@ fn reading_moves_forward_and_tells_each_message_once() {
     let orders: Vec<i64> = (0..4).map(|n| insert(&mut store, &text(n, "bob", "x")).order).collect();
     let own = insert(&mut store, &text(9, "alice", "mine")).order;
     let bob = name("bob");
-    let read = change(&mut store, |tx| tx.mark_read(&bob, orders[1]));
+    let read = change(&mut store, |tx| tx.mark_read(&bob.clone().into(), orders[1]));
     assert_eq!(read.iter().map(|m| m.id).collect::<Vec<_>>(), [id(0), id(1)]);
-    assert!(change(&mut store, |tx| tx.mark_read(&bob, orders[1])).is_empty());
+    assert!(change(&mut store, |tx| tx.mark_read(&bob.clone().into(), orders[1])).is_empty());
     look(&store, |tx| {
-        let chat = tx.chat(&bob)?.unwrap();
+        let chat = tx.chat(&bob.clone().into())?.unwrap();
         assert_eq!((chat.unread, chat.read_up_to), (2, orders[1]));
         assert_eq!(chat.last.unwrap().order, own);
         assert_eq!(tx.message_at(own)?.unwrap().state, MessageState::Queued);
         Ok(())
     });
-    assert_eq!(change(&mut store, |tx| tx.mark_read(&bob, i64::MAX)).len(), 2);
-    let chat = look(&store, |tx| tx.chat(&bob)).unwrap();
+    assert_eq!(change(&mut store, |tx| tx.mark_read(&bob.clone().into(), i64::MAX)).len(), 2);
+    let chat = look(&store, |tx| tx.chat(&bob.clone().into())).unwrap();
     assert_eq!((chat.unread, chat.read_up_to), (0, own));
-    assert!(change(&mut store, |tx| tx.mark_read(&bob, 0)).is_empty());
-    assert_eq!(look(&store, |tx| tx.chat(&bob)).unwrap().read_up_to, own);
+    assert!(change(&mut store, |tx| tx.mark_read(&bob.clone().into(), 0)).is_empty());
+    assert_eq!(look(&store, |tx| tx.chat(&bob.clone().into())).unwrap().read_up_to, own);
 }
 
 #[test]
@@ -179,19 +183,22 @@ fn chats_come_most_recent_first_and_keep_drafts() {
         }
         Ok(())
     });
-    insert(&mut store, &NewMessage { chat: name("carol"), from: name("carol"), ..text(1, "carol", "x") });
+    insert(
+        &mut store,
+        &NewMessage { chat: name("carol").into(), from: name("carol"), ..text(1, "carol", "x") },
+    );
     insert(&mut store, &text(2, "bob", "y"));
     let names = |store: &Store| look(store, |tx| tx.chats()).into_iter().map(|c| c.chat).collect::<Vec<_>>();
     assert_eq!(names(&store), ["bob", "carol", "dave"]);
-    change(&mut store, |tx| tx.set_draft(&name("bob"), "half a th"));
-    assert_eq!(look(&store, |tx| tx.chat(&name("bob"))).unwrap().draft, "half a th");
-    change(&mut store, |tx| tx.set_draft(&name("bob"), ""));
-    assert_eq!(look(&store, |tx| tx.chat(&name("bob"))).unwrap().draft, "");
+    change(&mut store, |tx| tx.set_draft(&name("bob").into(), "half a th"));
+    assert_eq!(look(&store, |tx| tx.chat(&name("bob").into())).unwrap().draft, "half a th");
+    change(&mut store, |tx| tx.set_draft(&name("bob").into(), ""));
+    assert_eq!(look(&store, |tx| tx.chat(&name("bob").into())).unwrap().draft, "");
     let long = "x".repeat(limits::DRAFT_BYTES + 1);
-    assert!(store.transaction(|tx| tx.set_draft(&name("bob"), &long)).is_err());
+    assert!(store.transaction(|tx| tx.set_draft(&name("bob").into(), &long)).is_err());
     insert(
         &mut store,
-        &NewMessage { chat: name("stranger"), from: name("stranger"), ..text(3, "stranger", "z") },
+        &NewMessage { chat: name("stranger").into(), from: name("stranger"), ..text(3, "stranger", "z") },
     );
     assert_eq!(names(&store), ["bob", "carol", "dave"], "only contacts have chats in the list");
 }
@@ -227,6 +234,7 @@ fn deleting_a_message_takes_everything_with_it() {
     let bob = name("bob");
     let mine = insert(&mut store, &text(1, "alice", "the secret plan"));
     let event = MessageEvent {
+        mention: false,
         id: mine.id.clone(),
         chat: "bob".into(),
         from: "alice".into(),

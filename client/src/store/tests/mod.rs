@@ -5,6 +5,7 @@ mod files;
 mod groups;
 mod keys;
 mod messages;
+mod mls;
 pub(super) mod plans;
 mod queues;
 mod secrecy;
@@ -60,7 +61,7 @@ fn text(number: u64, from: &str, text: &str) -> NewMessage {
     let own = from == "alice";
     NewMessage {
         id: id(number),
-        chat: name("bob"),
+        chat: name("bob").into(),
         direction: if own { Direction::Out } else { Direction::In },
         from: name(from),
         device: 1,
@@ -72,5 +73,6 @@ fn text(number: u64, from: &str, text: &str) -> NewMessage {
         reason: None,
         verified: false,
         key: None,
+        mention: false,
     }
 }

@@ -40,7 +40,7 @@ fn fill(store: &mut Store) -> i64 {
             reason: HeldFor::Request,
             queued_at: 1,
         })?;
-        tx.set_draft(&bob, WORD)?;
+        tx.set_draft(&bob.clone().into(), WORD)?;
         Ok(order)
     })
 }
@@ -102,7 +102,7 @@ fn a_deleted_text_is_gone_even_for_somebody_with_the_key() {
 
     change(&mut store, |tx| {
         tx.delete_message(order)?;
-        tx.set_draft(&name("bob"), "")
+        tx.set_draft(&name("bob").into(), "")
     });
     store.checkpoint().unwrap();
     let pages = decrypted(&store);
@@ -130,20 +130,39 @@ fn deleting_a_large_text_frees_clean_pages() {
 }
 
 /// SQLite leaves copies of rows in unused parts of pages when it balances its trees, which `secure_delete` does not reach.
+/// Which history leaves one depends on the width of the rows: some are tried.
 #[test]
 fn nothing_of_many_deleted_texts_survives_a_scrub() {
-    let directory = private_directory();
-    let mut store = open(directory.path());
-    // Words that share no beginning and have no neighbour that could hide a part of them.
-    let word = |number: u64| {
-        let hash = Sha256::digest(number.to_le_bytes());
-        HEXLOWER.encode(&hash[..14])
-    };
+    for shape in 0..8 {
+        let directory = private_directory();
+        let mut store = open(directory.path());
+        let orders = history(&mut store, shape);
+        store.checkpoint().unwrap();
+        if survivors(&store, &orders) == 0 {
+            continue;
+        }
+        store.scrub().unwrap();
+        assert_eq!(survivors(&store, &orders), 0);
+        assert!(holds(&decrypted(&store), &word(13)[6..]), "what was not deleted is there");
+        assert!(store.check().iter().all(|item| item.ok), "{:?}", store.check());
+        return;
+    }
+    panic!("no such history leaves a trace of itself any more: the test needs another one");
+}
+
+/// Words that share no beginning and have no neighbour that could hide a part of them.
+fn word(number: u64) -> String {
+    let hash = Sha256::digest(number.to_le_bytes());
+    HEXLOWER.encode(&hash[..14])
+}
+
+/// Two thousand messages come, change and go. The places of those that stay; 0 for the others.
+fn history(store: &mut Store, shape: u64) -> Vec<i64> {
     let mut orders = Vec::new();
     for batch in 0..20u64 {
-        change(&mut store, |tx| {
+        change(store, |tx| {
             for number in batch * 100..(batch + 1) * 100 {
-                let pad = "pad ".repeat((number * 7 % 60) as usize);
+                let pad = "pad ".repeat((number * (7 + shape) % 60) as usize);
                 let own = if number % 3 == 0 { "alice" } else { "bob" };
                 let order =
                     tx.insert_message(&text(number, own, &format!("{} {pad}", word(number))))?.unwrap().order;
@@ -158,14 +177,14 @@ fn nothing_of_many_deleted_texts_survives_a_scrub() {
             Ok(())
         });
         // Later changes of rows make their cells grow and shrink.
-        change(&mut store, |tx| {
+        change(store, |tx| {
             for number in (batch * 100..(batch + 1) * 100).step_by(2) {
-                let reason = SafeText::single_line(&"waiting ".repeat((number % 13) as usize));
+                let reason = SafeText::single_line(&"waiting ".repeat((number % (13 + shape)) as usize));
                 tx.set_message_state(orders[number as usize], MessageState::Held, Some(&reason))?;
             }
             Ok(())
         });
-        change(&mut store, |tx| {
+        change(store, |tx| {
             for number in 0..(batch + 1) * 100 {
                 let gone = number % 10 != 3 && (number * 31 + batch) % 4 == 0;
                 if gone && orders[number as usize] != 0 {
@@ -176,26 +195,20 @@ fn nothing_of_many_deleted_texts_survives_a_scrub() {
             Ok(())
         });
     }
-    change(&mut store, |tx| {
+    change(store, |tx| {
         for (_, order) in orders.iter_mut().enumerate().filter(|(n, order)| n % 10 != 3 && **order != 0) {
             tx.delete_message(std::mem::take(order))?;
         }
         Ok(())
     });
-    let survivors = |store: &Store| {
-        let pages = decrypted(store);
-        let deleted = orders.iter().zip(0u64..).filter(|(order, _)| **order == 0);
-        let traces: HashSet<Vec<u8>> = deleted.map(|(_, n)| word(n).into_bytes()[6..].to_vec()).collect();
-        let windows = pages.windows(22).filter(|w| w[0].is_ascii_hexdigit() && w[21].is_ascii_hexdigit());
-        windows.filter(|window| traces.contains(*window)).count()
-    };
-    store.checkpoint().unwrap();
-    assert!(
-        survivors(&store) > 0,
-        "this history leaves no trace of itself any more: the test needs another one"
-    );
-    store.scrub().unwrap();
-    assert_eq!(survivors(&store), 0);
-    assert!(holds(&decrypted(&store), &word(13)[6..]), "what was not deleted is there");
-    assert!(store.check().iter().all(|item| item.ok), "{:?}", store.check());
+    orders
+}
+
+/// Places in the file at which a part of a deleted word stands.
+fn survivors(store: &Store, orders: &[i64]) -> usize {
+    let pages = decrypted(store);
+    let deleted = orders.iter().zip(0u64..).filter(|(order, _)| **order == 0);
+    let traces: HashSet<Vec<u8>> = deleted.map(|(_, n)| word(n).into_bytes()[6..].to_vec()).collect();
+    let windows = pages.windows(22).filter(|w| w[0].is_ascii_hexdigit() && w[21].is_ascii_hexdigit());
+    windows.filter(|window| traces.contains(*window)).count()
 }

@@ -11,8 +11,8 @@ use subrosa_protocol::{
     limits::{FRAME_MAX, ROOM_COMMIT_INLINE},
 };
 use subrosa_verify::{
-    keys::VerifyingKey,
-    room::{OwnerKeyTranscript, RebootTranscript, verify_owner_key, verify_reboot},
+    keys::{Signature, VerifyingKey},
+    room::{NewOwnerKey, Reboot as SignedReboot, verify_owner_key},
 };
 use tokio::time::Instant;
 
@@ -76,14 +76,9 @@ pub(in crate::handlers) async fn commit(cx: Context, request: RoomCommit) -> Ans
         Some(new) => {
             let info = core.store.room_info(RoomName::Id(request.room), cx.asker());
             let current = *core.stored(info).await??.owner_key;
-            let transcript = OwnerKeyTranscript {
-                room: *request.room.as_bytes(),
-                generation: request.generation,
-                epoch: request.epoch,
-                new_key: *new.key,
-            };
             check_key(&new.key)?;
-            verify_owner_key(&VerifyingKey(current), &transcript, &new.signature)
+            let told = NewOwnerKey { key: *new.key, signature: Signature(*new.signature) };
+            verify_owner_key(&current, request.room.as_bytes(), request.generation, request.epoch, &told)
                 .map_err(|_| Refusal::invalid("the new owner key is not signed by the one before"))?;
             Some(current)
         }
@@ -94,7 +89,7 @@ pub(in crate::handlers) async fn commit(cx: Context, request: RoomCommit) -> Ans
         id: request.id,
         generation: request.generation,
         epoch: request.epoch,
-        leaves: request.leaves,
+        after,
         commit,
         delta: request.delta,
         owner_key,
@@ -157,16 +152,17 @@ pub(in crate::handlers) async fn reboot(cx: Context, request: Reboot) -> Answere
     let info = core.stored(core.store.room_info(RoomName::Id(request.room), cx.asker())).await??;
     let owner_key = *info.owner_key;
     let state_hash: [u8; 32] = Sha256::digest(request.canonical_state()).into();
-    let transcript = RebootTranscript {
+    let signed = SignedReboot {
         room: *request.room.as_bytes(),
-        generation: request.generation,
-        new_generation: request.new_generation,
+        from: request.generation,
+        to: request.new_generation,
         epoch: request.epoch,
-        state_hash,
+        state: state_hash,
         welcome: request.welcome.map(|hash| hash.0),
         group_info: request.group_info.map(|hash| hash.0),
     };
-    verify_reboot(&VerifyingKey(owner_key), &transcript, &request.signature)
+    signed
+        .verify(&owner_key, &Signature(*request.signature))
         .map_err(|_| Refusal::invalid("the reboot is not signed by the room's owner key"))?;
     let (room, sender) = (request.room, cx.sender(request.state_generation));
     let new =

@@ -43,6 +43,7 @@ macro_rules! conformance {
             rooms::r31_one_commit_an_epoch_and_the_losers_leave_nothing,
             rooms::r56_an_entry_is_accepted_once_and_answered_as_the_first_time,
             rooms::epochs_a_little_old_are_taken_and_others_refused,
+            rooms::a_commit_covers_the_leaves_of_its_epoch,
             rooms::added_read_nothing_before_and_removed_nothing_after,
             rooms::r30_an_external_commit_adds_itself_to_a_public_room,
             rooms::entries_go_when_all_have_them_or_when_they_are_too_old,

@@ -73,7 +73,7 @@ pub(in crate::store) fn commit(
         id: entry_id(id),
         generation: 0,
         epoch,
-        leaves: 0,
+        after: u64::MAX,
         commit: CommitBytes::Inline(Bytes::from(format!("commit {id}"))),
         delta: RoomDelta { added: devices(add), removed: devices(remove), ..RoomDelta::default() },
         owner_key: None,
@@ -240,6 +240,25 @@ pub(in crate::store) async fn epochs_a_little_old_are_taken_and_others_refused(s
     assert!(matches!(store.post_room_entry(other).await.unwrap(), Ok(Posted::Passed { .. })));
 }
 
+pub(in crate::store) async fn a_commit_covers_the_leaves_of_its_epoch(store: AnyStore) {
+    three(&store).await;
+    let leave = Leaving {
+        room: room(1),
+        account: true,
+        proposal: Some((entry_id(2), 0, 1, Bytes::from_static(b"bye"))),
+        sender: sender("bob"),
+        now: NOW,
+    };
+    let Ok(Left::Done { entry, .. }) = store.leave_room(leave).await.unwrap() else { panic!() };
+    let left = entry.unwrap().seq;
+    let knowing = |id, epoch, after| NewCommit { after, ..commit(1, "alice", id, epoch, &[], &[]) };
+    let early = store.commit_room_epoch(knowing(3, 1, left - 1)).await.unwrap();
+    assert_eq!(early, Ok(Posted::Passed { generation: 0, epoch: 1 }), "it would void the leave");
+    seq(store.commit_room_epoch(knowing(4, 1, left)).await.unwrap());
+    // What was settled is nothing to the next epoch.
+    seq(store.commit_room_epoch(knowing(5, 2, 0)).await.unwrap());
+}
+
 pub(in crate::store) async fn added_read_nothing_before_and_removed_nothing_after(store: AnyStore) {
     three(&store).await;
     seq(store.post_room_entry(post(1, "bob", 2, 1)).await.unwrap());
@@ -366,15 +385,7 @@ pub(in crate::store) async fn who_leaves_is_out_at_once_and_an_empty_room_goes(s
         panic!()
     };
     assert_eq!((devices, entry.unwrap().kind), (vec![member("bob")], EntryKind::Proposal));
-    // A commit that does not know of it would void it; one that does begins the next epoch without any.
-    for leaves in [0, 2] {
-        let answer =
-            store.commit_room_epoch(NewCommit { leaves, ..commit(1, "carol", 8, 1, &[], &[]) }).await;
-        assert_eq!(answer.unwrap(), Ok(Posted::Passed { generation: 0, epoch: 1 }), "{leaves}");
-    }
-    let covers = NewCommit { leaves: 1, ..commit(1, "carol", 8, 1, &[], &[]) };
-    assert_eq!(seq(store.commit_room_epoch(covers).await.unwrap()), 3);
-    assert_eq!(seq(store.commit_room_epoch(commit(1, "carol", 9, 2, &[], &[])).await.unwrap()), 4);
+    assert_eq!(seq(store.commit_room_epoch(commit(1, "carol", 8, 1, &[], &[])).await.unwrap()), 3);
     assert_eq!(page(&store, 1, "bob", 0).await, Err(RoomRefusal::Unknown));
     assert_eq!(store.leave_room(leave("bob", None)).await.unwrap(), Err(RoomRefusal::Unknown));
     // A device that its account removes is out of its rooms.
@@ -384,7 +395,7 @@ pub(in crate::store) async fn who_leaves_is_out_at_once_and_an_empty_room_goes(s
     store.leave_room(leave("alice", None)).await.unwrap().unwrap();
     assert_eq!(page(&store, 1, "alice", 0).await, Err(RoomRefusal::Unknown));
     let expired = store.expire_rooms(NOW).await.unwrap();
-    assert_eq!((expired.rooms, expired.entries, expired.more), (1, 4, false));
+    assert_eq!((expired.rooms, expired.entries, expired.more), (1, 3, false));
     assert_eq!(store.create_room(private(1, "alice")).await.unwrap(), Ok(()), "nothing is left of it");
 }
 

@@ -5,8 +5,6 @@ CREATE TABLE rooms (
     owner_key  BLOB    NOT NULL CHECK (length(owner_key) = 32),
     generation INTEGER NOT NULL DEFAULT 0 CHECK (generation >= 0),
     epoch      INTEGER NOT NULL DEFAULT 0 CHECK (epoch >= 0),
-    -- Proposals to leave in this epoch; a commit must know of all of them.
-    leaves     INTEGER NOT NULL DEFAULT 0 CHECK (leaves >= 0),
     next_seq   INTEGER NOT NULL DEFAULT 1 CHECK (next_seq >= 1),
     -- The first entry that is kept, or next_seq.
     first_seq  INTEGER NOT NULL DEFAULT 1 CHECK (first_seq BETWEEN 1 AND next_seq),
@@ -60,6 +58,9 @@ CREATE TABLE room_entries (
     body        INTEGER NOT NULL,  -- room_bodies.id
     PRIMARY KEY (room, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Leaves, which a commit of their epoch has to cover.
+CREATE INDEX room_leaves ON room_entries (room, generation, epoch, seq) WHERE kind = 1;
 
 -- Accepted entry ids, kept or long deleted: a repetition is recognised by them.
 CREATE TABLE room_entry_ids (

@@ -216,9 +216,10 @@ async fn one_past_the_leaves_that_may_wait_is_refused_until_a_commit_knows_of_th
         store.leave_room(leave(number, 2)).await.unwrap().unwrap();
     }
     assert_eq!(store.leave_room(leave(100, 2)).await.unwrap(), Err(RoomRefusal::Full));
-    let of = |leaves| NewCommit { leaves, ..commit(1, "alice", 9, 2, &[], &[]) };
-    assert!(matches!(store.commit_room_epoch(of(99)).await.unwrap(), Ok(Posted::Passed { .. })));
-    assert!(matches!(store.commit_room_epoch(of(100)).await.unwrap(), Ok(Posted::Accepted(_))));
+    // The two commits that added them are 1 and 2, so the last leave is 102.
+    let of = |after| NewCommit { after, ..commit(1, "alice", 9, 2, &[], &[]) };
+    assert!(matches!(store.commit_room_epoch(of(101)).await.unwrap(), Ok(Posted::Passed { .. })));
+    assert!(matches!(store.commit_room_epoch(of(102)).await.unwrap(), Ok(Posted::Accepted(_))));
     assert!(matches!(store.leave_room(leave(100, 3)).await.unwrap(), Ok(Left::Done { .. })));
     store.check_integrity().await.unwrap();
 }

@@ -96,7 +96,12 @@ pub(in crate::store::sqlite) fn commit(
     if !joined && let Some(refusal) = no_external(txn, &room, new, from, member.is_some(), options)? {
         return Ok(Err(refusal));
     }
-    if (new.generation, new.epoch, u64::from(new.leaves)) != (room.generation, room.epoch, room.leaves) {
+    if (new.generation, new.epoch) != (room.generation, room.epoch) {
+        return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
+    }
+    // A leave that the commit does not cover would be void with it. Who joins from outside can cover none.
+    let after = if joined { new.after } else { 0 };
+    if log::leaves(txn, &room, after)? > 0 {
         return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
     }
     let delta = &new.delta;
@@ -319,8 +324,11 @@ fn carry_out(
         objects::put(txn, room.row, 0, Kind::GroupInfo, group_info)?;
     }
     let owner_key = delta.owner_key.as_ref().map_or(room.owner_key, |new| *new.key);
-    cached(txn, "UPDATE rooms SET epoch = ?2, leaves = 0, owner_key = ?3 WHERE id = ?1")?
-        .execute(params![room.row, int(new.epoch + 1), owner_key])?;
+    cached(txn, "UPDATE rooms SET epoch = ?2, owner_key = ?3 WHERE id = ?1")?.execute(params![
+        room.row,
+        int(new.epoch + 1),
+        owner_key
+    ])?;
     Ok(())
 }
 
@@ -410,6 +418,7 @@ pub(in crate::store::sqlite) fn reboot(
         generation: asked.new_generation,
         epoch: asked.epoch,
         welcome,
+        group_info: asked.group_info,
         state_hash: new.state_hash,
         signature: ByteArray::new(*asked.signature),
     };
@@ -439,8 +448,11 @@ pub(in crate::store::sqlite) fn reboot(
     if let Some(group_info) = &new.group_info {
         objects::put(txn, room.row, 0, Kind::GroupInfo, group_info)?;
     }
-    cached(txn, "UPDATE rooms SET generation = ?2, epoch = ?3, leaves = 0 WHERE id = ?1")?
-        .execute(params![room.row, asked.new_generation, int(asked.epoch)])?;
+    cached(txn, "UPDATE rooms SET generation = ?2, epoch = ?3 WHERE id = ?1")?.execute(params![
+        room.row,
+        asked.new_generation,
+        int(asked.epoch)
+    ])?;
     Ok(Ok(Posted::Accepted(Box::new(Accepted {
         seq,
         accepted_at: new.now,

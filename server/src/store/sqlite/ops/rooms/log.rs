@@ -6,7 +6,11 @@ use subrosa_protocol::{
     frames::{EntryBody, EntryKind, RoomDelta, RoomEntry},
 };
 
-use super::{super::Txn, objects, row::Room};
+use super::{
+    super::Txn,
+    objects,
+    row::{Room, count},
+};
 use crate::store::{
     Accepted, Posted, StoreError, Timestamp,
     sqlite::{
@@ -98,6 +102,12 @@ pub(super) fn repeated(txn: &Txn<'_>, room: &Room, id: EntryId) -> Result<Option
             joined: false,
         })))
     })
+}
+
+/// How many proposals to leave came in the room's epoch after a place of the log.
+pub(super) fn leaves(txn: &Txn<'_>, room: &Room, after: u64) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM room_entries WHERE room = ?1 AND kind = 1 AND generation = ?2 AND epoch = ?3 AND seq > ?4";
+    count(txn, sql, params![room.row, room.generation, int(room.epoch), int(after)])
 }
 
 /// Entries after a place and up to another.

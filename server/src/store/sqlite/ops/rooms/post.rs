@@ -127,10 +127,9 @@ pub(in crate::store::sqlite) fn leave(
             if log::repeated(txn, &room, *id)?.is_some() {
                 return Ok(Err(RoomRefusal::Malformed("the entry's id was used before")));
             }
-            if room.leaves >= ROOM_LEAVES as u64 {
+            if log::leaves(txn, &room, 0)? >= ROOM_LEAVES as u64 {
                 return Ok(Err(RoomRefusal::Full));
             }
-            cached(txn, "UPDATE rooms SET leaves = leaves + 1 WHERE id = ?1")?.execute([room.row])?;
             let incoming = Incoming {
                 id: *id,
                 kind: EntryKind::Proposal,

@@ -28,12 +28,11 @@ pub(super) struct Room {
     pub(super) first_seq: u64,
     pub(super) bytes: u64,
     pub(super) public: bool,
-    pub(super) leaves: u64,
 }
 
 const ROOM: &str =
     "SELECT r.id, r.room, r.owner_key, r.generation, r.epoch, r.next_seq, r.first_seq, r.bytes,
-                           l.room IS NOT NULL, r.leaves
+                           l.room IS NOT NULL
                     FROM rooms r LEFT JOIN room_listings l ON l.room = r.id WHERE r.gone = 0 AND ";
 
 impl Room {
@@ -63,7 +62,6 @@ impl Room {
             first_seq: nat(row, 6)?,
             bytes: nat(row, 7)?,
             public: row.get(8)?,
-            leaves: nat(row, 9)?,
         })
     }
 

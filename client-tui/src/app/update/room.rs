@@ -1,0 +1,137 @@
+//! What the slash commands about rooms do. Those that name no room are about the open one.
+
+use subrosa_client::{
+    Request,
+    api::{CreateRoom, Member, Role},
+};
+
+use super::{Effect, Purpose, command};
+use crate::{
+    app::{
+        commands::{Command, Verb, parse::name_and_rest},
+        model::{Model, Overlay, Page},
+        words,
+    },
+    cli::format,
+};
+
+/// Runs a command. Tells whether it was understood.
+pub(super) fn run(
+    model: &mut Model,
+    command: &'static Command,
+    arguments: &str,
+    fx: &mut Vec<Effect>,
+) -> bool {
+    let arguments = arguments.trim();
+    match command.verb {
+        Verb::Create => return create(model, command, arguments, fx),
+        Verb::Join if arguments.is_empty() => return command::missing(model, command),
+        Verb::Join => {
+            fx.push(Effect::Call(Purpose::Entered, Request::RoomJoin { room: arguments.to_owned() }));
+            return true;
+        }
+        _ => {}
+    }
+    let named = matches!(command.verb, Verb::Leave | Verb::Members) && !arguments.is_empty();
+    let room = if named { Some(arguments.to_owned()) } else { here(model) };
+    let Some(room) = room else {
+        model.complain("this is no room: open one first, or /join ROOM");
+        return false;
+    };
+    let (name, rest) = name_and_rest(arguments);
+    let name = name.to_owned();
+    let (request, told) = match command.verb {
+        Verb::Leave => {
+            let told = format!("you left {room}");
+            (Request::RoomLeave { room }, told)
+        }
+        Verb::Members => {
+            fx.push(Effect::Call(Purpose::Members(room.clone()), Request::RoomMembers { room }));
+            return true;
+        }
+        Verb::Topic => {
+            (Request::RoomTopic { room, topic: arguments.to_owned() }, "the topic is set".to_owned())
+        }
+        Verb::Mute | Verb::Unmute => {
+            let undo = command.verb == Verb::Unmute;
+            let who = Some(name).filter(|name| !name.is_empty());
+            let state = if undo { "not muted any more" } else { "muted" };
+            let told = format!("{} is {state}", who.as_deref().unwrap_or(&room));
+            (Request::RoomMute { room, name: who, undo }, told)
+        }
+        _ if name.is_empty() => return command::missing(model, command),
+        Verb::Rename => {
+            (Request::RoomRename { room, name: arguments.to_owned() }, "the room is renamed".to_owned())
+        }
+        Verb::Invite => {
+            let told = format!("{name} is invited");
+            (Request::RoomInvite { room, name }, told)
+        }
+        Verb::Kick => {
+            let told = format!("{name} is removed");
+            (Request::RoomKick { room, name }, told)
+        }
+        Verb::Ban => {
+            let told = format!("{name} is banned");
+            (Request::RoomBan { room, name }, told)
+        }
+        Verb::Unban => {
+            let told = format!("{name} is not banned any more");
+            (Request::RoomUnban { room, name }, told)
+        }
+        _ => {
+            let Some(role) = role(rest) else { return command::missing(model, command) };
+            let told = format!("{name} is {} now", words::role_with_article(role));
+            (Request::RoomRole { room, name, role }, told)
+        }
+    };
+    fx.push(Effect::Call(Purpose::RoomTold(told), request));
+    true
+}
+
+/// The open room.
+fn here(model: &Model) -> Option<String> {
+    model.desk()?.here().filter(|name| name.starts_with('#')).map(str::to_owned)
+}
+
+fn role(word: &str) -> Option<Role> {
+    match word {
+        "owner" => Some(Role::Owner),
+        "moderator" => Some(Role::Moderator),
+        "member" => Some(Role::Member),
+        _ => None,
+    }
+}
+
+fn create(model: &mut Model, command: &'static Command, arguments: &str, fx: &mut Vec<Effect>) -> bool {
+    let (public, name) = match arguments.strip_prefix("--public") {
+        Some(rest) => (true, rest.trim()),
+        None => (false, arguments),
+    };
+    if name.is_empty() {
+        return command::missing(model, command);
+    }
+    let create = CreateRoom {
+        name: name.to_owned(),
+        public,
+        slug: None,
+        description: String::new(),
+        topic: String::new(),
+        large: false,
+    };
+    fx.push(Effect::Call(Purpose::Entered, Request::RoomCreate(create)));
+    true
+}
+
+/// Shows who is in a room.
+pub(super) fn show_members(model: &mut Model, room: String, members: &[Member]) {
+    let lines = members.iter().map(|member| {
+        let muted = if member.muted { ", muted" } else { "" };
+        let trust = words::trust(member.trust);
+        (member.name.clone(), format!("{}{muted}, {trust}", format::room::role(member.role)))
+    });
+    let page = Page::Members(room, lines.collect());
+    if let Some(desk) = model.desk_mut() {
+        desk.overlay = Some(Overlay::Page(page, 0));
+    }
+}

@@ -1,0 +1,107 @@
+//! Rooms and members.
+
+use subrosa_client::api::{ListedRoom, Member, Role, Room, RoomState, Visibility};
+
+use super::table::{pairs, short, table};
+
+/// Characters of a description in a list.
+const PREVIEW: usize = 60;
+
+/// Where this device stands in a room.
+#[must_use]
+pub const fn state(state: RoomState) -> &'static str {
+    match state {
+        RoomState::Invited => "invited",
+        RoomState::Joining => "joining",
+        RoomState::Joined => "joined",
+        RoomState::Left => "left",
+        RoomState::Removed => "removed",
+        RoomState::CutOff => "cut off",
+    }
+}
+
+/// What somebody may do.
+#[must_use]
+pub const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Moderator => "moderator",
+        Role::Owner => "owner",
+    }
+}
+
+/// Everything about one room.
+#[must_use]
+pub fn room(room: &Room) -> String {
+    let visibility = match room.visibility {
+        Visibility::Public => "public",
+        Visibility::Private => "private",
+    };
+    let mut lines = vec![
+        ("room", room.chat.clone()),
+        ("name", room.name.to_string()),
+        ("visibility", visibility.to_owned()),
+        ("you", room.state.map_or("not in it", state).to_owned()),
+        ("members", room.members.to_string()),
+        ("id", room.id.clone()),
+    ];
+    lines.extend(room.role.map(|found| ("role", role(found).to_owned())));
+    lines.extend(room.slug.iter().map(|slug| ("slug", slug.clone())));
+    let texts = [("topic", &room.topic), ("about", &room.description)];
+    lines.extend(
+        texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key, text.to_string())),
+    );
+    lines.extend(room.invited_by.iter().map(|by| ("invited by", by.clone())));
+    if !room.suite.is_empty() {
+        lines.push(("suite", room.suite.clone()));
+        lines.push(("epoch", room.epoch.to_string()));
+    }
+    pairs(&lines)
+}
+
+/// A line a room of this profile: label, name, where this device stands, role, topic.
+#[must_use]
+pub fn known(rooms: &[Room]) -> String {
+    let row = |room: &Room| {
+        vec![
+            room.chat.clone(),
+            room.name.to_string(),
+            room.state.map_or("", state).to_owned(),
+            room.role.map_or("", role).to_owned(),
+            short(&room.topic, PREVIEW),
+        ]
+    };
+    table(&rooms.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line a public room: slug, name, members, where this device stands, description.
+#[must_use]
+pub fn rooms(rooms: &[ListedRoom]) -> String {
+    let row = |room: &ListedRoom| {
+        vec![
+            format!("#{}", room.slug),
+            room.name.to_string(),
+            format!("{} members", room.members),
+            room.state.map_or("", state).to_owned(),
+            short(&room.description, PREVIEW),
+        ]
+    };
+    table(&rooms.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line a member: name, role, devices, whether muted.
+#[must_use]
+pub fn members(members: &[Member]) -> String {
+    let row = |member: &Member| {
+        let devices = member.devices.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        let muted = if member.muted { "muted" } else { "" };
+        vec![
+            member.name.clone(),
+            role(member.role).to_owned(),
+            format!("devices {devices}"),
+            super::words::trust(member.trust).to_owned(),
+            muted.to_owned(),
+        ]
+    };
+    table(&members.iter().map(row).collect::<Vec<_>>())
+}

@@ -1,0 +1,272 @@
+//! `rosa room …`: making, finding, joining and ruling rooms. Each waits until the relay has taken it.
+
+use serde_json::json;
+use subrosa_client::{
+    Handle, Reply, Request,
+    api::{CreateRoom, Role},
+};
+
+use crate::cli::{
+    context::{Context, reply_of},
+    failure::Failure,
+    flush, format,
+};
+
+/// How long the relay may take to tell what is new.
+const SYNC_MS: u64 = 20_000;
+
+/// Rooms.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// A room and somebody.
+#[derive(Debug, clap::Args)]
+pub struct Member {
+    /// The room: its label, slug or id, with # or without
+    pub room: String,
+    /// The account
+    pub name: String,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum RoleArg {
+    /// Everything
+    Owner,
+    /// Remove, ban and mute members, set the topic
+    Moderator,
+    /// Write
+    Member,
+}
+
+/// What to do with rooms.
+#[derive(Debug, clap::Subcommand)]
+pub enum Action {
+    /// Make a room; private, unless --public is given
+    Create {
+        /// What it is called
+        name: String,
+        /// Everybody on the relay can find and join it
+        #[arg(long)]
+        public: bool,
+        /// Its name in the relay's directory; without it, one is made from the name
+        #[arg(long, requires = "public")]
+        slug: Option<String>,
+        /// What the directory says of it
+        #[arg(long, requires = "public", default_value = "")]
+        description: String,
+        /// What it is about
+        #[arg(long, default_value = "")]
+        topic: String,
+        /// For more than 250 devices: without post-quantum keys
+        #[arg(long)]
+        large: bool,
+    },
+    /// The relay's public rooms
+    List {
+        /// Only those whose slug begins so
+        #[arg(default_value = "")]
+        prefix: String,
+    },
+    /// What is known of a room
+    Show {
+        /// Label, slug or id
+        room: String,
+    },
+    /// Join a public room, or accept an invitation
+    Join {
+        /// Label, slug or id
+        room: String,
+    },
+    /// Leave a room, or decline an invitation
+    Leave {
+        /// Label, slug or id
+        room: String,
+    },
+    /// Invite somebody
+    Invite(Member),
+    /// Remove a member
+    Kick(Member),
+    /// Ban an account, and remove it
+    Ban(Member),
+    /// Lift a ban
+    Unban(Member),
+    /// Give a member another role
+    Role {
+        /// The room: its label, slug or id
+        room: String,
+        /// The account
+        name: String,
+        /// Which
+        #[arg(value_enum)]
+        role: RoleArg,
+    },
+    /// Set the topic; without one, remove it
+    Topic {
+        /// Label, slug or id
+        room: String,
+        /// The topic
+        #[arg(default_value = "")]
+        topic: String,
+    },
+    /// Rename a room; its label and slug stay
+    Rename {
+        /// Label, slug or id
+        room: String,
+        /// The name
+        name: String,
+    },
+    /// Make a room's group anew, as an owner: when nobody can follow its log any more
+    Renew {
+        /// Label, slug or id
+        room: String,
+    },
+    /// Who is in a room
+    Members {
+        /// Label, slug or id
+        room: String,
+    },
+    /// Keep a member from writing; without a name, make no noise for the room here
+    Mute {
+        /// Label, slug or id
+        room: String,
+        /// The account
+        name: Option<String>,
+        /// Undo it
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Change an own message
+    Edit {
+        /// The message's id
+        id: String,
+        /// What it says from now on
+        text: String,
+    },
+    /// Take a message back: an own one; moderators, anybody's
+    Delete {
+        /// The message's id
+        id: String,
+    },
+    /// Put a sign beside a message
+    React {
+        /// The message's id
+        id: String,
+        /// An emoji, or a short word
+        sign: String,
+        /// Take it away again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Pin a message to its room
+    Pin {
+        /// The message's id
+        id: String,
+        /// Take the pin away
+        #[arg(long)]
+        undo: bool,
+    },
+    /// The last messages of a room
+    History {
+        /// Label, slug or id
+        room: String,
+        /// Only messages before this one's place
+        #[arg(long, value_name = "ORDER")]
+        before: Option<i64>,
+        /// At most this many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+}
+
+/// # Errors
+/// What the relay, or the room's rules, do not allow.
+pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let handle = context.open().await?;
+    let local = matches!(
+        args.action,
+        Action::Members { .. }
+            | Action::History { .. }
+            | Action::Mute { name: None, .. }
+            | Action::Edit { .. }
+            | Action::Delete { .. }
+            | Action::React { .. }
+            | Action::Pin { .. }
+    );
+    // A program that was just started is not connected yet, and what was said meanwhile comes first.
+    if !local && context.owns().await {
+        context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await?;
+    }
+    let reply = context.call(&*handle, request(args.action)).await?;
+    show(reply, context)?;
+    leave(context, &*handle).await
+}
+
+async fn leave(context: &Context, handle: &dyn Handle) -> Result<(), Failure> {
+    flush::before_leaving(context, handle).await
+}
+
+fn request(action: Action) -> Request {
+    match action {
+        Action::Create { name, public, slug, description, topic, large } => {
+            Request::RoomCreate(CreateRoom { name, public, slug, description, topic, large })
+        }
+        Action::List { prefix } => Request::RoomList { prefix },
+        Action::Show { room } => Request::RoomShow { room },
+        Action::Join { room } => Request::RoomJoin { room },
+        Action::Leave { room } => Request::RoomLeave { room },
+        Action::Invite(Member { room, name }) => Request::RoomInvite { room, name },
+        Action::Kick(Member { room, name }) => Request::RoomKick { room, name },
+        Action::Ban(Member { room, name }) => Request::RoomBan { room, name },
+        Action::Unban(Member { room, name }) => Request::RoomUnban { room, name },
+        Action::Role { room, name, role } => {
+            let role = match role {
+                RoleArg::Owner => Role::Owner,
+                RoleArg::Moderator => Role::Moderator,
+                RoleArg::Member => Role::Member,
+            };
+            Request::RoomRole { room, name, role }
+        }
+        Action::Topic { room, topic } => Request::RoomTopic { room, topic },
+        Action::Rename { room, name } => Request::RoomRename { room, name },
+        Action::Renew { room } => Request::RoomRenew { room },
+        Action::Members { room } => Request::RoomMembers { room },
+        Action::Mute { room, name, undo } => Request::RoomMute { room, name, undo },
+        Action::Edit { id, text } => Request::MessageEdit { id, text },
+        Action::Delete { id } => Request::MessageDelete { id },
+        Action::React { id, sign, undo } => Request::MessageReact { id, sign, undo },
+        Action::Pin { id, undo } => Request::MessagePin { id, undo },
+        Action::History { room, before, limit } => Request::RoomHistory { room, before, limit },
+    }
+}
+
+fn show(reply: Reply, context: &Context) -> Result<(), Failure> {
+    let out = &context.out;
+    match reply {
+        Reply::Room { room } => out.either(&json!({ "room": room }), || format::room::room(&room)),
+        Reply::Rooms { rooms } => out.either(&json!({ "rooms": rooms }), || format::room::rooms(&rooms)),
+        Reply::Members { members } => {
+            out.either(&json!({ "members": members }), || format::room::members(&members))
+        }
+        Reply::Message { message, .. } => {
+            let clock = format::time::Clock::here();
+            out.either(&json!({ "message": message }), || format::chat::message(&message, &clock))
+        }
+        Reply::History(page) => {
+            let clock = format::time::Clock::here();
+            out.either(&json!(page), || {
+                let lines: Vec<String> =
+                    page.messages.iter().map(|line| format::chat::message(line, &clock)).collect();
+                lines.join("\n")
+            })
+        }
+        other => {
+            reply_of!(other, Reply::Done {} => ())?;
+            out.either(&json!({}), String::new)
+        }
+    }
+}

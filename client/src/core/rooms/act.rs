@@ -1,0 +1,179 @@
+//! Changes of rooms that somebody wants: one after the other in each room, each tried again when another change wins.
+
+use serde::{Deserialize, Serialize};
+use subrosa_protocol::{RoomId, SafeText, Username};
+
+use super::super::{Core, Effect, Fault, Turn};
+use crate::{
+    api::{ApiError, Kind, Role},
+    limits::{ACT_TRIES, DEFAULT_WAIT_MS, LONGEST_WAIT_MS, ROOM_ACTS},
+};
+
+/// A change of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::core) enum Act {
+    /// This device comes in by itself.
+    Join,
+    /// All devices of an account.
+    Invite(Username),
+    /// Devices of members follow their accounts' lists: those of this account come in, those that are gone go, and who
+    /// left is taken out.
+    Settle,
+    /// The own leaf gets new keys.
+    Renew,
+    /// The whole group is made anew: nobody can follow its log any more.
+    Renewal,
+    /// An account that was invited does not come.
+    Declined(Username),
+    Kick(Username),
+    Ban(Username),
+    Unban(Username),
+    Role(Username, Role),
+    Mute(Username),
+    Unmute(Username),
+    Topic(SafeText),
+    Rename(SafeText),
+}
+
+impl Act {
+    /// The account that it adds.
+    pub(super) const fn adds(&self) -> Option<&Username> {
+        match self {
+            Self::Invite(account) => Some(account),
+            _ => None,
+        }
+    }
+
+    /// As it is stored beside the pending commit.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// A change that somebody waits for, or that this device makes by itself.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) room: RoomId,
+    pub(super) act: Act,
+    /// Who is answered.
+    pub(super) token: Option<u64>,
+    pub(super) deadline: u64,
+    /// How often another change won.
+    pub(super) tries: u32,
+    /// Not before this time, ms since 1970.
+    pub(super) not_before: u64,
+    /// Its commit is made, and the relay decides.
+    pub(super) made: bool,
+}
+
+impl Core {
+    /// A person wants a change. The answer comes when the relay has taken it.
+    pub(super) fn want(
+        &mut self,
+        turn: &Turn<'_>,
+        room: RoomId,
+        act: Act,
+        token: Option<u64>,
+    ) -> Result<(), Fault> {
+        if self.rooms.wanted.len() >= ROOM_ACTS {
+            return Err(ApiError::new(Kind::RateLimited, "too many changes of rooms wait")
+                .hint("try again")
+                .into());
+        }
+        let same = |wanted: &Wanted| wanted.room == room && wanted.act == act && !wanted.made;
+        if token.is_none() && self.rooms.wanted.iter().any(same) {
+            return Ok(());
+        }
+        let patience = if token.is_some() { DEFAULT_WAIT_MS } else { LONGEST_WAIT_MS };
+        let deadline = turn.now.saturating_add(patience);
+        self.rooms.wanted.push(Wanted { room, act, token, deadline, tries: 0, not_before: 0, made: false });
+        Ok(())
+    }
+
+    /// Who waited for too long is told. What was not begun does not happen any more.
+    pub(super) fn expire_acts(&mut self, turn: &mut Turn<'_>) {
+        let up = self.link.is_up();
+        let mut late = Vec::new();
+        for wanted in &mut self.rooms.wanted {
+            if wanted.deadline <= turn.now
+                && let Some(token) = wanted.token.take()
+            {
+                let error = match (up, wanted.made) {
+                    (_, true) => ApiError::new(
+                        Kind::Timeout,
+                        "the relay has not answered in time; it may still happen",
+                    )
+                    .hint("look at the room when connected"),
+                    (true, false) => {
+                        ApiError::new(Kind::Timeout, "it could not be done in time").hint("try again")
+                    }
+                    (false, false) => ApiError::new(Kind::Unreachable, "the relay cannot be reached")
+                        .hint("try again when connected"),
+                };
+                late.push((token, wanted.made));
+                turn.out.push(Effect::Reply { token, result: Err(error) });
+            }
+        }
+        self.rooms
+            .wanted
+            .retain(|wanted| wanted.made || wanted.token.is_some() || wanted.deadline > turn.now);
+        self.expire_entering(turn);
+    }
+
+    /// These changes do not happen.
+    pub(super) fn fail_acts(
+        &mut self,
+        turn: &mut Turn<'_>,
+        which: impl Fn(&Wanted) -> bool,
+        error: &ApiError,
+    ) {
+        let (gone, left) =
+            std::mem::take(&mut self.rooms.wanted).into_iter().partition(|wanted| which(wanted));
+        self.rooms.wanted = left;
+        let gone: Vec<Wanted> = gone;
+        for token in gone.into_iter().filter_map(|wanted| wanted.token) {
+            turn.out.push(Effect::Reply { token, result: Err(error.clone()) });
+        }
+    }
+
+    /// The commit of a room's change was merged.
+    pub(super) fn act_done(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let Some(at) = self.rooms.wanted.iter().position(|wanted| wanted.room == room && wanted.made) else {
+            return Ok(());
+        };
+        if let Some(token) = self.rooms.wanted.remove(at).token {
+            let result = self.room_reply(room).map_err(ApiError::from);
+            turn.out.push(Effect::Reply { token, result });
+        }
+        Ok(())
+    }
+
+    /// Another change won the epoch: again, a little later, up to five times.
+    pub(super) fn act_lost(&mut self, turn: &mut Turn<'_>, room: RoomId) {
+        let mut jitter =
+            turn.rng.next_u32() % (crate::limits::ACT_JITTER_MAX_MS - crate::limits::ACT_JITTER_MIN_MS);
+        jitter = jitter.saturating_add(crate::limits::ACT_JITTER_MIN_MS);
+        let mut given_up = false;
+        // A renewal that was not the first is not needed any more.
+        self.rooms
+            .wanted
+            .retain(|wanted| !(wanted.room == room && wanted.made && wanted.act == Act::Renewal));
+        for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
+            wanted.made = false;
+            wanted.tries = wanted.tries.saturating_add(1);
+            wanted.not_before = turn.now.saturating_add(u64::from(jitter));
+            given_up |= wanted.tries > ACT_TRIES;
+        }
+        self.rooms.again(turn.now.saturating_add(u64::from(jitter)));
+        if given_up {
+            let error =
+                ApiError::new(Kind::Refused, "others changed the room again and again at the same time")
+                    .hint("try again");
+            self.fail_acts(turn, |wanted| wanted.room == room && wanted.tries > ACT_TRIES, &error);
+        }
+    }
+}

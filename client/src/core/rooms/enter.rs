@@ -1,0 +1,437 @@
+//! Getting into rooms, always by a person's own act: a public one by a commit of this device, a private one by the Welcome
+//! that an invitation names (R30). Own further devices follow by themselves.
+
+use subrosa_crypto::rooms::{Room, RoomError};
+use subrosa_protocol::{
+    RoomId, SafeText, Username, codec,
+    content::RoomInvitation,
+    frames::{ObjectHash, Request, Response, RoomAccept, RoomInfo, RoomName, RoomShow, Standing},
+};
+
+use super::{
+    super::{Core, Effect, Fault, Turn, work::Work},
+    RoomAsked,
+    act::Act,
+    invite::new_room,
+    lines,
+    mls::{accounts, fault, lists},
+};
+use crate::{
+    api::{ApiError, EventBody, Kind, MessageKind, RoomState, Visibility},
+    limits::{ACT_JITTER_MAX_MS, ACT_TRIES, DEFAULT_WAIT_MS},
+    net::refused,
+    store::StoredRoom,
+};
+
+/// A room that somebody enters.
+#[derive(Debug)]
+pub(super) struct Entering {
+    /// Names it among the others.
+    number: u64,
+    name: RoomName,
+    /// The room, once it is known.
+    pub(super) room: Option<RoomId>,
+    /// Who is answered.
+    pub(super) token: Option<u64>,
+    pub(super) deadline: u64,
+    /// The invitation, of a room that is entered by one.
+    invitation: Option<RoomInvitation>,
+    info: Option<Box<RoomInfo>>,
+    step: Step,
+    tries: u32,
+    not_before: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The relay is to be asked about it.
+    Ask,
+    Asked,
+    /// Welcome or GroupInfo, and device lists of members, are needed.
+    Collect,
+    /// The relay decides.
+    Decided,
+}
+
+impl Entering {
+    /// The connection is gone: it begins anew with the next one.
+    pub(super) fn begin_anew(&mut self) {
+        if self.step != Step::Decided {
+            (self.step, self.info) = (Step::Ask, None);
+        }
+    }
+
+    fn object(&self) -> Option<ObjectHash> {
+        match (&self.invitation, &self.info) {
+            (Some(invitation), _) => Some(invitation.welcome),
+            (None, Some(info)) => info.group_info.map(|object| object.hash),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What became of an attempt.
+enum Tried {
+    Needs(std::collections::BTreeSet<Username>),
+    /// The commit is stored, and is handed over.
+    Commit,
+    /// In, by a Welcome.
+    Welcomed,
+}
+
+impl Core {
+    /// Begins to enter a room.
+    pub(super) fn enter(
+        &mut self,
+        turn: &Turn<'_>,
+        token: Option<u64>,
+        name: RoomName,
+        room: Option<RoomId>,
+        invitation: Option<RoomInvitation>,
+    ) {
+        if room.is_some()
+            && token.is_none()
+            && self.rooms.entering.iter().any(|entering| entering.room == room)
+        {
+            return;
+        }
+        self.rooms.entered = self.rooms.entered.wrapping_add(1);
+        self.rooms.entering.push(Entering {
+            number: self.rooms.entered,
+            name,
+            room,
+            token,
+            deadline: turn.now.saturating_add(DEFAULT_WAIT_MS),
+            invitation,
+            info: None,
+            step: Step::Ask,
+            tries: 0,
+            not_before: 0,
+        });
+    }
+
+    /// Goes on with what can go on.
+    pub(super) fn pump_entering(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        if std::mem::take(&mut self.dirty.rooms) {
+            self.follow_own_devices(turn)?;
+        }
+        let numbers: Vec<u64> = self.rooms.entering.iter().map(|entering| entering.number).collect();
+        for number in numbers {
+            match self.step_entering(turn, number) {
+                Ok(()) => {}
+                Err(Fault::Refused(error)) => self.entering_ended(turn, number, Err(error)),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// What another device of this account entered, this one enters too.
+    fn follow_own_devices(&mut self, turn: &Turn<'_>) -> Result<(), Fault> {
+        for stored in self.store.read(|tx| tx.rooms())? {
+            if stored.state == RoomState::Invited && stored.invited_by.as_ref() == Some(&self.me.account) {
+                let invitation = invitation_of(&stored);
+                self.enter(turn, None, RoomName::Id(stored.id), Some(stored.id), invitation);
+            }
+        }
+        Ok(())
+    }
+
+    fn entering(&mut self, number: u64) -> Option<&mut Entering> {
+        self.rooms.entering.iter_mut().find(|entering| entering.number == number)
+    }
+
+    fn step_entering(&mut self, turn: &mut Turn<'_>, number: u64) -> Result<(), Fault> {
+        let Some(entering) = self.entering(number) else { return Ok(()) };
+        if entering.not_before > turn.now {
+            let at = entering.not_before;
+            self.rooms.again(at);
+            return Ok(());
+        }
+        match entering.step {
+            Step::Ask => {
+                entering.step = Step::Asked;
+                let show = RoomShow { room: entering.name.clone() };
+                self.ask_room(turn, RoomAsked::Enter { token: number }, &Request::RoomShow(show))
+            }
+            Step::Collect => self.collect(turn, number),
+            Step::Asked | Step::Decided => Ok(()),
+        }
+    }
+
+    pub(super) fn on_enter_shown(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u64,
+        response: Response,
+    ) -> Result<(), Fault> {
+        let Some(entering) = self.entering(number) else { return Ok(()) };
+        let outcome = match response {
+            Response::RoomInfo(info) => {
+                let invited = entering.invitation.is_some();
+                match (info.standing, invited, &info.listing) {
+                    (Standing::Banned, ..) => {
+                        Err(ApiError::new(Kind::Refused, "you are banned from this room")
+                            .hint("only its moderators can change that"))
+                    }
+                    (Standing::Joined, false, _) => Err(ApiError::new(
+                        Kind::Refused,
+                        "this device is in the room already, and has lost it here",
+                    )
+                    .hint("leave it first: rosa room leave ROOM")),
+                    (_, false, None) => Err(no_room()),
+                    _ => Ok(info),
+                }
+            }
+            Response::Error(frame) => Err(refused(&frame)),
+            _ => return Err(Fault::Relay("another answer to a question about a room than there is")),
+        };
+        match outcome {
+            Ok(info) => {
+                entering.room = Some(info.room);
+                entering.info = Some(Box::new(info));
+                entering.step = Step::Collect;
+            }
+            Err(error) => self.entering_ended(turn, number, Err(error)),
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, turn: &mut Turn<'_>, number: u64) -> Result<(), Fault> {
+        let Some(entering) = self.entering(number) else { return Ok(()) };
+        let (Some(room), Some(info)) = (entering.room, entering.info.clone()) else { return Ok(()) };
+        let invitation = entering.invitation.clone();
+        let Some(object) = entering.object() else { return Err(no_room().into()) };
+        if !self.rooms.live(room).needs.is_empty() {
+            return Ok(());
+        }
+        let Some(bytes) = self.rooms.objects.get(&object).cloned() else {
+            return self.get_object(turn, room, object);
+        };
+        let fresh = self.rooms.live(room).fresh.clone();
+        let tried = self.transact(turn, |w| match &invitation {
+            Some(invitation) => welcomed(w, &info, invitation, &bytes, &fresh),
+            None => join(w, &info, &bytes, &fresh),
+        })?;
+        match tried {
+            Tried::Needs(needs) => {
+                self.rooms.live(room).needs.extend(needs);
+                self.pump_room_lists(turn)
+            }
+            Tried::Commit => {
+                self.rooms.objects.remove(&object);
+                if let Some(entering) = self.entering(number) {
+                    entering.step = Step::Decided;
+                }
+                self.pump_commits(turn)
+            }
+            Tried::Welcomed => {
+                self.rooms.objects.remove(&object);
+                if let Some(entering) = self.entering(number) {
+                    entering.step = Step::Decided;
+                }
+                self.accept_at_relay(turn, room)
+            }
+        }
+    }
+
+    /// This device processed the Welcome: the relay delivers the log from now on.
+    pub(super) fn accept_at_relay(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let state_generation = self.store.read(|tx| tx.generation())?;
+        let accept = RoomAccept { room, state_generation };
+        self.ask_room(turn, RoomAsked::Accept(room), &Request::RoomAccept(accept))
+    }
+
+    pub(super) fn on_accepted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        response: &Response,
+    ) -> Result<(), Fault> {
+        if let Response::Error(frame) = response {
+            self.entering_failed(turn, room, &refused(frame));
+        }
+        self.rooms.live(room).behind = true;
+        self.entered(turn, room)?;
+        // The key that lay with the relay is replaced (R34).
+        self.want(turn, room, Act::Renew, None)
+    }
+
+    /// This device is in a room: who entered it is answered.
+    pub(super) fn entered(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let decided = |entering: &&Entering| entering.room == Some(room) && entering.step == Step::Decided;
+        let Some(number) = self.rooms.entering.iter().find(decided).map(|entering| entering.number) else {
+            return Ok(());
+        };
+        let reply = self.room_reply(room).map_err(ApiError::from);
+        self.entering_ended(turn, number, reply.map(|_| ()));
+        self.add_own_devices(turn, room)
+    }
+
+    /// Own devices that are not in a room are added to it.
+    pub(super) fn add_own_devices(&mut self, turn: &Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let own = self.store.read(|tx| tx.device_list(&self.me.account))?;
+        if own.is_some_and(|own| own.list.devices.len() > 1) {
+            let me = self.me.account.clone();
+            self.want(turn, room, Act::Invite(me), None)?;
+        }
+        Ok(())
+    }
+
+    fn entering_ended(&mut self, turn: &mut Turn<'_>, number: u64, result: Result<(), ApiError>) {
+        let Some(at) = self.rooms.entering.iter().position(|entering| entering.number == number) else {
+            return;
+        };
+        let entering = self.rooms.entering.remove(at);
+        let Some(token) = entering.token else { return };
+        let result = match (result, entering.room) {
+            (Ok(()), Some(room)) => self.room_reply(room).map_err(ApiError::from),
+            (Ok(()), None) => Err(no_room()),
+            (Err(error), _) => Err(error),
+        };
+        turn.out.push(Effect::Reply { token, result });
+    }
+
+    /// Whoever enters this room does not.
+    pub(super) fn entering_failed(&mut self, turn: &mut Turn<'_>, room: RoomId, error: &ApiError) {
+        let numbers: Vec<u64> = self
+            .rooms
+            .entering
+            .iter()
+            .filter(|entering| entering.room == Some(room))
+            .map(|entering| entering.number)
+            .collect();
+        for number in numbers {
+            self.entering_ended(turn, number, Err(error.clone()));
+        }
+    }
+
+    pub(super) fn expire_entering(&mut self, turn: &mut Turn<'_>) {
+        let late = |entering: &&Entering| entering.deadline <= turn.now && entering.step != Step::Decided;
+        let numbers: Vec<u64> =
+            self.rooms.entering.iter().filter(late).map(|entering| entering.number).collect();
+        for number in numbers {
+            let error = if self.link.is_up() {
+                ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
+            } else {
+                ApiError::new(Kind::Unreachable, "the relay cannot be reached")
+                    .hint("try again when connected")
+            };
+            self.entering_ended(turn, number, Err(error));
+        }
+    }
+
+    /// Another commit was faster than the join: once more, with the room as it is now.
+    pub(super) fn join_lost(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        self.transact(turn, |w| super::change::void(w, room))?;
+        self.rooms.wanted.retain(|wanted| !(wanted.room == room && wanted.act == Act::Join));
+        let wait = u64::from(turn.rng.next_u32() % ACT_JITTER_MAX_MS);
+        let at = turn.now.saturating_add(wait);
+        let mut given_up = false;
+        for entering in self.rooms.entering.iter_mut().filter(|entering| entering.room == Some(room)) {
+            (entering.step, entering.info) = (Step::Ask, None);
+            entering.tries = entering.tries.saturating_add(1);
+            entering.not_before = at;
+            given_up |= entering.tries > ACT_TRIES;
+        }
+        self.rooms.again(at);
+        if given_up {
+            let error =
+                ApiError::new(Kind::Refused, "the room changes too fast to come in").hint("try again");
+            self.entering_failed(turn, room, &error);
+        }
+        Ok(())
+    }
+}
+
+fn no_room() -> ApiError {
+    ApiError::new(Kind::NotFound, "there is no such public room").hint("rosa room list")
+}
+
+/// The invitation of a room that waits for an answer.
+pub(super) fn invitation_of(stored: &StoredRoom) -> Option<RoomInvitation> {
+    codec::decode(stored.invitation.as_ref()?).ok()
+}
+
+/// The commit that brings this device into a public room.
+fn join(
+    w: &mut Work<'_>,
+    info: &RoomInfo,
+    group_info: &[u8],
+    fresh: &std::collections::BTreeSet<Username>,
+) -> Result<Tried, Fault> {
+    let known = w.tx.room(info.room)?;
+    if let Some(before) = &known
+        && before.state == RoomState::Joined
+    {
+        return Err(ApiError::new(Kind::Refused, format!("you are in {} already", before.shown())).into());
+    }
+    super::leave::forget_group(w, info.room)?;
+    let (leaf, tx) = (w.leaf()?, w.tx);
+    let directory = lists(tx, w.me, fresh);
+    let id = *info.room.as_bytes();
+    let joined =
+        Room::join_external(tx, &mut w.rng, leaf, group_info, id, info.generation, &directory, w.now);
+    let (group, made) = match joined {
+        Ok(joined) => joined,
+        Err(RoomError::NeedLists(needs)) => return Ok(Tried::Needs(accounts(needs))),
+        Err(error) => return Err(fault(error)),
+    };
+    let listing = info.listing.as_ref().ok_or_else(no_room)?;
+    let before = match known {
+        Some(before) => before,
+        None => new_room(info.room, w.tx.free_label(listing.slug.as_str())?, Visibility::Public),
+    };
+    let mut stored = StoredRoom {
+        state: RoomState::Joining,
+        visibility: Visibility::Public,
+        slug: Some(listing.slug.to_string()),
+        description: SafeText::single_line(&listing.description),
+        invited_by: None,
+        invitation: None,
+        refused: None,
+        ..before
+    };
+    lines::refresh(w, &mut stored, &group);
+    w.tx.put_room(&stored)?;
+    w.tx.forget_room_chains(info.room)?;
+    super::change::keep(w, &stored, &group, &Act::Join, made)?;
+    w.loaded.keep(group);
+    Ok(Tried::Commit)
+}
+
+/// Into a room by the Welcome of an invitation.
+fn welcomed(
+    w: &mut Work<'_>,
+    info: &RoomInfo,
+    invitation: &RoomInvitation,
+    welcome: &[u8],
+    fresh: &std::collections::BTreeSet<Username>,
+) -> Result<Tried, Fault> {
+    let (leaf, tx) = (w.leaf()?, w.tx);
+    let directory = lists(tx, w.me, fresh);
+    let id = *invitation.room.as_bytes();
+    let joined = Room::join(tx, &mut w.rng, leaf, welcome, id, invitation.generation, &directory);
+    let joined = match joined {
+        Ok(joined) => joined,
+        Err(RoomError::NeedLists(needs)) => return Ok(Tried::Needs(accounts(needs))),
+        Err(error) => return Err(fault(error)),
+    };
+    let Some(mut stored) = w.tx.room(invitation.room)? else { return Err(Fault::Internal("invitation")) };
+    stored.state = RoomState::Joined;
+    stored.cursor = info.cursor;
+    (stored.invitation, stored.refused) = (None, None);
+    stored.invited_by = None;
+    if let Some(listing) = &info.listing {
+        stored.slug = Some(listing.slug.to_string());
+        stored.description = SafeText::single_line(&listing.description);
+    }
+    lines::refresh(w, &mut stored, &joined.room);
+    w.loaded.keep(joined.room);
+    w.tx.put_room(&stored)?;
+    w.tx.forget_room_chains(invitation.room)?;
+    let me = w.me.account.clone();
+    w.room_notice(invitation.room, &me, MessageKind::MemberJoined {})?;
+    w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
+    Ok(Tried::Welcomed)
+}

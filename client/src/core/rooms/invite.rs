@@ -1,0 +1,338 @@
+//! Adding devices: their KeyPackages are claimed, and with the commit goes an invitation for each, encrypted for it alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use subrosa_crypto::{
+    rooms::{OwnCommit, Plan, Room, Suite, Visibility as PolicyVisibility, key_packages},
+    verify::room::RoomDevice as Leaf,
+};
+use subrosa_protocol::{
+    BoundedStr, BoundedVec, DeviceId, RoomId, SafeText, Slug, Username, codec,
+    content::{Content, RoomInvitation},
+    frames::{KeyPackageClaim, KeyPackages, ObjectHash, Request, Response, RoomDevice},
+};
+
+use super::{
+    super::{
+        Core, Fault, Turn, contacts,
+        receive::Sender,
+        seal::{Outgoing, Target},
+        work::{Work, devices_of},
+    },
+    RoomAsked,
+    act::Act,
+    change::Invited,
+    mls::lists,
+};
+use crate::{
+    api::{ApiError, EventBody, Kind, RoomState, Visibility},
+    limits::{CLAIMED_PACKAGES, INVITATIONS, INVITATIONS_PER_STRANGER},
+    net::refused,
+    store::{Counter, StoredRoom},
+};
+
+/// Invitations as they are stored beside a pending commit.
+pub(super) fn write(all: &[Invited]) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    for invited in all {
+        let bytes = codec::encode(invited).map_err(|_| Fault::Internal("invitation"))?;
+        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+    Ok(out)
+}
+
+/// Reads what [`write`] wrote.
+pub(super) fn read(mut bytes: &[u8]) -> Result<Vec<Invited>, Fault> {
+    let mut all = Vec::new();
+    while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
+        let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
+        let (one, rest) = rest.split_at_checked(len).ok_or(Fault::Internal("invitations"))?;
+        all.push(codec::decode(one).map_err(|_| Fault::Internal("invitations"))?);
+        bytes = rest;
+    }
+    Ok(all)
+}
+
+impl Core {
+    /// Whether everything is there to add an account's devices: its list, sessions with its devices, KeyPackages, and no
+    /// envelope on its way that the invitation would overtake. What is missing is asked for.
+    pub(super) fn is_invitable(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        account: &Username,
+    ) -> Result<bool, Fault> {
+        let (state, suite) = self.transact(turn, |w| standing(w, room, account))?;
+        let devices = match state {
+            Standing::NoList => {
+                self.lookups.want([account.clone()].into(), [].into());
+                return Ok(false);
+            }
+            Standing::NoSession(devices) => {
+                self.claims.need_for(account, devices);
+                return Ok(false);
+            }
+            Standing::Busy => return Ok(false),
+            Standing::Ready(devices) => devices,
+        };
+        let missing: Vec<_> = devices
+            .into_iter()
+            .filter(|device| {
+                let place = RoomDevice { account: account.clone(), device: *device };
+                !self.rooms.packages.contains_key(&place)
+            })
+            .collect();
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        if self.rooms.packages.len() >= CLAIMED_PACKAGES {
+            self.rooms.packages.clear();
+        }
+        if self.rooms.claiming.insert(account.clone()) {
+            let asked = RoomAsked::Packages { account: account.clone(), devices: missing.clone() };
+            let devices = BoundedVec::new(missing).map_err(|_| Fault::Internal("devices"))?;
+            let claim = KeyPackageClaim { account: account.clone(), devices, suite: suite.code() };
+            self.ask_room(turn, asked, &Request::KeyPackageClaim(claim))?;
+        }
+        Ok(false)
+    }
+
+    pub(super) fn on_packages(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &Username,
+        devices: &[DeviceId],
+        response: Response,
+    ) -> Result<(), Fault> {
+        self.rooms.claiming.remove(account);
+        let renews = self.rooms.wanted.iter().any(|wanted| wanted.act == Act::Renewal && !wanted.made);
+        if renews || matches!(response, Response::KeyPackages(_)) {
+            // Devices without any are left out of what follows.
+            for device in devices {
+                let place = RoomDevice { account: account.clone(), device: *device };
+                self.rooms.packages.entry(place).or_default();
+            }
+        }
+        match response {
+            Response::KeyPackages(KeyPackages { packages }) => {
+                for package in packages.into_inner() {
+                    let place = RoomDevice { account: account.clone(), device: package.device };
+                    self.rooms.packages.insert(place, package.bytes.into_inner());
+                }
+                Ok(())
+            }
+            Response::Error(frame) => {
+                let error = refused(&frame);
+                self.fail_acts(turn, |wanted| !wanted.made && wanted.act.adds() == Some(account), &error);
+                Ok(())
+            }
+            _ => Err(Fault::Relay("another answer to a claim of KeyPackages than there is")),
+        }
+    }
+}
+
+/// What stands between this device and adding an account.
+enum Standing {
+    NoList,
+    NoSession(Vec<DeviceId>),
+    /// Envelopes to it are on their way.
+    Busy,
+    Ready(Vec<DeviceId>),
+}
+
+fn standing(w: &mut Work<'_>, room: RoomId, account: &Username) -> Result<(Standing, Suite), Fault> {
+    let group = w.group_of(room)?;
+    let suite = group.suite();
+    let there = group.devices_of(account.as_str());
+    w.loaded.keep(group);
+    if !w.is_me(account) && w.tx.peer(account)?.is_some_and(|peer| peer.is_stopped()) {
+        let error = ApiError::new(
+            Kind::Identity,
+            format!("{account}'s key changed; nothing is sent before you decide"),
+        );
+        return Err(error.hint(format!("rosa verify {account}")).into());
+    }
+    let Some(list) = w.list(account)? else { return Ok((Standing::NoList, suite)) };
+    let mut devices = devices_of(&list);
+    devices.retain(|device| !there.contains(&Leaf::new(account.as_str(), device.get())));
+    let (mut without, mut busy) = (Vec::new(), false);
+    for device in &devices {
+        if !Target::open(w, account, *device, &list)?.is_some_and(|target| target.has_session()) {
+            without.push(*device);
+        }
+        busy |= !w.tx.outbox_head(account, *device, 1, usize::MAX)?.is_empty();
+    }
+    let standing = match (without.is_empty(), busy) {
+        (false, _) => Standing::NoSession(without),
+        (true, true) => Standing::Busy,
+        (true, false) => Standing::Ready(devices),
+    };
+    Ok((standing, suite))
+}
+
+/// The plan that adds all devices of an account that are not in the room and can be added.
+pub(super) fn plan(
+    w: &Work<'_>,
+    group: &Room,
+    stored: &StoredRoom,
+    account: &Username,
+    fresh: &BTreeSet<Username>,
+    packages: &BTreeMap<RoomDevice, Vec<u8>>,
+) -> Result<Option<Plan>, Fault> {
+    let there = group.devices_of(account.as_str());
+    if group.policy().banned.contains(account.as_str()) {
+        let error = ApiError::new(Kind::Refused, format!("{account} is banned from {}", stored.shown()))
+            .hint(format!("lift the ban first: rosa room unban '{}' {account}", stored.shown()));
+        return Err(error.into());
+    }
+    let Some(list) = w.list(account)? else { return Ok(None) };
+    let directory = lists(w.tx, w.me, fresh);
+    let mut add = Vec::new();
+    for device in devices_of(&list) {
+        let leaf = Leaf::new(account.as_str(), device.get());
+        let package = packages.get(&RoomDevice { account: account.clone(), device });
+        let Some(package) = package.filter(|package| !package.is_empty() && !there.contains(&leaf)) else {
+            continue;
+        };
+        match key_packages::check(package, &leaf, group.suite(), &directory, w.now) {
+            Ok(invitee) => add.push(invitee),
+            Err(error) => tracing::warn!(%error, "a KeyPackage is refused"),
+        }
+    }
+    match (add.is_empty(), there.is_empty(), w.is_me(account)) {
+        (false, ..) => Ok(Some(Plan { add, ..Plan::default() })),
+        (true, _, true) => Ok(None),
+        (true, false, _) => {
+            Err(ApiError::new(Kind::Refused, format!("{account} is in {} already", stored.shown())).into())
+        }
+        (true, true, _) => {
+            Err(ApiError::new(Kind::Refused, format!("{account} cannot be added to a room now"))
+                .hint(
+                    "none of their devices has keys for rooms at the relay; they get some when they connect",
+                )
+                .into())
+        }
+    }
+}
+
+/// Whether devices of this account are missing in a room that it is in.
+pub(super) fn is_incomplete(w: &Work<'_>, group: &Room, account: &Username) -> Result<bool, Fault> {
+    let there = group.devices_of(account.as_str());
+    let missing = |device: &DeviceId| !there.contains(&Leaf::new(account.as_str(), device.get()));
+    Ok(w.is_me(account) && w.list(account)?.is_some_and(|list| devices_of(&list).iter().any(missing)))
+}
+
+/// The invitations that go with a commit: for each device that it adds, the next message of the session with it.
+pub(super) fn seal_all(
+    w: &mut Work<'_>,
+    stored: &StoredRoom,
+    group: &Room,
+    made: &OwnCommit,
+    welcome: Option<ObjectHash>,
+) -> Result<Vec<u8>, Fault> {
+    let Some(welcome) = welcome else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for leaf in &made.delta.added {
+        let (Ok(account), Ok(device)) = (Username::new(leaf.account.clone()), DeviceId::new(leaf.device))
+        else {
+            return Err(Fault::Internal("invitee"));
+        };
+        let list = w.list(&account)?.ok_or(Fault::Internal("invitee's list"))?;
+        let mut target =
+            Target::open(w, &account, device, &list)?.ok_or(Fault::Internal("invitee's device"))?;
+        if !target.has_session() {
+            return Err(Fault::Internal("invitee's session"));
+        }
+        let policy = group.policy();
+        let content = Content::RoomInvitation(RoomInvitation {
+            room: stored.id,
+            generation: made.generation,
+            epoch: made.epoch,
+            welcome,
+            public: policy.visibility == PolicyVisibility::Public,
+            name: BoundedStr::new(policy.name.as_str()).map_err(|_| Fault::Internal("room name"))?,
+            topic: BoundedStr::new(policy.topic.as_str()).map_err(|_| Fault::Internal("topic"))?,
+        });
+        let message = w.random_message_id();
+        let chat = account.clone();
+        let (id, sealed, counter) = target.seal(w, Outgoing { message, chat, content })?;
+        target.close(w)?;
+        all.push(Invited { account, device, id, sealed, message, counter });
+    }
+    write(&all)
+}
+
+/// Somebody added this device to a room, and asks its person.
+pub(in crate::core) fn invited(
+    w: &mut Work<'_>,
+    sender: &Sender,
+    invitation: &RoomInvitation,
+) -> Result<(), Fault> {
+    let known = w.tx.room(invitation.room)?;
+    let mine = w.is_me(&sender.account);
+    if known.as_ref().is_some_and(|room| room.state == RoomState::Joined) {
+        // Of the rooms that it is in, this device hears by their logs.
+        return Ok(());
+    }
+    if !mine && known.as_ref().is_none_or(|room| room.state != RoomState::Invited) {
+        let waiting = w.tx.rooms()?.into_iter().filter(|room| room.state == RoomState::Invited);
+        let by: Vec<_> = waiting.map(|room| room.invited_by).collect();
+        let theirs = by.iter().filter(|by| by.as_ref() == Some(&sender.account)).count();
+        let stranger = !contacts::is_accepted(w, &sender.account)?;
+        if by.len() >= INVITATIONS || stranger && theirs >= INVITATIONS_PER_STRANGER {
+            return Ok(w.tx.count(Counter::DiscardedRequest)?);
+        }
+    }
+    let name = SafeText::name(&invitation.name);
+    let label = match &known {
+        Some(room) => room.label.clone(),
+        None => w.tx.free_label(Slug::from_name(&name).as_str())?,
+    };
+    let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
+    let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
+    let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));
+    let stored = StoredRoom {
+        state: RoomState::Invited,
+        visibility,
+        name: name.clone(),
+        topic: SafeText::single_line(&invitation.topic),
+        generation: invitation.generation,
+        epoch: invitation.epoch,
+        invited_by: Some(sender.account.clone()),
+        invitation: Some(codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?),
+        refused: None,
+        ..before
+    };
+    w.tx.put_room(&stored)?;
+    w.done.rooms = true;
+    if again || mine {
+        return Ok(());
+    }
+    w.emit(EventBody::RoomInvited { chat: stored.shown(), name, by: sender.account.to_string() })
+}
+
+/// A room of which nothing is known yet.
+pub(super) fn new_room(id: RoomId, label: String, visibility: Visibility) -> StoredRoom {
+    StoredRoom {
+        id,
+        label,
+        state: RoomState::Joining,
+        visibility,
+        slug: None,
+        name: SafeText::default(),
+        topic: SafeText::default(),
+        description: SafeText::default(),
+        role: None,
+        members: 0,
+        suite: String::new(),
+        generation: 0,
+        epoch: 0,
+        cursor: 0,
+        owner_secret: None,
+        invited_by: None,
+        invitation: None,
+        muted: false,
+        refused: None,
+    }
+}

@@ -1,0 +1,587 @@
+//! The rooms of the relay in memory: logs, rosters, objects, KeyPackages; compare-and-set of epochs.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_bytes::ByteArray;
+use sha2::{Digest, Sha256};
+use subrosa_protocol::{
+    BoundedBytes, BoundedStr, BoundedVec, EntryId, ErrorCode, RoomId, Username,
+    frames::{
+        AccountLists, ClaimedKeyPackage, CommitBody, Empty, EntryBody, EntryKind, EpochPassed, ErrorFrame,
+        Invitation, Invitations, KeyPackageCounts, KeyPackages, Listing, ListingChange, MailboxEnvelope,
+        ObjectHash, ObjectPiece, ObjectRef, PublicRoom, Push, RelayInfo, Request, Response, RoomAccepted,
+        RoomChange, RoomChanged, RoomCommit, RoomDeliver, RoomDevice, RoomDirectoryPage, RoomEntry, RoomHead,
+        RoomHeadsPage, RoomInfo, RoomListsPage, RoomName, RoomPage, RoomRosterPage, RosterDevice, SignedList,
+        Standing, SuiteCount,
+    },
+    limits::{OBJECT_PIECE_BYTES, ROOM_HEADS_PER_PAGE},
+};
+
+use crate::relay::{Place, Relay};
+
+/// Entries in a page of this relay.
+const PAGE: usize = 6;
+
+#[derive(Clone)]
+pub struct Member {
+    pub joined: bool,
+    pub cursor: u64,
+    /// Entries up to this one are not for it.
+    pub from: u64,
+}
+
+#[derive(Clone)]
+pub struct Room {
+    pub listing: Option<Listing>,
+    pub owner_key: [u8; 32],
+    pub generation: u32,
+    pub epoch: u64,
+    pub log: Vec<RoomEntry>,
+    /// Entries before this one are gone.
+    pub first_kept: u64,
+    pub roster: BTreeMap<RoomDevice, Member>,
+    /// Who was removed, and by which entry.
+    pub removed: BTreeMap<RoomDevice, (u64, u64)>,
+    pub banned: BTreeSet<Username>,
+    pub group_info: Option<ObjectRef>,
+    seen: BTreeMap<EntryId, RoomAccepted>,
+}
+
+#[derive(Clone, Default)]
+pub struct Rooms {
+    pub rooms: BTreeMap<RoomId, Room>,
+    pub objects: BTreeMap<ObjectHash, Vec<u8>>,
+    pub packages: BTreeMap<(Place, u16), VecDeque<Vec<u8>>>,
+    pub last_resorts: BTreeMap<(Place, u16), Vec<u8>>,
+    /// Commits that were accepted, and that were refused for their epoch.
+    pub commits: usize,
+    pub lost: usize,
+    /// Devices publish KeyPackages. Otherwise they are told that there are enough: making them takes time.
+    pub open: bool,
+    /// Every byte that any request about rooms held.
+    pub seen: Vec<u8>,
+}
+
+fn error(code: ErrorCode) -> Response {
+    Response::Error(ErrorFrame::new(code, ""))
+}
+
+fn done() -> Response {
+    Response::Done(Empty {})
+}
+
+pub fn device_of(place: &Place) -> RoomDevice {
+    RoomDevice {
+        account: place.0.parse().unwrap(),
+        device: subrosa_protocol::DeviceId::new(place.1).unwrap(),
+    }
+}
+
+fn place_of(device: &RoomDevice) -> Place {
+    (device.account.to_string(), device.device.get())
+}
+
+impl Room {
+    fn head(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    fn standing(&self, device: &RoomDevice) -> Standing {
+        match self.roster.get(device) {
+            Some(member) if member.joined => Standing::Joined,
+            Some(_) => Standing::Invited,
+            None if self.banned.contains(&device.account) => Standing::Banned,
+            None if self.removed.contains_key(device) => Standing::Removed,
+            None => Standing::Stranger,
+        }
+    }
+
+    /// The first and last entry that a device may read.
+    fn readable(&self, device: &RoomDevice) -> Option<(u64, u64)> {
+        match (self.roster.get(device), self.removed.get(device)) {
+            (Some(member), _) => Some((member.from, self.head())),
+            (None, Some((from, until))) => Some((*from, *until)),
+            (None, None) => None,
+        }
+    }
+
+    fn after(&self, device: &RoomDevice, after: u64) -> (Vec<RoomEntry>, bool) {
+        let (from, until) = self.readable(device).unwrap_or((u64::MAX, 0));
+        let from = from.max(after).max(self.first_kept.saturating_sub(1));
+        let all: Vec<_> = self.log.iter().filter(|e| e.seq > from && e.seq <= until).collect();
+        let more = all.len() > PAGE;
+        (all.into_iter().take(PAGE).cloned().collect(), more)
+    }
+
+    fn append(
+        &mut self,
+        now: u64,
+        id: EntryId,
+        kind: EntryKind,
+        epoch: u64,
+        body: EntryBody,
+    ) -> RoomAccepted {
+        let accepted = RoomAccepted { seq: self.head() + 1, accepted_at: now };
+        self.seen.insert(id, accepted);
+        self.log.push(RoomEntry {
+            seq: accepted.seq,
+            id,
+            kind,
+            generation: self.generation,
+            epoch,
+            accepted_at: now,
+            body,
+            delta: None,
+        });
+        accepted
+    }
+}
+
+impl Relay {
+    /// A request about rooms.
+    pub fn room_request(
+        &mut self,
+        from: &Place,
+        request: Request,
+        pushes: &mut Vec<(Place, Push)>,
+    ) -> Response {
+        let me = device_of(from);
+        match request {
+            Request::RelayShow(_) => Response::RelayInfo(RelayInfo { lobby: None, room_days: 30 }),
+            Request::KeyPackageUpload(upload) => {
+                let key = (from.clone(), upload.suite);
+                let packages =
+                    upload.packages.into_inner().into_iter().map(|package| package.bytes.into_inner());
+                self.rooms.packages.entry(key.clone()).or_default().extend(packages);
+                if let Some(last) = upload.last_resort {
+                    self.rooms.last_resorts.insert(key, last.bytes.into_inner());
+                }
+                self.key_package_counts(from)
+            }
+            Request::KeyPackageStatus(_) => self.key_package_counts(from),
+            Request::KeyPackageClaim(claim) => {
+                let mut found = Vec::new();
+                for device in claim.devices.iter() {
+                    let key = ((claim.account.to_string(), device.get()), claim.suite);
+                    let one = self.rooms.packages.get_mut(&key).and_then(VecDeque::pop_front);
+                    if let Some(bytes) = one.or_else(|| self.rooms.last_resorts.get(&key).cloned()) {
+                        found.push(ClaimedKeyPackage {
+                            device: *device,
+                            bytes: BoundedBytes::new(bytes).unwrap(),
+                        });
+                    }
+                }
+                Response::KeyPackages(KeyPackages { packages: BoundedVec::new(found).unwrap() })
+            }
+            Request::ObjectPut(put) => {
+                let object = self.rooms.objects.entry(put.object.hash).or_default();
+                if put.offset == 0 {
+                    object.clear();
+                }
+                assert_eq!(object.len(), put.offset as usize);
+                object.extend_from_slice(&put.piece);
+                self.rooms.seen.extend_from_slice(&put.piece);
+                if object.len() == put.object.size as usize {
+                    let hash: [u8; 32] = Sha256::digest(&object[..]).into();
+                    assert_eq!(hash, put.object.hash.0);
+                }
+                done()
+            }
+            Request::ObjectGet(get) => match self.rooms.objects.get(&get.hash) {
+                None => error(ErrorCode::NoSuchObject),
+                Some(bytes) => {
+                    let piece: Vec<_> =
+                        bytes.iter().skip(get.offset as usize).take(OBJECT_PIECE_BYTES).copied().collect();
+                    let piece = BoundedBytes::new(piece).unwrap();
+                    Response::ObjectPiece(ObjectPiece { size: bytes.len() as u32, piece })
+                }
+            },
+            Request::RoomCreate(create) => {
+                let taken = |listing: &Listing| {
+                    let skeleton = listing.slug.skeleton();
+                    let mut listings = self.rooms.rooms.values().filter_map(|room| room.listing.as_ref());
+                    listings.any(|other| other.slug.skeleton() == skeleton)
+                };
+                if self.rooms.rooms.contains_key(&create.room) {
+                    return error(ErrorCode::RoomExists);
+                }
+                if create.listing.as_ref().is_some_and(taken) {
+                    return error(ErrorCode::SlugTaken);
+                }
+                assert_eq!(create.listing.is_some(), create.group_info.is_some());
+                let group_info = create.group_info.map(|hash| self.object_ref(hash));
+                let room = Room {
+                    listing: create.listing,
+                    owner_key: create.owner_key.into_array(),
+                    generation: 0,
+                    epoch: 0,
+                    log: Vec::new(),
+                    first_kept: 1,
+                    roster: [(me, Member { joined: true, cursor: 0, from: 0 })].into(),
+                    removed: BTreeMap::new(),
+                    banned: BTreeSet::new(),
+                    group_info,
+                    seen: BTreeMap::new(),
+                };
+                self.rooms.rooms.insert(create.room, room);
+                done()
+            }
+            Request::RoomCommit(commit) => self.room_commit(&me, commit, pushes),
+            Request::RoomPost(post) => {
+                let now = self.now;
+                let Some(room) = self.rooms.rooms.get_mut(&post.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                if let Some(accepted) = room.seen.get(&post.id) {
+                    return Response::RoomAccepted(*accepted);
+                }
+                if !room.roster.get(&me).is_some_and(|member| member.joined) {
+                    return error(ErrorCode::UnknownRoom);
+                }
+                let oldest =
+                    room.epoch.saturating_sub(if post.kind == EntryKind::Application { 3 } else { 0 });
+                if post.generation != room.generation || post.epoch < oldest || post.epoch > room.epoch {
+                    let cursor = room.roster[&me].cursor;
+                    return passed(room, &me, cursor);
+                }
+                self.rooms.seen.extend_from_slice(&post.bytes);
+                let accepted =
+                    room.append(now, post.id, post.kind, post.epoch, EntryBody::Inline(post.bytes));
+                self.push_entry(post.room, accepted.seq, pushes);
+                Response::RoomAccepted(accepted)
+            }
+            Request::RoomEphemeral(_) => done(),
+            Request::RoomAccept(accept) => {
+                let Some(room) = self.rooms.rooms.get_mut(&accept.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                let Some(member) = room.roster.get_mut(&me) else { return error(ErrorCode::UnknownRoom) };
+                member.joined = true;
+                done()
+            }
+            Request::RoomLeave(leave) => {
+                let now = self.now;
+                let Some(room) = self.rooms.rooms.get_mut(&leave.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                if let Some(proposal) = &leave.proposal
+                    && (proposal.generation, proposal.epoch) != (room.generation, room.epoch)
+                {
+                    return passed(room, &me, room.roster[&me].cursor);
+                }
+                let gone: Vec<_> = room
+                    .roster
+                    .keys()
+                    .filter(|device| **device == me || leave.account && device.account == me.account)
+                    .cloned()
+                    .collect();
+                let until = room.head();
+                for device in gone {
+                    let from = room.roster.remove(&device).map_or(0, |member| member.from);
+                    room.removed.insert(device, (from, until));
+                }
+                let told: Vec<_> = room.roster.keys().map(place_of).collect();
+                let changed = RoomChanged { room: leave.room, change: RoomChange::Roster };
+                pushes.extend(told.into_iter().map(|place| (place, Push::RoomChanged(changed))));
+                let Some(proposal) = leave.proposal else { return done() };
+                let body = EntryBody::Inline(proposal.bytes);
+                let accepted = room.append(now, proposal.id, EntryKind::Proposal, proposal.epoch, body);
+                self.push_entry(leave.room, accepted.seq, pushes);
+                Response::RoomAccepted(accepted)
+            }
+            Request::RoomSync(sync) => {
+                let Some(room) = self.rooms.rooms.get(&sync.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                let Some((from, until)) = room.readable(&me) else { return error(ErrorCode::UnknownRoom) };
+                let (entries, more) = room.after(&me, sync.after);
+                Response::RoomPage(RoomPage {
+                    gap: from.max(sync.after) + 1 < room.first_kept && until >= room.first_kept,
+                    entries: BoundedVec::new(entries).unwrap(),
+                    more,
+                    head: room.head(),
+                    generation: room.generation,
+                    epoch: room.epoch,
+                })
+            }
+            Request::RoomCursor(cursor) => {
+                let room = self.rooms.rooms.get_mut(&cursor.room);
+                if let Some(member) = room.and_then(|room| room.roster.get_mut(&me)) {
+                    member.cursor = member.cursor.max(cursor.up_to);
+                }
+                done()
+            }
+            Request::RoomShow(show) => {
+                let found = self.rooms.rooms.iter().find(|(id, room)| match &show.room {
+                    RoomName::Id(wanted) => wanted == *id,
+                    RoomName::Slug(slug) => {
+                        room.listing.as_ref().is_some_and(|listing| listing.slug == *slug)
+                    }
+                });
+                let Some((id, room)) = found else { return error(ErrorCode::UnknownRoom) };
+                let standing = room.standing(&me);
+                if room.listing.is_none() && standing == Standing::Stranger {
+                    return error(ErrorCode::UnknownRoom);
+                }
+                let accounts: BTreeSet<_> = room.roster.keys().map(|device| &device.account).collect();
+                Response::RoomInfo(RoomInfo {
+                    room: *id,
+                    listing: room.listing.clone(),
+                    generation: room.generation,
+                    epoch: room.epoch,
+                    head: room.head(),
+                    devices: room.roster.len() as u32,
+                    accounts: accounts.len() as u32,
+                    owner_key: ByteArray::new(room.owner_key),
+                    group_info: room.group_info,
+                    standing,
+                    cursor: room.roster.get(&me).map_or(0, |member| member.cursor),
+                })
+            }
+            Request::RoomRoster(roster) => {
+                let Some(room) = self.rooms.rooms.get(&roster.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                let devices = room
+                    .roster
+                    .iter()
+                    .map(|(device, member)| RosterDevice { device: device.clone(), joined: member.joined });
+                Response::RoomRosterPage(RoomRosterPage {
+                    devices: BoundedVec::new(devices.collect()).unwrap(),
+                    more: false,
+                    head: room.head(),
+                })
+            }
+            Request::RoomLists(lists) => {
+                let answered = lists.accounts.len() as u32;
+                let mut accounts = Vec::new();
+                for known in lists.accounts.iter() {
+                    let Some(all) = self.lists.get(known.account.as_str()) else { continue };
+                    let since = known.since as usize;
+                    let skip = if since == 0 { all.len() - 1 } else { since };
+                    let lists = all.iter().skip(skip).map(|signed| SignedList {
+                        bytes: BoundedBytes::new(signed.bytes.clone()).unwrap(),
+                        signature: ByteArray::new(signed.signature),
+                    });
+                    accounts.push(AccountLists {
+                        account: known.account.clone(),
+                        lists: BoundedVec::new(lists.collect()).unwrap(),
+                        more: false,
+                        display_name: BoundedStr::new("").unwrap(),
+                    });
+                }
+                Response::RoomListsPage(RoomListsPage {
+                    accounts: BoundedVec::new(accounts).unwrap(),
+                    answered,
+                })
+            }
+            Request::RoomDirectory(directory) => {
+                let rooms = self.rooms.rooms.iter().filter_map(|(id, room)| {
+                    let listing = room.listing.clone()?;
+                    let accounts: BTreeSet<_> = room.roster.keys().map(|device| &device.account).collect();
+                    Some(PublicRoom { room: *id, listing, accounts: accounts.len() as u32 })
+                });
+                let prefix: &str = &directory.prefix;
+                let mut rooms: Vec<_> = rooms
+                    .filter(|room| room.listing.slug.as_str().starts_with(prefix))
+                    .filter(|room| {
+                        directory
+                            .after
+                            .as_ref()
+                            .is_none_or(|after| room.listing.slug.as_str() > after.as_str())
+                    })
+                    .collect();
+                rooms.sort_by(|a, b| a.listing.slug.as_str().cmp(b.listing.slug.as_str()));
+                let more = rooms.len() > 2;
+                rooms.truncate(2);
+                Response::RoomDirectoryPage(RoomDirectoryPage {
+                    rooms: BoundedVec::new(rooms).unwrap(),
+                    more,
+                })
+            }
+            Request::RoomHeads(heads) => {
+                let rooms =
+                    self.rooms.rooms.iter().filter(|(id, _)| heads.after.is_none_or(|after| **id > after));
+                let rooms = rooms.filter_map(|(id, room)| {
+                    let (_, head) = room.readable(&me)?;
+                    Some(RoomHead {
+                        room: *id,
+                        standing: room.standing(&me),
+                        generation: room.generation,
+                        epoch: room.epoch,
+                        head,
+                    })
+                });
+                let rooms: Vec<_> = rooms.take(ROOM_HEADS_PER_PAGE).collect();
+                Response::RoomHeadsPage(RoomHeadsPage { rooms: BoundedVec::new(rooms).unwrap(), more: false })
+            }
+            other => panic!("not about rooms: {other:?}"),
+        }
+    }
+
+    fn key_package_counts(&self, from: &Place) -> Response {
+        if !self.rooms.open {
+            let enough = |suite| SuiteCount { suite, left: 50, last_resort: true, last_resort_used: false };
+            let suites = BoundedVec::new(vec![enough(0x0003), enough(0x004d)]).unwrap();
+            return Response::KeyPackageCounts(KeyPackageCounts { suites });
+        }
+        let suites: BTreeSet<u16> = self
+            .rooms
+            .packages
+            .keys()
+            .chain(self.rooms.last_resorts.keys())
+            .filter(|(place, _)| place == from)
+            .map(|(_, suite)| *suite)
+            .collect();
+        // Rooms of the tests are small: nobody asks for the other suite's.
+        let mut suites: Vec<_> = suites
+            .into_iter()
+            .map(|suite| {
+                let key = (from.clone(), suite);
+                SuiteCount {
+                    suite,
+                    left: self.rooms.packages.get(&key).map_or(0, VecDeque::len) as u32,
+                    last_resort: self.rooms.last_resorts.contains_key(&key),
+                    last_resort_used: false,
+                }
+            })
+            .collect();
+        suites.push(SuiteCount { suite: 0x0003, left: 50, last_resort: true, last_resort_used: false });
+        Response::KeyPackageCounts(KeyPackageCounts { suites: BoundedVec::new(suites).unwrap() })
+    }
+
+    fn object_ref(&self, hash: ObjectHash) -> ObjectRef {
+        ObjectRef { hash, size: self.rooms.objects[&hash].len() as u32 }
+    }
+
+    fn room_commit(
+        &mut self,
+        me: &RoomDevice,
+        commit: RoomCommit,
+        pushes: &mut Vec<(Place, Push)>,
+    ) -> Response {
+        let now = self.now;
+        let invitations = match commit.invitations {
+            Invitations::Inline(all) => all.into_inner(),
+            Invitations::Object(hash) => Invitation::read_all(&self.rooms.objects[&hash]).unwrap(),
+        };
+        let commit_ref = match &commit.commit {
+            CommitBody::Object(hash) => Some(self.object_ref(*hash)),
+            CommitBody::Inline(_) => None,
+        };
+        let group_info = commit.group_info.map(|hash| self.object_ref(hash));
+        let (known, lists) = (self.devices.clone(), self.lists.clone());
+        let Some(room) = self.rooms.rooms.get_mut(&commit.room) else { return error(ErrorCode::UnknownRoom) };
+        if let Some(accepted) = room.seen.get(&commit.id) {
+            return Response::RoomAccepted(*accepted);
+        }
+        let delta = commit.delta;
+        let member = room.roster.get(me).is_some_and(|member| member.joined);
+        let joins = !member && delta.added.iter().eq([me]) && room.listing.is_some();
+        if joins && room.banned.contains(&me.account) {
+            return error(ErrorCode::Banned);
+        }
+        if !member && !joins {
+            return error(ErrorCode::UnknownRoom);
+        }
+        if (commit.generation, commit.epoch) != (room.generation, room.epoch) {
+            self.rooms.lost += 1;
+            return passed(room, me, commit.after);
+        }
+        let exists = |device: &RoomDevice| {
+            known.contains_key(&place_of(device)) && lists.contains_key(device.account.as_str())
+        };
+        let missing: Vec<_> = delta.added.iter().filter(|device| !exists(device)).cloned().collect();
+        if !missing.is_empty() {
+            return Response::RoomUnreachable(subrosa_protocol::frames::RoomUnreachable {
+                missing: BoundedVec::new(missing).unwrap(),
+                full: BoundedVec::default(),
+            });
+        }
+        assert_eq!(room.listing.is_some(), group_info.is_some());
+        assert_eq!(joins || delta.added.is_empty(), commit.welcome.is_none());
+        assert_eq!(if joins { 0 } else { delta.added.len() }, invitations.len());
+        self.rooms.commits += 1;
+        let body = match commit.commit {
+            CommitBody::Inline(bytes) => {
+                self.rooms.seen.extend_from_slice(&bytes);
+                EntryBody::Inline(bytes)
+            }
+            CommitBody::Object(_) => EntryBody::Object(commit_ref.unwrap()),
+        };
+        let accepted = room.append(now, commit.id, EntryKind::Commit, commit.epoch, body);
+        room.log.last_mut().unwrap().delta = Some(delta.clone());
+        room.epoch += 1;
+        let mut told: Vec<Place> = room.roster.keys().map(place_of).collect();
+        for device in delta.removed.iter() {
+            if let Some(member) = room.roster.remove(device) {
+                room.removed.insert(device.clone(), (member.from, accepted.seq));
+            }
+        }
+        for device in delta.added.iter() {
+            let seq = accepted.seq;
+            room.removed.remove(device);
+            room.roster.insert(device.clone(), Member { joined: joins, cursor: seq, from: seq });
+        }
+        room.banned.extend(delta.banned.iter().cloned());
+        room.banned.retain(|account| !delta.unbanned.contains(account));
+        match delta.listing {
+            ListingChange::Keep => {}
+            ListingChange::Set(listing) => room.listing = Some(listing),
+            ListingChange::Remove => room.listing = None,
+        }
+        room.group_info = group_info;
+        let entry = room.log.last().unwrap().clone();
+        told.sort();
+        if !self.silent {
+            for place in told {
+                let deliver = RoomDeliver { room: commit.room, entry: Box::new(entry.clone()) };
+                pushes.push((place, Push::RoomDeliver(deliver)));
+            }
+        }
+        for invitation in invitations {
+            let place = (invitation.account.to_string(), invitation.device.get());
+            let device = self.devices.entry(place.clone()).or_default();
+            if !device.accepted.insert(invitation.id) {
+                continue;
+            }
+            device.last_seq += 1;
+            let (seq, id, sealed) = (device.last_seq, invitation.id, invitation.sealed);
+            let stored = MailboxEnvelope { seq, id, accepted_at: now, sealed };
+            device.mailbox.push(stored.clone());
+            if !self.silent {
+                pushes.push((place, Push::Deliver(stored)));
+            }
+        }
+        Response::RoomAccepted(accepted)
+    }
+
+    fn push_entry(&self, id: RoomId, seq: u64, pushes: &mut Vec<(Place, Push)>) {
+        let room = &self.rooms.rooms[&id];
+        let entry = &room.log[seq as usize - 1];
+        if self.silent {
+            return;
+        }
+        for (device, member) in &room.roster {
+            if member.joined {
+                let deliver = RoomDeliver { room: id, entry: Box::new(entry.clone()) };
+                pushes.push((place_of(device), Push::RoomDeliver(deliver)));
+            }
+        }
+    }
+
+    /// Everything before an entry is gone.
+    pub fn forget_before(&mut self, id: RoomId, seq: u64) {
+        self.rooms.rooms.get_mut(&id).unwrap().first_kept = seq;
+    }
+}
+
+fn passed(room: &Room, me: &RoomDevice, after: u64) -> Response {
+    let (entries, more) = room.after(me, after);
+    Response::EpochPassed(EpochPassed {
+        generation: room.generation,
+        epoch: room.epoch,
+        entries: BoundedVec::new(entries).unwrap(),
+        more,
+    })
+}

@@ -1,0 +1,165 @@
+//! Making rooms, inviting, accepting, joining, leaving.
+
+use subrosa_client::{
+    Reply, Request,
+    api::{CreateRoom, EventKind, Kind, MessageKind, Role, RoomState, Visibility, WaitFor},
+};
+
+use super::{create, id_of};
+use crate::world::World;
+
+#[test]
+fn a_private_room_is_made_and_the_invited_accept() {
+    let mut world = World::with_rooms(1, &["alice", "bob"]);
+    let room = world.create_private("alice", "Ops & more");
+    assert_eq!((room.chat.as_str(), room.visibility), ("#ops-more", Visibility::Private));
+    assert_eq!((room.state, room.role, room.members), (Some(RoomState::Joined), Some(Role::Owner), 1));
+    assert!(room.suite.contains("XWING"));
+
+    let room = world.invite("alice", "#ops-more", "bob").unwrap();
+    assert_eq!(room.members, 2);
+    world.settle();
+    let Reply::Chats { chats } = world.ask("bob", Request::ChatList {}).unwrap() else { panic!() };
+    let asked = chats[0].room.as_ref().unwrap();
+    assert_eq!((asked.state, asked.invited_by.as_deref()), (Some(RoomState::Invited), Some("alice")));
+    assert_eq!(asked.name.as_str(), "Ops & more");
+    assert_eq!(world.told("bob", EventKind::RoomInvited).len(), 1);
+    assert_eq!(
+        world.try_send("bob", "#ops-more", "too early", WaitFor::Queued).error.unwrap().kind,
+        Kind::Refused
+    );
+
+    let joined = world.join("bob", "#ops-more").unwrap();
+    assert_eq!((joined.state, joined.role, joined.members), (Some(RoomState::Joined), Some(Role::Member), 2));
+    world.settle();
+    world.agree(&["alice", "bob"], "#ops-more");
+    assert_eq!(
+        world.names("bob", "#ops-more"),
+        [("alice".to_owned(), Role::Owner), ("bob".to_owned(), Role::Member)]
+    );
+    world.send("alice", "#ops-more", "hello room");
+    world.settle();
+    world.send("bob", "#ops-more", "hello alice");
+    world.settle();
+    for who in ["alice", "bob"] {
+        assert_eq!(world.texts(who, "#ops-more"), ["hello room", "hello alice"], "{who}");
+    }
+}
+
+#[test]
+fn a_relay_learns_nothing_of_a_private_room() {
+    let mut world = World::with_rooms(2, &["alice", "bob"]);
+    let mut private = create("Zwetschgenkuchen", false);
+    private.topic = "Pflaumenmus".into();
+    world.room("alice", Request::RoomCreate(private)).unwrap();
+    world.invite("alice", "#zwetschgenkuchen", "bob").unwrap();
+    world.settle();
+    world.join("bob", "#zwetschgenkuchen").unwrap();
+    world.send("bob", "#zwetschgenkuchen", "Marillenknoedel");
+    world.settle();
+    for word in ["Zwetschgenkuchen", "zwetschgenkuchen", "Pflaumenmus", "Marillenknoedel"] {
+        let seen = &world.relay.rooms.seen;
+        assert!(!seen.windows(word.len()).any(|bytes| bytes == word.as_bytes()), "{word}");
+    }
+    assert!(!world.relay.rooms.seen.is_empty());
+}
+
+#[test]
+fn r30_a_public_room_is_found_and_joined() {
+    let mut world = World::with_rooms(3, &["alice", "bob", "carol"]);
+    let room = CreateRoom { description: "All about rust".into(), ..create("Rust", true) };
+    let room = world.room("alice", Request::RoomCreate(room)).unwrap();
+    assert_eq!((room.slug.as_deref(), room.visibility), (Some("rust"), Visibility::Public));
+    for slug in ["Rost", "Go"] {
+        world.create_public("alice", slug);
+    }
+    let Reply::Rooms { rooms } = world.ask("bob", Request::RoomList { prefix: String::new() }).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(rooms.iter().map(|room| room.slug.as_str()).collect::<Vec<_>>(), ["go", "rost", "rust"]);
+    assert_eq!(rooms[2].description.as_str(), "All about rust");
+    let Reply::Rooms { rooms } = world.ask("bob", Request::RoomList { prefix: "ru".into() }).unwrap() else {
+        panic!()
+    };
+    assert_eq!(rooms.len(), 1);
+    let shown = world.shown("bob", "rust");
+    assert_eq!((shown.state, shown.members), (None, 1));
+
+    world.join("bob", "rust").unwrap();
+    world.settle();
+    world.join("carol", "#rust").unwrap();
+    world.settle();
+    world.agree(&["alice", "bob", "carol"], "#rust");
+    world.send("carol", "#rust", "hi all");
+    world.settle();
+    for who in ["alice", "bob", "carol"] {
+        assert_eq!(world.texts(who, "#rust"), ["hi all"], "{who}");
+    }
+    assert!(world.notices("alice", "#rust").contains(&MessageKind::MemberJoined {}));
+    assert_eq!(world.join("bob", "rust").unwrap_err().kind, Kind::Refused);
+}
+
+#[test]
+fn a_slug_that_is_taken_is_refused_and_one_made_from_a_name_is_numbered() {
+    let mut world = World::with_rooms(4, &["alice", "bob"]);
+    world.create_public("alice", "Lobby");
+    let second = world.create_public("bob", "Lobby");
+    assert_eq!(second.slug.as_deref(), Some("lobby-2"));
+    let alike = CreateRoom { slug: Some("l0bby".into()), ..create("Other", true) };
+    let error = world.room("bob", Request::RoomCreate(alike)).unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    assert!(error.message.contains("taken") && error.hint.is_some(), "{error:?}");
+    let Reply::Chats { chats } = world.ask("bob", Request::ChatList {}).unwrap() else { panic!() };
+    assert_eq!(chats.len(), 1, "nothing is left of the room that was not made");
+}
+
+#[test]
+fn who_declines_is_not_in_the_room() {
+    let mut world = World::with_rooms(5, &["alice", "bob"]);
+    let room = world.create_private("alice", "ops");
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap();
+    assert_eq!(world.shown("bob", "#ops").state, Some(RoomState::Left));
+    let roster = &world.relay.rooms.rooms[&id_of(&room)].roster;
+    assert_eq!(roster.len(), 1);
+}
+
+#[test]
+fn who_leaves_is_taken_out_and_reads_nothing_after() {
+    let mut world = World::with_rooms(6, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "bob", "carol"]);
+    world.send("alice", "#ops", "before");
+    world.settle();
+    assert_eq!(world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap(), Reply::Done {});
+    world.run_for(30_000);
+    world.agree(&["alice", "carol"], "#ops");
+    assert_eq!(world.names("alice", "#ops").len(), 2);
+    assert!(world.notices("carol", "#ops").contains(&MessageKind::MemberLeft {}));
+    world.send("carol", "#ops", "after");
+    world.settle();
+    assert_eq!(world.texts("alice", "#ops"), ["before", "after"]);
+    assert_eq!(world.texts("bob", "#ops"), ["before"]);
+    assert_eq!(world.shown("bob", "#ops").state, Some(RoomState::Left));
+    let error = world.try_send("bob", "#ops", "still here?", WaitFor::Queued).error.unwrap();
+    assert_eq!(error.kind, Kind::Refused);
+}
+
+#[test]
+fn a_further_device_of_a_member_follows_by_itself() {
+    let mut world = World::with_rooms(7, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.login("bob", "bob2");
+    world.run_for(60_000);
+    assert_eq!(world.shown("bob2", "#ops").state, Some(RoomState::Joined));
+    world.agree(&["alice", "bob", "bob2"], "#ops");
+    world.send("bob2", "#ops", "from my other device");
+    world.settle();
+    world.send("alice", "#ops", "hello both");
+    world.settle();
+    for who in ["alice", "bob", "bob2"] {
+        assert_eq!(world.texts(who, "#ops"), ["from my other device", "hello both"], "{who}");
+    }
+    assert!(world.told("bob", EventKind::RoomMemberAdded).is_empty(), "devices of members are no news");
+}
