@@ -155,6 +155,8 @@ pub const ACT_TRIES: u32 = 5;
 pub const ACT_JITTER_MIN_MS: u32 = 50;
 /// The longest.
 pub const ACT_JITTER_MAX_MS: u32 = 500;
+/// How often joining a public room is tried while others change it, each time a little later.
+pub const JOIN_TRIES: u32 = 12;
 /// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet.
 pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
 /// Milliseconds within which one of the members takes out who left.
@@ -178,6 +180,8 @@ pub const RENEW_WITHIN_MS: u32 = 5_000;
 pub const RENEW_AFTER_REPORT_EVERY_MS: u64 = 10 * MINUTE;
 /// Claims of KeyPackages under way at once.
 pub const CLAIMS_AT_ONCE: usize = 16;
+/// Owners and moderators that are told when this device is cut off from a room.
+pub const LOST_TOLD: usize = 8;
 /// Milliseconds between two heads of a room told to the same account (R29).
 pub const ROOM_HEAD_EVERY_MS: u64 = 10 * MINUTE;
 /// Rooms of which an account is told with one text.

@@ -117,13 +117,16 @@ impl fmt::Debug for RoomOwnerKey {
     }
 }
 
-/// Tells who invited this account into a room that it does not come.
+/// Tells who invited this account into a room that it does not come; or those who may take it out that the sending device has
+/// lost the room's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomDeclined {
     /// The room.
     pub room: RoomId,
     /// The generation of its MLS group.
     pub generation: u32,
+    /// All devices of the account; else the sending one.
+    pub account: bool,
 }
 
 /// Where the sender is in a room, for a member of it to compare (R29).
@@ -434,8 +437,8 @@ mod tests {
         let key = RoomOwnerKey { room, secret: ByteArray::new([5; 32]) };
         assert!(!format!("{key:?}").contains('5'), "{key:?}");
         assert_eq!(encoded(Content::RoomOwnerKey(key)), [&[0, 18, 0, 1][..], &[4; 16], &[5; 32]].concat());
-        let declined = Content::RoomDeclined(RoomDeclined { room, generation: 6 });
-        assert_eq!(encoded(declined), [&[0, 19, 0, 1][..], &[4; 16], &[6]].concat());
+        let declined = Content::RoomDeclined(RoomDeclined { room, generation: 6, account: true });
+        assert_eq!(encoded(declined), [&[0, 19, 0, 1][..], &[4; 16], &[6, 1]].concat());
         let state = RoomState { room, generation: 6, epoch: 300, hash: [7; 32] };
         let golden = [&[0, 20, 0, 1][..], &[4; 16], &[6, 251, 44, 1], &[7; 32]].concat();
         assert_eq!(encoded(Content::RoomState(state)), golden);

@@ -205,7 +205,7 @@ fn r30_a_public_room_and_its_moderators() {
     assert_eq!(scene.hears("carol")["text"], "hello");
 
     // Roles, and what they may do.
-    scene.room("carol", &["role", "#rust", "carol", "owner"]).code(5).says("no right");
+    scene.room("carol", &["role", "#rust", "bob", "owner"]).code(5).says("no right");
     scene.room("alice", &["role", "#rust", "bob", "moderator"]).ok();
     scene.sees("bob", "#rust", &[("alice", "owner"), ("bob", "moderator"), ("carol", "member")]);
     scene.room("bob", &["kick", "#rust", "alice"]).code(5).says("no right");
@@ -258,7 +258,7 @@ fn what_is_not_possible_says_why_and_changes_nothing() {
         ("alice", &["kick", "#ops", "NOBODY!"], 2, "name"),
         ("alice", &["invite", "#ops", "nobody_at_all"], 7, "nobody_at_all"),
         ("alice", &["unban", "#ops", "bob"], 7, "not banned"),
-        ("alice", &["role", "#ops", "alice", "member"], 5, "owner"),
+        ("alice", &["role", "#ops", "alice", "member"], 5, "own account"),
         ("alice", &["role", "#ops", "alice", "king"], 2, "king"),
         ("alice", &["history", "#ops", "--limit", "0"], 2, "limit"),
     ];

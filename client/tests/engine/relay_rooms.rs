@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_bytes::ByteArray;
 use sha2::{Digest, Sha256};
+use subrosa_crypto::verify::{keys::Signature, room::Reboot as SignedReboot};
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, BoundedVec, EntryId, ErrorCode, RoomId, Username,
     frames::{
         AccountLists, ClaimedKeyPackage, CommitBody, Empty, EntryBody, EntryKind, EpochPassed, ErrorFrame,
         Invitation, Invitations, KeyPackageCounts, KeyPackages, Listing, ListingChange, MailboxEnvelope,
-        ObjectHash, ObjectPiece, ObjectRef, PublicRoom, Push, RelayInfo, Request, Response, RoomAccepted,
+        ObjectHash, ObjectPiece, ObjectRef, PublicRoom, Push, Reboot, RebootNotice, RelayInfo, Request, Response, RoomAccepted,
         RoomChange, RoomChanged, RoomCommit, RoomDeliver, RoomDevice, RoomDirectoryPage, RoomEntry, RoomHead,
         RoomHeadsPage, RoomInfo, RoomListsPage, RoomName, RoomPage, RoomRosterPage, RosterDevice, SignedList,
         Standing, SuiteCount,
@@ -58,6 +59,10 @@ pub struct Rooms {
     pub lost: usize,
     /// Devices publish KeyPackages. Otherwise they are told that there are enough: making them takes time.
     pub open: bool,
+    /// The room that new accounts join.
+    pub lobby: Option<subrosa_protocol::Slug>,
+    /// Commits that came too late, as they came.
+    pub losers: Vec<RoomCommit>,
     /// Every byte that any request about rooms held.
     pub seen: Vec<u8>,
 }
@@ -147,7 +152,9 @@ impl Relay {
     ) -> Response {
         let me = device_of(from);
         match request {
-            Request::RelayShow(_) => Response::RelayInfo(RelayInfo { lobby: None, room_days: 30 }),
+            Request::RelayShow(_) => {
+                Response::RelayInfo(RelayInfo { lobby: self.rooms.lobby.clone(), room_days: 30 })
+            }
             Request::KeyPackageUpload(upload) => {
                 let key = (from.clone(), upload.suite);
                 let packages =
@@ -250,7 +257,15 @@ impl Relay {
                 self.push_entry(post.room, accepted.seq, pushes);
                 Response::RoomAccepted(accepted)
             }
-            Request::RoomEphemeral(_) => done(),
+            Request::RoomEphemeral(signal) => {
+                let Some(room) = self.rooms.rooms.get(&signal.room) else {
+                    return error(ErrorCode::UnknownRoom);
+                };
+                let others = room.roster.iter().filter(|(device, member)| **device != me && member.joined);
+                pushes.extend(others.map(|(device, _)| (place_of(device), Push::RoomSignal(signal.clone()))));
+                done()
+            }
+            Request::RoomReboot(reboot) => self.room_reboot(&me, reboot, pushes),
             Request::RoomAccept(accept) => {
                 let Some(room) = self.rooms.rooms.get_mut(&accept.room) else {
                     return error(ErrorCode::UnknownRoom);
@@ -461,6 +476,7 @@ impl Relay {
         pushes: &mut Vec<(Place, Push)>,
     ) -> Response {
         let now = self.now;
+        let copy = RoomCommit { invitations: Invitations::default(), ..commit.clone() };
         let invitations = match commit.invitations {
             Invitations::Inline(all) => all.into_inner(),
             Invitations::Object(hash) => Invitation::read_all(&self.rooms.objects[&hash]).unwrap(),
@@ -486,6 +502,15 @@ impl Relay {
         }
         if (commit.generation, commit.epoch) != (room.generation, room.epoch) {
             self.rooms.lost += 1;
+            let late = RoomCommit { commit: commit.commit, invitations: Invitations::default(), ..copy };
+            self.rooms.losers.push(late);
+            return passed(room, me, commit.after);
+        }
+        let uncovered = |entry: &RoomEntry| {
+            let now = (entry.generation, entry.epoch) == (room.generation, room.epoch);
+            now && entry.kind == EntryKind::Proposal && entry.seq > commit.after
+        };
+        if room.log.iter().any(uncovered) {
             return passed(room, me, commit.after);
         }
         let exists = |device: &RoomDevice| {
@@ -554,6 +579,72 @@ impl Relay {
             }
         }
         Response::RoomAccepted(accepted)
+    }
+
+    fn room_reboot(
+        &mut self,
+        me: &RoomDevice,
+        reboot: Reboot,
+        pushes: &mut Vec<(Place, Push)>,
+    ) -> Response {
+        let now = self.now;
+        let welcome = reboot.welcome.map(|hash| self.object_ref(hash));
+        let group_info = reboot.group_info.map(|hash| self.object_ref(hash));
+        let Some(room) = self.rooms.rooms.get_mut(&reboot.room) else {
+            return error(ErrorCode::UnknownRoom);
+        };
+        if let Some(accepted) = room.seen.get(&reboot.id) {
+            return Response::RoomAccepted(*accepted);
+        }
+        if reboot.generation != room.generation {
+            return passed(room, me, room.roster.get(me).map_or(0, |member| member.cursor));
+        }
+        let signed = SignedReboot {
+            room: *reboot.room.as_bytes(),
+            from: reboot.generation,
+            to: reboot.new_generation,
+            epoch: reboot.epoch,
+            state: Sha256::digest(reboot.canonical_state()).into(),
+            welcome: reboot.welcome.map(|hash| hash.0),
+            group_info: reboot.group_info.map(|hash| hash.0),
+        };
+        signed.verify(&room.owner_key, &Signature(*reboot.signature)).unwrap();
+        let notice = RebootNotice {
+            generation: reboot.new_generation,
+            epoch: reboot.epoch,
+            welcome,
+            group_info: reboot.group_info,
+            state_hash: signed.state,
+            signature: reboot.signature,
+        };
+        let accepted = room.append(now, reboot.id, EntryKind::Reboot, room.epoch, EntryBody::Reboot(notice));
+        let before = std::mem::take(&mut room.roster);
+        for (device, member) in before {
+            if reboot.roster.contains(&device) {
+                room.roster.insert(device, member);
+            } else {
+                let deliver = RoomDeliver { room: reboot.room, entry: room.log.last().unwrap().clone() };
+                pushes.push((place_of(&device), Push::RoomDeliver(deliver)));
+                room.removed.insert(device, (member.from, accepted.seq));
+            }
+        }
+        (room.generation, room.epoch, room.group_info) = (reboot.new_generation, reboot.epoch, group_info);
+        self.push_entry(reboot.room, accepted.seq, pushes);
+        Response::RoomAccepted(accepted)
+    }
+
+    /// Takes a commit that no member can follow.
+    pub fn brick(&mut self, id: RoomId) -> Vec<(Place, Push)> {
+        let now = self.now;
+        let room = self.rooms.rooms.get_mut(&id).unwrap();
+        let entry = EntryId::from_bytes([0xbb; 16]);
+        let body = EntryBody::Inline(BoundedBytes::new(vec![7; 300]).unwrap());
+        let accepted = room.append(now, entry, EntryKind::Commit, room.epoch, body);
+        room.log.last_mut().unwrap().delta = Some(Default::default());
+        room.epoch += 1;
+        let mut pushes = Vec::new();
+        self.push_entry(id, accepted.seq, &mut pushes);
+        pushes
     }
 
     fn push_entry(&self, id: RoomId, seq: u64, pushes: &mut Vec<(Place, Push)>) {

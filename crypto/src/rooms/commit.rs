@@ -51,8 +51,8 @@ pub struct OwnCommit {
     pub group_info: Option<Vec<u8>>,
     /// What the relay is told.
     pub delta: Delta,
-    /// How many leave proposals of this epoch it covers: the relay takes it only when that is all of them, since those it
-    /// does not cover are void from then on.
+    /// How many leave proposals of this epoch it covers. Those it does not cover are void from then on: the relay takes no
+    /// commit that was made before it had the last of them.
     pub leaves: u32,
     /// The generation and epoch that it is made in, which the relay compares.
     pub generation: u32,

@@ -3,7 +3,7 @@
 use serde_json::json;
 use subrosa_client::{
     Handle, Reply, Request,
-    api::{CreateRoom, Role},
+    api::{ConnectionState, CreateRoom, Role},
 };
 
 use crate::cli::{
@@ -198,12 +198,19 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             | Action::Pin { .. }
     );
     // A program that was just started is not connected yet, and what was said meanwhile comes first.
-    if !local && context.owns().await {
+    if !local && (context.owns().await || connects(context, &*handle).await?) {
         context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await?;
     }
     let reply = context.call(&*handle, request(args.action)).await?;
     show(reply, context)?;
     leave(context, &*handle).await
+}
+
+/// Whether the owner of the profile, a daemon that was just started for one, is about to be connected.
+async fn connects(context: &Context, handle: &dyn Handle) -> Result<bool, Failure> {
+    let reply = context.call(handle, Request::StatusShow {}).await?;
+    let status = reply_of!(reply, Reply::Status(status) => status)?;
+    Ok(matches!(status.connection, ConnectionState::Connecting {}))
 }
 
 async fn leave(context: &Context, handle: &dyn Handle) -> Result<(), Failure> {

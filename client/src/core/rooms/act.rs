@@ -25,6 +25,8 @@ pub(in crate::core) enum Act {
     Renewal,
     /// An account that was invited does not come.
     Declined(Username),
+    /// A device of a member was cut off from the log.
+    Lost(Username, u32),
     Kick(Username),
     Ban(Username),
     Unban(Username),

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use subrosa_crypto::rooms::{Face, OwnCommit, Plan, Policy, Role as PolicyRole, Room, RoomError, Visibility};
+use subrosa_crypto::rooms::{
+    Face, OwnCommit, Plan, Policy, Role as PolicyRole, Room, RoomDevice, RoomError, Visibility,
+};
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, EntryId, EnvelopeId, ErrorCode, MessageId, RoomId, Username, codec,
     frames::{
@@ -129,9 +131,12 @@ impl Core {
         if matches!((&made, act), (Ok(Made::Done), Act::Renewal)) {
             self.rooms.packages.clear();
         }
-        if matches!((&made, act), (Ok(Made::Done), Act::Invite(_))) {
-            let Act::Invite(account) = act else { return made };
-            self.rooms.packages.retain(|device, _| device.account != *account);
+        if let Act::Invite(account) = act {
+            // Who has none now may have some when it is asked for again.
+            let (done, failed) = (matches!(made, Ok(Made::Done)), made.is_err());
+            self.rooms.packages.retain(|device, package| {
+                device.account != *account || !(done || failed && package.is_empty())
+            });
         }
         made
     }
@@ -491,6 +496,12 @@ fn plan(
     };
     Ok(match act {
         Act::Join | Act::Renewal => None,
+        Act::Lost(account, device) => {
+            let may = w.is_me(account) || policy.may_moderate(w.me.account.as_str(), account.as_str());
+            let leaf = RoomDevice::new(account.as_str(), *device);
+            let there = may && group.devices_of(account.as_str()).contains(&leaf);
+            there.then(|| Plan { remove: [leaf].into(), ..Plan::default() })
+        }
         Act::Declined(account) => {
             let may = policy.may_moderate(w.me.account.as_str(), account.as_str());
             (may && !group.devices_of(account.as_str()).is_empty()).then(|| group.plan_kick(account.as_str()))

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, RoomState, Visibility},
-    limits::{ACT_JITTER_MAX_MS, ACT_TRIES, DEFAULT_WAIT_MS},
+    limits::{ACT_JITTER_MAX_MS, DEFAULT_WAIT_MS, JOIN_TRIES},
     net::refused,
     store::StoredRoom,
 };
@@ -326,15 +326,15 @@ impl Core {
         self.transact(turn, |w| super::change::void(w, room))?;
         self.rooms.wanted.retain(|wanted| !(wanted.room == room && wanted.act == Act::Join));
         let wait = u64::from(turn.rng.next_u32() % ACT_JITTER_MAX_MS);
-        let at = turn.now.saturating_add(wait);
         let mut given_up = false;
         for entering in self.rooms.entering.iter_mut().filter(|entering| entering.room == Some(room)) {
             (entering.step, entering.info) = (Step::Ask, None);
             entering.tries = entering.tries.saturating_add(1);
-            entering.not_before = at;
-            given_up |= entering.tries > ACT_TRIES;
+            // Somebody who leaves is taken out within seconds; nobody comes in before.
+            entering.not_before = turn.now.saturating_add(wait.saturating_mul(entering.tries.into()));
+            given_up |= entering.tries > JOIN_TRIES;
         }
-        self.rooms.again(at);
+        self.rooms.again(turn.now);
         if given_up {
             let error =
                 ApiError::new(Kind::Refused, "the room changes too fast to come in").hint("try again");

@@ -112,7 +112,7 @@ fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     if stored.state == RoomState::Invited
         && let Some(inviter) = stored.invited_by.clone().filter(|inviter| !w.is_me(inviter))
     {
-        let declined = RoomDeclined { room, generation: stored.generation };
+        let declined = RoomDeclined { room, generation: stored.generation, account: true };
         super::renew::tell(w, &inviter, Content::RoomDeclined(declined))?;
     }
     stored.state = RoomState::Left;

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Role, RoomState},
-    limits::{CLAIMS_AT_ONCE, RENEW_AFTER_REPORT_EVERY_MS, RENEW_WITHIN_MS},
+    limits::{CLAIMS_AT_ONCE, LOST_TOLD, RENEW_AFTER_REPORT_EVERY_MS, RENEW_WITHIN_MS},
     store::{Counter, HeldFor, NewPending, PendingCommit, StoredRoom},
 };
 
@@ -363,15 +363,41 @@ pub(in crate::core) fn shares(w: &mut Work<'_>, account: &Username, room: RoomId
     Ok(there)
 }
 
-/// Somebody who was invited does not come: their devices go out of the group, if this account may do that.
+/// This device is cut off from a room: its leaf is of no use to anybody. Who may take it out is told, and can add it again; so are
+/// own other devices.
+pub(super) fn tell_that_lost(w: &mut Work<'_>, stored: &StoredRoom) -> Result<(), Fault> {
+    let Some(group) = w.group(stored.id)? else { return Ok(()) };
+    let policy = group.policy();
+    let who = policy.owners.iter().chain(&policy.moderators).take(LOST_TOLD);
+    let mut who: BTreeSet<Username> = who.filter_map(|name| Username::new(name.clone()).ok()).collect();
+    w.loaded.keep(group);
+    who.insert(w.me.account.clone());
+    for account in who {
+        let lost = RoomDeclined { room: stored.id, generation: stored.generation, account: false };
+        tell(w, &account, Content::RoomDeclined(lost))?;
+    }
+    Ok(())
+}
+
+/// Somebody who was invited does not come, or a device was cut off: the leaves go out of the group, if this account may do that.
 pub(in crate::core) fn declined(
     w: &mut Work<'_>,
     sender: &Sender,
     declined: &RoomDeclined,
 ) -> Result<(), Fault> {
     let stored = w.tx.room(declined.room)?.filter(|stored| stored.generation == declined.generation);
-    if stored.is_some() && !w.is_me(&sender.account) && shares(w, &sender.account, declined.room)? {
-        w.done.follows.push((declined.room, Act::Declined(sender.account.clone())));
+    if stored.is_some() && shares(w, &sender.account, declined.room)? {
+        let (account, mine) = (sender.account.clone(), w.is_me(&sender.account));
+        let act = if declined.account && !mine {
+            Act::Declined(account)
+        } else {
+            Act::Lost(account, sender.device.get())
+        };
+        w.done.follows.push((declined.room, act));
+        if mine {
+            // It comes in again with the next commit.
+            w.done.follows.push((declined.room, Act::Invite(w.me.account.clone())));
+        }
     }
     Ok(())
 }

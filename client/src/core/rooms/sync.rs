@@ -234,6 +234,7 @@ impl Core {
             let Some(mut stored) = w.tx.room(room)?.filter(|stored| stored.state == RoomState::Joined) else {
                 return Ok(());
             };
+            super::renew::tell_that_lost(w, &stored)?;
             stored.state = RoomState::CutOff;
             stored.role = None;
             w.tx.put_room(&stored)?;

@@ -127,6 +127,22 @@ fn who_declines_is_not_in_the_room() {
 }
 
 #[test]
+fn who_had_no_keys_for_rooms_can_be_added_once_they_have() {
+    let mut world = World::with_rooms(8, &["alice"]);
+    world.create_private("alice", "ops");
+    world.register("bob");
+    let error = world.invite("alice", "#ops", "bob").unwrap_err();
+    assert!(error.kind == Kind::Refused && error.message.contains("cannot be added"), "{error:?}");
+    world.connect("bob");
+    world.settle();
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.join("bob", "#ops").unwrap();
+    world.settle();
+    world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
 fn who_leaves_is_taken_out_and_reads_nothing_after() {
     let mut world = World::with_rooms(6, &["alice", "bob", "carol"]);
     world.gather(&["alice", "bob", "carol"]);

@@ -1,14 +1,17 @@
 //! Rooms: making, joining, talking, leaving; races, crashes and refusals.
 
+mod about;
 mod changing;
 mod crashing;
 mod hostile;
 mod joining;
+mod racing;
+mod renewing;
 mod talking;
 
 use subrosa_client::{
     ApiError, Reply, Request,
-    api::{CreateRoom, Member, Role, Room, RoomState},
+    api::{CreateRoom, Member, Message, MessageKind, Role, Room, RoomState},
 };
 use subrosa_protocol::RoomId;
 
@@ -65,6 +68,28 @@ impl World {
             self.settle();
         }
         room
+    }
+
+    /// Two people who have written to each other.
+    pub fn befriend(&mut self, one: &str, other: &str) {
+        self.send(one, other, "hello");
+        self.settle();
+        self.send(other, one, "hello");
+        self.settle();
+    }
+
+    /// Does something with a message.
+    pub fn touch(&mut self, handle: &str, request: Request) -> Result<Message, ApiError> {
+        match self.ask(handle, request)? {
+            Reply::Message { message, .. } => Ok(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The message of this text.
+    pub fn line(&mut self, handle: &str, room: &str, text: &str) -> Message {
+        let is = |line: &Message| matches!(&line.kind, MessageKind::Text { text: said } if said.as_str() == text);
+        self.history(handle, room).into_iter().find(is).unwrap_or_else(|| panic!("{handle}: {text}"))
     }
 
     pub fn shown(&mut self, handle: &str, room: &str) -> Room {
