@@ -19,6 +19,8 @@ CREATE TABLE rooms (
     epoch        INTEGER NOT NULL,
     cursor       INTEGER NOT NULL,
     owner_secret BLOB CHECK (length(owner_secret) = 32),
+    -- The one that follows, until the commit that brings it is read.
+    next_secret  BLOB CHECK (length(next_secret) = 32),
     invited_by   TEXT,
     invitation   BLOB,
     muted        INTEGER NOT NULL,

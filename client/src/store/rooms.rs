@@ -49,6 +49,8 @@ pub struct StoredRoom {
     pub cursor: u64,
     /// The secret half of the room's owner key, on devices of owners.
     pub owner_secret: Option<Zeroizing<[u8; 32]>>,
+    /// The one that follows, until the commit that brings it is read.
+    pub next_secret: Option<Zeroizing<[u8; 32]>>,
     /// Who invited this account, while it has not answered.
     pub invited_by: Option<Username>,
     /// The invitation as it came, while it was not accepted.
@@ -68,7 +70,7 @@ impl StoredRoom {
 }
 
 const COLUMNS: &str = "room, label, state, public, slug, name, topic, description, role, members, suite, generation, epoch, \
-                       cursor, owner_secret, invited_by, invitation, muted, refused";
+                       cursor, owner_secret, invited_by, invitation, muted, refused, next_secret";
 
 fn read(row: &Row<'_>) -> Result<StoredRoom> {
     let name = |column| Ok::<_, StoreError>(SafeText::single_line(&row.get::<_, String>(column)?));
@@ -90,6 +92,7 @@ fn read(row: &Row<'_>) -> Result<StoredRoom> {
         epoch: row.number(12)?,
         cursor: row.number(13)?,
         owner_secret: secret.map(Zeroizing::new),
+        next_secret: row.get::<_, Option<[u8; 32]>>(19)?.map(Zeroizing::new),
         invited_by: by
             .map(|name| Username::new(name).map_err(|_| StoreError::Corrupt("username")))
             .transpose()?,
@@ -125,14 +128,15 @@ impl Tx<'_> {
         }
         let chat = ChatId::from(room.id);
         let sql = "INSERT INTO rooms (room, chat, label, state, public, slug, name, topic, description, role, members,
-                   suite, generation, epoch, cursor, owner_secret, invited_by, invitation, muted, refused)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                   suite, generation, epoch, cursor, owner_secret, invited_by, invitation, muted, refused, next_secret)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
                    ON CONFLICT (room) DO UPDATE SET state = excluded.state, public = excluded.public,
                    slug = excluded.slug, name = excluded.name, topic = excluded.topic,
                    description = excluded.description, role = excluded.role, members = excluded.members,
                    suite = excluded.suite, generation = excluded.generation, epoch = excluded.epoch,
                    cursor = excluded.cursor, owner_secret = excluded.owner_secret, invited_by = excluded.invited_by,
-                   invitation = excluded.invitation, muted = excluded.muted, refused = excluded.refused";
+                   invitation = excluded.invitation, muted = excluded.muted, refused = excluded.refused,
+                   next_secret = excluded.next_secret";
         self.run(
             sql,
             params![
@@ -156,6 +160,7 @@ impl Tx<'_> {
                 room.invitation,
                 room.muted,
                 room.refused.as_deref(),
+                room.next_secret.as_ref().map(|secret| secret.as_slice()),
             ],
         )?;
         self.open_chat(&chat)

@@ -548,6 +548,9 @@ impl Relay {
             room.removed.remove(device);
             room.roster.insert(device.clone(), Member { joined: joins, cursor: seq, from: seq });
         }
+        if let Some(new) = &delta.owner_key {
+            room.owner_key = *new.key;
+        }
         room.banned.extend(delta.banned.iter().cloned());
         room.banned.retain(|account| !delta.unbanned.contains(account));
         match delta.listing {

@@ -42,6 +42,14 @@ pub enum Verb {
     Unmute,
     /// Lists the members.
     Members,
+    /// Changes the last own message of a room.
+    Edit,
+    /// Takes it back.
+    Delete,
+    /// Puts a sign beside the last message of others in a room.
+    React,
+    /// Pins the last message of a room.
+    Pin,
     /// Searches.
     Search,
     /// Answers the last message of the other side.
@@ -135,6 +143,10 @@ commands! {
     "members" ["names"] Text "[ROOM]" => Members, "who is in this room";
     "mute" Text "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
     "unmute" Text "[NAME]" => Unmute, "undo that";
+    "edit" Text "TEXT" => Edit, "change your last message in this room";
+    "delete" Nothing "" => Delete, "take back your last message in this room";
+    "react" Text "SIGN" => React, "put a sign, such as an emoji, beside the last message of the others";
+    "pin" Nothing "" => Pin, "pin the last message to this room";
     "search" Text "WORDS" => Search, "search all messages";
     "verify" PersonOrHere "[NAME]" => Verify, "compare the safety number with somebody";
     "trust" PersonOrHere "[NAME]" => Trust, "accept a changed key; held messages go out";

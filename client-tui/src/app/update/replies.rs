@@ -84,7 +84,7 @@ pub(super) fn reply(
             ask_chats(model, fx);
             conversation::open(model, &room.chat, fx);
         }
-        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Done {}) => {
+        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Message { .. } | Reply::Done {}) => {
             ask_chats(model, fx);
             model.tell(text);
         }

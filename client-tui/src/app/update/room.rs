@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     Request,
-    api::{CreateRoom, Member, Role},
+    api::{CreateRoom, Direction, Member, MessageKind, Role},
 };
 
 use super::{Effect, Purpose, command};
@@ -86,6 +86,44 @@ pub(super) fn run(
         }
     };
     fx.push(Effect::Call(Purpose::RoomTold(told), request));
+    true
+}
+
+/// Does something with the last message of the open room: an own one, or of the others. Tells whether it was understood.
+pub(super) fn touch(
+    model: &mut Model,
+    command: &'static Command,
+    arguments: &str,
+    fx: &mut Vec<Effect>,
+) -> bool {
+    if here(model).is_none() {
+        model.complain("only in rooms, so far: not yet in chats with one person");
+        return false;
+    }
+    let words = arguments.trim();
+    if words.is_empty() && matches!(command.verb, Verb::Edit | Verb::React) {
+        return command::missing(model, command);
+    }
+    let wanted = |direction: Direction| match command.verb {
+        Verb::Edit | Verb::Delete => direction == Direction::Out,
+        Verb::React => direction == Direction::In,
+        _ => true,
+    };
+    let messages = model.desk().and_then(|desk| desk.open.as_ref()).map(|open| open.timeline.messages());
+    let last = messages.unwrap_or_default().iter().rev().find(|message| {
+        wanted(message.direction) && matches!(message.kind, MessageKind::Text { .. })
+    });
+    let Some(id) = last.map(|message| message.id.clone()) else {
+        model.complain("there is no such message here");
+        return false;
+    };
+    let (request, told) = match command.verb {
+        Verb::Edit => (Request::MessageEdit { id, text: words.to_owned() }, "the message is changed"),
+        Verb::Delete => (Request::MessageDelete { id }, "the message is taken back"),
+        Verb::React => (Request::MessageReact { id, sign: words.to_owned(), undo: false }, "the sign is there"),
+        _ => (Request::MessagePin { id, undo: false }, "the message is pinned"),
+    };
+    fx.push(Effect::Call(Purpose::RoomTold(told.to_owned()), request));
     true
 }
 

@@ -422,14 +422,17 @@ fn make(
     packages: &std::collections::BTreeMap<subrosa_protocol::frames::RoomDevice, Vec<u8>>,
 ) -> Result<Made, Fault> {
     let stored = w.tx.room(room)?.filter(|stored| stored.state == RoomState::Joined);
-    let stored = stored.ok_or_else(super::mls::not_in)?;
+    let mut stored = stored.ok_or_else(super::mls::not_in)?;
     let mut group = w.group_of(room)?;
-    let Some(plan) = plan(w, &group, &stored, act, fresh, packages)? else {
+    let Some(mut plan) = plan(w, &group, &stored, act, fresh, packages)? else {
         let waits =
             act.adds().is_some_and(|account| invite::is_incomplete(w, &group, account).unwrap_or(false));
         w.loaded.keep(group);
         return Ok(if waits { Made::PutOff } else { Made::Nothing });
     };
+    if super::renew::replace_key(w, &group, &mut stored, &mut plan) {
+        w.tx.put_room(&stored)?;
+    }
     let leaf = w.leaf()?;
     let (tx, me) = (w.tx, w.me);
     let lists = super::mls::lists(tx, me, fresh);

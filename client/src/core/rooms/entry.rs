@@ -345,6 +345,8 @@ fn followed(
     let after = devices(&group);
     let owner = |account: &str| group.policy().role(account) == mls_role(Role::Owner);
     let mut new_owners = BTreeSet::new();
+    let replaced = merged.changes.contains(&Change::OwnerKey)
+        && super::renew::key_replaced(stored, &group.policy().owner_key);
     if merged.actor == RoomDevice::new(w.me.account.as_str(), w.me.device.get()) {
         for change in &merged.changes {
             let account = match change {
@@ -355,6 +357,9 @@ fn followed(
             if owner(account) {
                 new_owners.extend(Username::new(account.clone()));
             }
+        }
+        if replaced {
+            new_owners.extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
     }
     w.loaded.keep(group);

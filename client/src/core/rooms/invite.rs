@@ -330,6 +330,7 @@ pub(super) fn new_room(id: RoomId, label: String, visibility: Visibility) -> Sto
         epoch: 0,
         cursor: 0,
         owner_secret: None,
+        next_secret: None,
         invited_by: None,
         invitation: None,
         muted: false,

@@ -137,7 +137,7 @@ pub(super) fn out(w: &mut Work<'_>, room: RoomId, by: Option<&Username>) -> Resu
 /// What only members have and do ends.
 fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.role, stored.owner_secret, stored.invitation, stored.invited_by) = (None, None, None, None);
-    stored.refused = None;
+    (stored.refused, stored.next_secret) = (None, None);
     w.tx.put_room(stored)?;
     w.tx.remove_pending_commit(stored.id)?;
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use subrosa_crypto::{
-    rooms::{OwnerKey, Refusal, Role as PolicyRole, Room, RoomError, key_packages},
+    rooms::{OwnerKey, Plan, Refusal, Role as PolicyRole, Room, RoomError, key_packages},
     verify::{
         keys::Signature,
         room::{Reboot as SignedReboot, RoomDevice as Leaf, reboot_state},
@@ -325,6 +325,31 @@ fn left_out(w: &mut Work<'_>, stored: &StoredRoom, taken: &mut Taken) -> Result<
     Ok(None)
 }
 
+/// Somebody is to be an owner no more: the room gets another owner key, which they do not have. Whether it does.
+pub(super) fn replace_key(w: &mut Work<'_>, group: &Room, stored: &mut StoredRoom, plan: &mut Plan) -> bool {
+    let before = group.policy();
+    let Some((policy, secret)) = plan.policy.as_mut().zip(stored.owner_secret.as_ref()) else { return false };
+    let old = OwnerKey::from_bytes(secret);
+    if before.owners.is_subset(&policy.owners) || old.public() != before.owner_key {
+        return false;
+    }
+    let new = OwnerKey::generate(&mut w.rng);
+    policy.owner_key = new.public();
+    plan.owner_key = Some(old.hand_over(&group.id(), group.generation(), group.epoch(), &new));
+    stored.next_secret = Some(new.to_bytes());
+    true
+}
+
+/// A commit brought another owner key: from now on the one holds that was kept for it, if it is that one. Whether this device
+/// has it.
+pub(super) fn key_replaced(stored: &mut StoredRoom, public: &[u8; 32]) -> bool {
+    let next = stored.next_secret.take();
+    let next = next.filter(|secret| OwnerKey::from_bytes(secret).public() == *public);
+    let there = next.is_some();
+    stored.owner_secret = next;
+    there
+}
+
 /// Gives the room's owner key to all devices of an account, as soon as there are sessions with them.
 pub(super) fn give_key(w: &mut Work<'_>, stored: &StoredRoom, account: &Username) -> Result<(), Fault> {
     let Some(secret) = &stored.owner_secret else { return Ok(()) };
@@ -412,20 +437,24 @@ pub(in crate::core) fn owner_key(
         return Ok(w.tx.count(Counter::DiscardedMismatch)?);
     };
     let secret = Zeroizing::new(given.secret.into_array());
-    let fits = match w.group(stored.id)? {
+    let (fits, later) = match w.group(stored.id)? {
         Some(group) => {
             let policy = group.policy();
             let owner = policy.role(sender.account.as_str()) == PolicyRole::Owner;
-            let fits = owner && OwnerKey::from_bytes(&secret).public() == policy.owner_key;
+            let fits = OwnerKey::from_bytes(&secret).public() == policy.owner_key;
             w.loaded.keep(group);
-            fits
+            (owner && fits, owner && !fits)
         }
         // Another own device is ahead of this one. What does not fit is of no use, and does no harm.
-        None => w.is_me(&sender.account) && stored.state == RoomState::Invited,
+        None => (w.is_me(&sender.account) && stored.state == RoomState::Invited, false),
     };
-    if !fits {
+    if later {
+        // The commit that brings it may still be on its way.
+        stored.next_secret = Some(secret);
+    } else if fits {
+        stored.owner_secret = Some(secret);
+    } else {
         return Ok(w.tx.count(Counter::DiscardedMismatch)?);
     }
-    stored.owner_secret = Some(secret);
     Ok(w.tx.put_room(&stored)?)
 }

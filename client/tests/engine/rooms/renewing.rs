@@ -84,6 +84,32 @@ fn r31_a_new_owner_has_the_key_and_the_one_who_made_the_room_follows_later() {
 }
 
 #[test]
+fn r31_who_is_no_owner_any_more_has_no_key_that_counts() {
+    let mut world = World::with_rooms(608, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob", "carol"]));
+    let role = |name: &str, role| Request::RoomRole { room: "#ops".into(), name: name.into(), role };
+    for who in ["bob", "carol"] {
+        world.room("alice", role(who, Role::Owner)).unwrap();
+        world.run_for(30_000);
+    }
+    let first = world.relay.rooms.rooms[&room].owner_key;
+    world.room("alice", role("bob", Role::Member)).unwrap();
+    world.run_for(30_000);
+    assert_ne!(world.relay.rooms.rooms[&room].owner_key, first);
+    let secret = |world: &mut World, who: &str| {
+        world.peek(who, |tx| tx.room(room).unwrap().unwrap().owner_secret.map(|secret| *secret))
+    };
+    let key = secret(&mut world, "alice");
+    assert!(key.is_some() && secret(&mut world, "carol") == key, "the other owner has the new one");
+    assert_eq!(secret(&mut world, "bob"), None);
+    world.agree(&["alice", "bob", "carol"], "#ops");
+    world.disconnect("alice");
+    brick(&mut world, room);
+    world.run_for(60_000);
+    world.agree(&["bob", "carol"], "#ops");
+}
+
+#[test]
 fn r31_two_owners_at_once_renew_it_once() {
     let mut world = World::with_rooms(602, &["alice", "bob", "carol"]);
     let room = id_of(&world.gather(&["alice", "bob", "carol"]));
