@@ -356,3 +356,67 @@ impl Rooms {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_protocol::{DeviceId, Username};
+
+    use super::*;
+
+    /// A room whose roster was read, used at a time.
+    fn put(rooms: &Rooms, number: u32, devices: &HashSet<RoomDevice>) -> RoomId {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_le_bytes());
+        let id = RoomId::from_bytes(id);
+        let ready = Ready { devices: devices.clone(), next: 1, early: BTreeMap::new() };
+        let room = Room {
+            live: Mutex::new(Live::Ready(ready)),
+            loaded: Notify::new(),
+            used: AtomicU64::new(number.into()),
+        };
+        rooms.devices.fetch_add(devices.len(), Ordering::Relaxed);
+        lock(&rooms.rooms).insert(id, Arc::new(room));
+        id
+    }
+
+    #[test]
+    fn one_past_the_rooms_in_memory_the_one_unused_for_longest_goes() {
+        let rooms = Rooms::default();
+        let none = HashSet::new();
+        let first = put(&rooms, 0, &none);
+        let second = put(&rooms, 1, &none);
+        let third = put(&rooms, 2, &none);
+        for number in 3..FANOUT_ROOMS as u32 {
+            put(&rooms, number, &none);
+        }
+        rooms.make_room(first);
+        assert_eq!(lock(&rooms.rooms).len(), FANOUT_ROOMS, "as many as may be");
+        put(&rooms, u32::MAX, &none);
+        // The one that makes room stays, however old it is.
+        rooms.make_room(first);
+        let all = lock(&rooms.rooms);
+        assert_eq!(all.len(), FANOUT_ROOMS);
+        assert!(all.contains_key(&first) && !all.contains_key(&second) && all.contains_key(&third));
+    }
+
+    #[test]
+    fn one_past_the_devices_in_memory_rooms_go_until_the_rest_fits() {
+        let rooms = Rooms::default();
+        let device = |number: u32| RoomDevice {
+            account: Username::new(format!("member{number}")).unwrap(),
+            device: DeviceId::new(1).unwrap(),
+        };
+        let devices: HashSet<RoomDevice> = (0..1024).map(device).collect();
+        let count = u32::try_from(FANOUT_DEVICES / devices.len()).unwrap();
+        for number in 0..count {
+            put(&rooms, number, &devices);
+        }
+        let kept = put(&rooms, count, &[device(0)].into());
+        rooms.make_room(kept);
+        assert_eq!(rooms.devices.load(Ordering::Relaxed), FANOUT_DEVICES - devices.len() + 1);
+        assert_eq!(lock(&rooms.rooms).len(), count as usize);
+        rooms.forget(kept);
+        rooms.forget(kept);
+        assert_eq!(rooms.devices.load(Ordering::Relaxed), FANOUT_DEVICES - devices.len());
+    }
+}
