@@ -168,12 +168,18 @@ fn r30_three_people_in_a_private_room() {
     assert_eq!(scene.event("alice", "message.edited")["text"], "is the relay up now?");
     scene.room("carol", &["react", &id, "+1"]).ok();
     let sign = scene.event("bob", "reaction.added");
-    assert_eq!((&sign["id"], &sign["by"], &sign["sign"]), (&id.as_str().into(), &"carol".into(), &"+1".into()));
+    assert_eq!(
+        (&sign["id"], &sign["by"], &sign["sign"]),
+        (&id.as_str().into(), &"carol".into(), &"+1".into())
+    );
     scene.room("bob", &["pin", &id]).code(5).says("no right");
     scene.room("alice", &["pin", &id]).ok();
     scene.event("carol", "message.pinned");
     let shown_to_bob = scene.who("bob").run(&["show", &id]).ok().lines()[0]["message"].clone();
-    assert_eq!((&shown_to_bob["edited"], &shown_to_bob["reactions"][0]["by"][0]), (&true.into(), &"carol".into()));
+    assert_eq!(
+        (&shown_to_bob["edited"], &shown_to_bob["reactions"][0]["by"][0]),
+        (&true.into(), &"carol".into())
+    );
     scene.room("carol", &["edit", &id, "mine"]).code(5).says("writer");
     scene.room("bob", &["delete", &id]).ok();
     assert_eq!(scene.event("carol", "message.deleted")["by"], "bob");
