@@ -320,7 +320,7 @@ pub(super) fn upkeep(w: &mut Work<'_>) -> Result<Vec<RoomId>, Fault> {
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
         if stored.state == RoomState::Joined && stored.refused.is_none() {
-            let group = w.group_of(stored.id)?;
+            let Some(group) = w.group(stored.id)? else { continue };
             due.extend(group.update_due(w.now).map(|_| stored.id));
             w.loaded.keep(group);
         }

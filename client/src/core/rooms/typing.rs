@@ -146,13 +146,13 @@ fn seal(w: &mut Work<'_>, room: RoomId, typing: Typing) -> Result<Sealed, Fault>
 
 /// Who says what; nothing when it cannot be read, or is something else that must not come this way.
 fn open(w: &mut Work<'_>, signal: &RoomEphemeral) -> Result<Option<(Username, Typing)>, Fault> {
-    let mut group = w.group_of(signal.room)?;
+    let Some(mut group) = w.group(signal.room)? else { return Ok(None) };
     let tx = w.tx;
     let known = std::collections::BTreeSet::new();
     let directory = lists(tx, w.me, &known);
     let opened = match group.open(tx, &mut w.rng, &signal.bytes, &directory, w.now) {
         Ok(opened) => opened,
-        Err(RoomError::NeedLists(_)) => return Ok(None),
+        Err(RoomError::NeedLists(_) | RoomError::Pending) => return Ok(None),
         Err(error) => return Err(fault(error)),
     };
     w.loaded.keep(group);

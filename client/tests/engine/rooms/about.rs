@@ -157,6 +157,7 @@ fn r45_typing_is_told_to_who_is_there_and_ends_by_itself() {
     world.run_for(1_000);
     assert_eq!(world.told("bob", EventKind::TypingStarted).len(), 2);
     assert_eq!(world.told("bob", EventKind::TypingStopped).len(), 2);
+    world.run_for(3_000);
     world.ask("alice", typing(false)).unwrap();
     world.run_for(4_000);
     world.ask("alice", typing(true)).unwrap();
