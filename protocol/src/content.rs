@@ -18,7 +18,9 @@ use crate::{
     BoundedStr, BoundedVec,
     codec::{self, CodecError},
     frames::ObjectHash,
-    limits::{PAYLOAD_BYTES, REACTION_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES},
+    limits::{
+        PAYLOAD_BYTES, REACTION_BYTES, RECEIPT_IDS, ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES, TEXT_BYTES,
+    },
     names::{MessageId, Username},
     room_names::RoomId,
 };
@@ -419,7 +421,8 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_what_is_said_about_messages() {
-        let target = || Target { author: Username::new("bob").unwrap(), message: MessageId::from_bytes([3; 16]) };
+        let target =
+            || Target { author: Username::new("bob").unwrap(), message: MessageId::from_bytes([3; 16]) };
         let id = [3u8; 16];
         let encoded = |content| Payload { gossip: None, content }.encode().unwrap();
         let edit = Edit { message: target().message, text: BoundedStr::new("hi").unwrap(), edited_at: 5 };

@@ -505,7 +505,8 @@ async fn r31_only_the_owner_key_reboots_a_room_or_is_replaced() {
         let EntryBody::Reboot(notice) = entry.body else { panic!() };
         assert_eq!((entry.kind, notice.generation), (EntryKind::Reboot, 1));
         // Members compute the same from the group they find.
-        let found = people[..2].iter().map(|person| subrosa_verify::room::RoomDevice::new(person.name.as_str(), 1));
+        let found =
+            people[..2].iter().map(|person| subrosa_verify::room::RoomDevice::new(person.name.as_str(), 1));
         assert_eq!(notice.state_hash, reboot_state(&found.collect(), &Default::default()));
         assert_eq!(notice.group_info, None);
     }

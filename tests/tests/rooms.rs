@@ -6,13 +6,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use subrosa_tests::{
-    Outcome, Person, World,
-    person::Daemon,
-    relay::RelayOptions,
-    report,
-    world::FAST,
-};
+use subrosa_tests::{Outcome, Person, World, person::Daemon, relay::RelayOptions, report, world::FAST};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,7 +125,10 @@ fn shown(outcome: &Outcome) -> Value {
 fn r30_three_people_in_a_private_room() {
     let scene = Scene::of(&["alice", "bob", "carol"]);
     let room = shown(&scene.room("alice", &["create", "Ops", "--topic", "on call"]).ok());
-    assert_eq!((&room["chat"], &room["role"], &room["visibility"]), (&"#ops".into(), &"owner".into(), &"private".into()));
+    assert_eq!(
+        (&room["chat"], &room["role"], &room["visibility"]),
+        (&"#ops".into(), &"owner".into(), &"private".into())
+    );
     assert_eq!(room["suite"], "MLS_256_XWING_CHACHA20POLY1305_SHA256_Ed25519");
     assert_eq!(room["slug"], Value::Null);
 
@@ -153,7 +150,10 @@ fn r30_three_people_in_a_private_room() {
     let id = scene.says("bob", "#ops", "is the relay up?");
     for name in ["alice", "carol"] {
         let heard = scene.hears(name);
-        assert_eq!((&heard["text"], &heard["chat"], &heard["from"]), (&"is the relay up?".into(), &"#ops".into(), &"bob".into()));
+        assert_eq!(
+            (&heard["text"], &heard["chat"], &heard["from"]),
+            (&"is the relay up?".into(), &"#ops".into(), &"bob".into())
+        );
         assert_eq!(heard["id"], id.as_str());
     }
     scene.who("carol").run(&["send", "#ops", "it is", "--reply", &id]).ok();
@@ -168,12 +168,18 @@ fn r30_three_people_in_a_private_room() {
     assert_eq!(scene.event("alice", "message.edited")["text"], "is the relay up now?");
     scene.room("carol", &["react", &id, "+1"]).ok();
     let sign = scene.event("bob", "reaction.added");
-    assert_eq!((&sign["id"], &sign["by"], &sign["sign"]), (&id.as_str().into(), &"carol".into(), &"+1".into()));
+    assert_eq!(
+        (&sign["id"], &sign["by"], &sign["sign"]),
+        (&id.as_str().into(), &"carol".into(), &"+1".into())
+    );
     scene.room("bob", &["pin", &id]).code(5).says("no right");
     scene.room("alice", &["pin", &id]).ok();
     scene.event("carol", "message.pinned");
     let shown_to_bob = scene.who("bob").run(&["show", &id]).ok().lines()[0]["message"].clone();
-    assert_eq!((&shown_to_bob["edited"], &shown_to_bob["reactions"][0]["by"][0]), (&true.into(), &"carol".into()));
+    assert_eq!(
+        (&shown_to_bob["edited"], &shown_to_bob["reactions"][0]["by"][0]),
+        (&true.into(), &"carol".into())
+    );
     scene.room("carol", &["edit", &id, "mine"]).code(5).says("writer");
     scene.room("bob", &["delete", &id]).ok();
     assert_eq!(scene.event("carol", "message.deleted")["by"], "bob");

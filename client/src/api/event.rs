@@ -29,9 +29,7 @@ impl Event {
         let text = match &self.body {
             EventBody::MessageReceived { message }
             | EventBody::MessageQueued { message }
-            | EventBody::MessageEdited { message } => {
-                message.text.as_str().len()
-            }
+            | EventBody::MessageEdited { message } => message.text.as_str().len(),
             EventBody::ServerNotice { text } => text.as_str().len(),
             _ => 0,
         };

@@ -17,8 +17,8 @@ pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEv
 pub use handle::{Call, EventStream, Handle, StreamItem, Subscribe};
 pub use reply::{
     AccountInfo, Chat, CheckItem, CheckReport, ConnectionState, Contact, ContactState, Device, Direction,
-    EventPage, HistoryPage, Marks, Message, MessageKind, MessageState, Reply, RoomReceipts,
-    SafetyNumberInfo, SearchHit, SendResult, SignOf, Status, Trust,
+    EventPage, HistoryPage, Marks, Message, MessageKind, MessageState, Reply, RoomReceipts, SafetyNumberInfo,
+    SearchHit, SendResult, SignOf, Status, Trust,
 };
 pub use request::{CreateRoom, Request, SendMessage, WaitFor};
 pub use room::{ListedRoom, Member, Role, Room, RoomState, Visibility};

@@ -2,9 +2,7 @@
 
 use subrosa_protocol::{
     DeviceId, SafeText, Username,
-    content::{
-        Content, Receipt, ReceiptKind, RoomDeclined, RoomOwnerKey, RoomRejected, RoomState, Text,
-    },
+    content::{Content, Receipt, ReceiptKind, RoomDeclined, RoomOwnerKey, RoomRejected, RoomState, Text},
     limits::REQUEST_TEXT_BYTES,
 };
 

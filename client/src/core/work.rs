@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use rand_core::CryptoRng;
 use subrosa_protocol::{DeviceId, EnvelopeId, MessageId, RoomId, SafeText, Username};
 
-use super::{Fault, gossip::Heard, me::Me, rooms::{Act, Loaded}};
+use super::{
+    Fault,
+    gossip::Heard,
+    me::Me,
+    rooms::{Act, Loaded},
+};
 use crate::{
     api::{
         ApiError, Contact, Direction, Event, EventBody, FailureReason, Message, MessageEvent, MessageKind,

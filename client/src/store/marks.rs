@@ -25,7 +25,8 @@ impl Tx<'_> {
     /// Takes back the text at a place: its line stays, and says so. Whether there was a text.
     pub fn take_back(&self, order: i64) -> Result<bool> {
         // An unread one (6) is read (4): there is nothing to read any more.
-        let sql = "UPDATE messages SET kind = 36, number = 0, text = NULL, edited = 0, pinned = 0, mention = 0,
+        let sql =
+            "UPDATE messages SET kind = 36, number = 0, text = NULL, edited = 0, pinned = 0, mention = 0,
                    state = CASE state WHEN 6 THEN 4 ELSE state END WHERE place = ?1 AND kind = 0";
         let there = self.run(sql, [order])? > 0;
         if there {

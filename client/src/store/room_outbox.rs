@@ -254,8 +254,7 @@ impl Tx<'_> {
         for part in [&commit.bytes, &commit.invitations].into_iter().chain(objects) {
             bounded(part.len(), OBJECT_BYTES, "commit")?;
         }
-        let sql =
-            "INSERT OR REPLACE INTO room_commits (room, entry, generation, epoch, after, delta, bytes,
+        let sql = "INSERT OR REPLACE INTO room_commits (room, entry, generation, epoch, after, delta, bytes,
                    welcome, group_info, invitations, act, attempts, next_try)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
         self.run(

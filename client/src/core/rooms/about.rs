@@ -15,9 +15,7 @@ use super::{
     post::may_write,
 };
 use crate::{
-    api::{
-        ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, Touched,
-    },
+    api::{ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, Touched},
     chat::ChatId,
     store::{Counter, StoredRoom},
 };

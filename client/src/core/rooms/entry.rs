@@ -359,7 +359,8 @@ fn followed(
             }
         }
         if replaced {
-            new_owners.extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
+            new_owners
+                .extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
     }
     w.loaded.keep(group);

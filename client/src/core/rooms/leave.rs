@@ -87,9 +87,7 @@ impl Core {
                     Some(Ok(Some(reply))) => Ok(reply),
                     Some(Err(Fault::Refused(error))) => Err(error),
                     Some(Err(other)) => return Err(other),
-                    None => {
-                        Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again"))
-                    }
+                    None => Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again")),
                 }
             }
             Response::Error(frame) => Err(refused(&frame)),

@@ -195,7 +195,12 @@ impl Rooms {
         let settles = live.clone().filter_map(|live| live.settle_at);
         let renewals = live.clone().filter_map(|live| live.renew_at);
         let typing = live.flat_map(|live| live.typing.values().copied());
-        acks.chain(settles).chain(renewals).chain(typing).chain(self.again_at).chain(self.uploads.next_wake()).min()
+        acks.chain(settles)
+            .chain(renewals)
+            .chain(typing)
+            .chain(self.again_at)
+            .chain(self.uploads.next_wake())
+            .min()
     }
 }
 
@@ -266,9 +271,7 @@ impl Core {
             RoomAsked::Directory { token, rooms, prefix } => {
                 self.on_directory(turn, token, rooms, prefix, response)
             }
-            RoomAsked::Packages { account, devices } => {
-                self.on_packages(turn, &account, &devices, response)
-            }
+            RoomAsked::Packages { account, devices } => self.on_packages(turn, &account, &devices, response),
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),

@@ -83,7 +83,9 @@ pub(super) fn may_write(w: &Work<'_>, stored: &StoredRoom) -> Result<(), Fault> 
     let error = match stored.state {
         RoomState::Joined if super::state::is_forked(stored) => {
             ApiError::new(Kind::Identity, format!("{shown}: the relay shows its members different histories"))
-                .hint(format!("ask the others by another way; an owner renews the room: rosa room renew '{shown}'"))
+                .hint(format!(
+                    "ask the others by another way; an owner renews the room: rosa room renew '{shown}'"
+                ))
         }
         RoomState::Joined => {
             let group = w.group_of(stored.id)?;

@@ -71,15 +71,16 @@ pub(in crate::core) fn receipted(
         by: Some(account.to_string()),
         receipts: Some(receipts),
     };
-    w.emit(if read {
-        EventBody::MessageRead { message }
-    } else {
-        EventBody::MessageDelivered { message }
-    })
+    w.emit(if read { EventBody::MessageRead { message } } else { EventBody::MessageDelivered { message } })
 }
 
 /// Receipts that came before this device's copy of what another own device wrote.
-pub(super) fn early(w: &mut Work<'_>, stored: &StoredRoom, line: &Message, id: MessageId) -> Result<(), Fault> {
+pub(super) fn early(
+    w: &mut Work<'_>,
+    stored: &StoredRoom,
+    line: &Message,
+    id: MessageId,
+) -> Result<(), Fault> {
     if stored.members > RECEIPTS_IN_ROOMS_OF {
         return Ok(());
     }

@@ -20,7 +20,11 @@ use subrosa_protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    super::{Core, Fault, Turn, receive::Sender, work::{Work, devices_of}},
+    super::{
+        Core, Fault, Turn,
+        receive::Sender,
+        work::{Work, devices_of},
+    },
     RoomAsked,
     act::Act,
     change::Made,
@@ -67,7 +71,7 @@ impl Core {
         let wait = u64::from(turn.rng.next_u32() % RENEW_WITHIN_MS);
         let now = turn.now;
         let live = self.rooms.live(room);
-        let often = live.renewed_at.is_some_and(|at| at + RENEW_AFTER_REPORT_EVERY_MS > now);
+        let often = live.renewed_at.is_some_and(|at| at.saturating_add(RENEW_AFTER_REPORT_EVERY_MS) > now);
         if stored.refused.is_some() || !often {
             live.renew_at.get_or_insert(now.saturating_add(wait));
         }
@@ -140,7 +144,6 @@ impl Core {
         let request = Request::RoomReboot(Reboot { state_generation, ..request });
         self.ask_room(turn, RoomAsked::Commit(commit.room), &request)
     }
-
 }
 
 /// The room's next group, of the members whose KeyPackages are there.
@@ -281,13 +284,15 @@ pub(super) fn follow(
             let same = Some(super::objects::hash(welcome)) == notice.welcome.map(|object| object.hash);
             if good && same {
                 let id = *stored.id.as_bytes();
-                Room::join(tx, &mut w.rng, leaf, welcome, id, notice.generation, &directory).and_then(|joined| {
-                    let policy = joined.room.policy();
-                    let members = joined.room.members().into_iter().collect();
-                    let fits = policy.role(&joined.inviter.account) == PolicyRole::Owner
-                        && reboot_state(&members, &policy.banned) == notice.state_hash;
-                    if fits { Ok(joined) } else { Err(RoomError::Refused(Refusal::Delta)) }
-                })
+                Room::join(tx, &mut w.rng, leaf, welcome, id, notice.generation, &directory).and_then(
+                    |joined| {
+                        let policy = joined.room.policy();
+                        let members = joined.room.members().into_iter().collect();
+                        let fits = policy.role(&joined.inviter.account) == PolicyRole::Owner
+                            && reboot_state(&members, &policy.banned) == notice.state_hash;
+                        if fits { Ok(joined) } else { Err(RoomError::Refused(Refusal::Delta)) }
+                    },
+                )
             } else {
                 Err(RoomError::Refused(Refusal::Delta))
             }

@@ -38,7 +38,11 @@ impl Core {
         let (up, now) = (self.link.is_up(), turn.now);
         let live = self.rooms.live(room);
         let told = live.typing_told_at;
-        let due = if stopped { told.is_some() } else { told.is_none_or(|at| at + TYPING_EVERY_MS <= now) };
+        let due = if stopped {
+            told.is_some()
+        } else {
+            told.is_none_or(|at| at.saturating_add(TYPING_EVERY_MS) <= now)
+        };
         // What is under way in the room would make it unreadable.
         if off || !up || !due || live.behind || live.syncing {
             return Ok(Reply::Done {});
@@ -74,16 +78,21 @@ impl Core {
             if typing.remove(&account).is_some() {
                 self.tell(turn, EventBody::TypingStopped { chat, from });
             }
-        } else if typing.contains_key(&account) || typing.len() < TYPING_IN_ROOM {
-            if typing.insert(account, until).is_none() {
-                self.tell(turn, EventBody::TypingStarted { chat, from });
-            }
+        } else if (typing.contains_key(&account) || typing.len() < TYPING_IN_ROOM)
+            && typing.insert(account, until).is_none()
+        {
+            self.tell(turn, EventBody::TypingStarted { chat, from });
         }
         Ok(())
     }
 
     /// Somebody wrote: they are done.
-    pub(super) fn typing_done(&mut self, turn: &mut Turn<'_>, room: RoomId, who: &[Username]) -> Result<(), Fault> {
+    pub(super) fn typing_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        who: &[Username],
+    ) -> Result<(), Fault> {
         for account in who {
             if self.rooms.live(room).typing.remove(account).is_some() {
                 self.tell_stopped(turn, room, account)?;

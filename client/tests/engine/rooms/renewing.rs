@@ -43,7 +43,11 @@ fn r31_a_room_that_a_commit_broke_is_usable_again_within_a_minute() {
         for who in ["alice", "bob", "carol"] {
             let texts = world.texts(who, "#ops");
             for text in ["before", "meanwhile", "alice is here", "bob is here", "carol is here"] {
-                assert_eq!(texts.iter().filter(|said| *said == text).count(), 1, "{who}: {text} in {texts:?}");
+                assert_eq!(
+                    texts.iter().filter(|said| *said == text).count(),
+                    1,
+                    "{who}: {text} in {texts:?}"
+                );
             }
             assert!(world.notices(who, "#ops").contains(&MessageKind::RoomRenewed {}), "{who}");
             assert_eq!(world.told(who, EventKind::RoomRefused).len(), 1, "{who}: it is shown");
