@@ -249,7 +249,8 @@ fn r30_a_public_room_and_its_moderators() {
 
     // The last one out ends it.
     for name in ["carol", "bob", "alice"] {
-        scene.room(name, &["leave", "#rust"]).ok();
+        // Those who stay take out who left: such a change may be on its way.
+        scene.at_last(0, || scene.room(name, &["leave", "#rust"]));
     }
     scene.at_last(7, || scene.room("carol", &["join", "rust"])).says("no such");
     scene.room("bob", &["create", "Rust again", "--public", "--slug", "rust"]).ok();

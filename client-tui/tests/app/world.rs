@@ -262,7 +262,11 @@ impl World {
                 Ok(Reply::Sent { results: vec![result] })
             }
             Request::MessageShow { id } => match self.messages.iter().find(|message| message.id == id) {
-                Some(message) => Ok(Reply::Message { message: message.clone(), delivered_to: Vec::new(), read_by: Vec::new() }),
+                Some(message) => Ok(Reply::Message {
+                    message: message.clone(),
+                    delivered_to: Vec::new(),
+                    read_by: Vec::new(),
+                }),
                 None => Err(ApiError::new(Kind::NotFound, "there is no such message")),
             },
             Request::MessageSearch { query, .. } => {

@@ -10,10 +10,10 @@ use subrosa_protocol::{
     frames::{
         AccountLists, ClaimedKeyPackage, CommitBody, Empty, EntryBody, EntryKind, EpochPassed, ErrorFrame,
         Invitation, Invitations, KeyPackageCounts, KeyPackages, Listing, ListingChange, MailboxEnvelope,
-        ObjectHash, ObjectPiece, ObjectRef, PublicRoom, Push, Reboot, RebootNotice, RelayInfo, Request, Response, RoomAccepted,
-        RoomChange, RoomChanged, RoomCommit, RoomDeliver, RoomDevice, RoomDirectoryPage, RoomEntry, RoomHead,
-        RoomHeadsPage, RoomInfo, RoomListsPage, RoomName, RoomPage, RoomRosterPage, RosterDevice, SignedList,
-        Standing, SuiteCount,
+        ObjectHash, ObjectPiece, ObjectRef, PublicRoom, Push, Reboot, RebootNotice, RelayInfo, Request,
+        Response, RoomAccepted, RoomChange, RoomChanged, RoomCommit, RoomDeliver, RoomDevice,
+        RoomDirectoryPage, RoomEntry, RoomHead, RoomHeadsPage, RoomInfo, RoomListsPage, RoomName, RoomPage,
+        RoomRosterPage, RosterDevice, SignedList, Standing, SuiteCount,
     },
     limits::{OBJECT_PIECE_BYTES, ROOM_HEADS_PER_PAGE},
 };
@@ -584,12 +584,7 @@ impl Relay {
         Response::RoomAccepted(accepted)
     }
 
-    fn room_reboot(
-        &mut self,
-        me: &RoomDevice,
-        reboot: Reboot,
-        pushes: &mut Vec<(Place, Push)>,
-    ) -> Response {
+    fn room_reboot(&mut self, me: &RoomDevice, reboot: Reboot, pushes: &mut Vec<(Place, Push)>) -> Response {
         let now = self.now;
         let welcome = reboot.welcome.map(|hash| self.object_ref(hash));
         let group_info = reboot.group_info.map(|hash| self.object_ref(hash));

@@ -39,9 +39,7 @@ pub(super) fn run(
         | Verb::Mute
         | Verb::Unmute
         | Verb::Members => room::run(model, command, arguments, fx),
-        Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => {
-            room::touch(model, command, arguments, fx)
-        }
+        Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => room::touch(model, command, arguments, fx),
         Verb::Search => {
             clear_line(model);
             search::open(model, arguments, fx);

@@ -110,9 +110,11 @@ pub(super) fn touch(
         _ => true,
     };
     let messages = model.desk().and_then(|desk| desk.open.as_ref()).map(|open| open.timeline.messages());
-    let last = messages.unwrap_or_default().iter().rev().find(|message| {
-        wanted(message.direction) && matches!(message.kind, MessageKind::Text { .. })
-    });
+    let last = messages
+        .unwrap_or_default()
+        .iter()
+        .rev()
+        .find(|message| wanted(message.direction) && matches!(message.kind, MessageKind::Text { .. }));
     let Some(id) = last.map(|message| message.id.clone()) else {
         model.complain("there is no such message here");
         return false;
@@ -120,7 +122,9 @@ pub(super) fn touch(
     let (request, told) = match command.verb {
         Verb::Edit => (Request::MessageEdit { id, text: words.to_owned() }, "the message is changed"),
         Verb::Delete => (Request::MessageDelete { id }, "the message is taken back"),
-        Verb::React => (Request::MessageReact { id, sign: words.to_owned(), undo: false }, "the sign is there"),
+        Verb::React => {
+            (Request::MessageReact { id, sign: words.to_owned(), undo: false }, "the sign is there")
+        }
         _ => (Request::MessagePin { id, undo: false }, "the message is pinned"),
     };
     fx.push(Effect::Call(Purpose::RoomTold(told.to_owned()), request));

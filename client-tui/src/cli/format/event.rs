@@ -33,7 +33,9 @@ fn told(event: &Event) -> String {
             }
             _ => format!("-- read: {} by {}", message.id, message.chat),
         },
-        EventBody::MessageEdited { message } => text(&format!("{} changed {}:", message.from, message.id), message),
+        EventBody::MessageEdited { message } => {
+            text(&format!("{} changed {}:", message.from, message.id), message)
+        }
         EventBody::MessageDeleted { touched } => {
             format!("-- {} took back {} in {}", touched.by, touched.id, touched.chat)
         }

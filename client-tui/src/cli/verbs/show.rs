@@ -38,7 +38,9 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             told.insert("delivered_to".to_owned(), serde_json::json!(delivered_to));
             told.insert("read_by".to_owned(), serde_json::json!(read_by));
         }
-        return context.out.either(&told, || format::chat::details(&message, &delivered_to, &read_by, &clock));
+        return context
+            .out
+            .either(&told, || format::chat::details(&message, &delivered_to, &read_by, &clock));
     }
     let chat = args.what;
     let request = Request::ChatHistory { chat: chat.clone(), before: None, after: None, limit: args.last };

@@ -161,9 +161,12 @@ impl Core {
         jitter = jitter.saturating_add(crate::limits::ACT_JITTER_MIN_MS);
         let mut given_up = false;
         // A renewal that was not the first is not needed any more.
-        self.rooms
-            .wanted
-            .retain(|wanted| !(wanted.room == room && wanted.made && wanted.act == Act::Renewal));
+        let faster = ApiError::new(Kind::Refused, "another owner was faster: the room is renewed already");
+        self.fail_acts(
+            turn,
+            |wanted| wanted.room == room && wanted.made && wanted.act == Act::Renewal,
+            &faster,
+        );
         for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);

@@ -359,7 +359,8 @@ fn followed(
             }
         }
         if replaced {
-            new_owners.extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
+            new_owners
+                .extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
     }
     w.loaded.keep(group);
@@ -448,10 +449,7 @@ pub(in crate::core) fn rejected(
     let Some(stored) = stored.filter(|stored| stored.generation == rejected.generation) else {
         return Ok(());
     };
-    let group = w.group_of(stored.id)?;
-    let member = !group.devices_of(sender.account.as_str()).is_empty();
-    w.loaded.keep(group);
-    if !member {
+    if !super::renew::shares(w, &sender.account, stored.id)? {
         return Ok(());
     }
     w.done.broken.insert(stored.id);

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Reply, RoomState},
+    limits::ACT_TRIES,
     net::refused,
     store::StoredRoom,
 };
@@ -25,6 +26,7 @@ impl Core {
         turn: &mut Turn<'_>,
         token: u64,
         stored: &StoredRoom,
+        tries: u32,
     ) -> Result<Option<Reply>, Fault> {
         let room = stored.id;
         match stored.state {
@@ -59,7 +61,7 @@ impl Core {
             Ok((proposal, w.tx.generation()?))
         })?;
         let leave = RoomLeave { room, account: true, proposal, state_generation };
-        self.ask_room(turn, RoomAsked::Leave { room, token }, &Request::RoomLeave(leave))?;
+        self.ask_room(turn, RoomAsked::Leave { room, token, tries }, &Request::RoomLeave(leave))?;
         Ok(None)
     }
 
@@ -67,7 +69,7 @@ impl Core {
         &mut self,
         turn: &mut Turn<'_>,
         room: RoomId,
-        token: u64,
+        (token, tries): (u64, u32),
         response: Response,
     ) -> Result<(), Fault> {
         let result = match response {
@@ -78,7 +80,15 @@ impl Core {
             }
             Response::EpochPassed(passed) => {
                 self.take_page(turn, room, &passed.entries, passed.more)?;
-                Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again"))
+                // The room changed meanwhile.
+                let stored = self.store.read(|tx| tx.room(room))?.filter(|_| tries < ACT_TRIES);
+                match stored.map(|stored| self.leave_room(turn, token, &stored, tries.saturating_add(1))) {
+                    Some(Ok(None)) => return Ok(()),
+                    Some(Ok(Some(reply))) => Ok(reply),
+                    Some(Err(Fault::Refused(error))) => Err(error),
+                    Some(Err(other)) => return Err(other),
+                    None => Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again")),
+                }
             }
             Response::Error(frame) => Err(refused(&frame)),
             _ => return Err(Fault::Relay("another answer to leaving a room than there is")),

@@ -96,7 +96,7 @@ pub(super) enum RoomAsked {
     /// This device has accepted an invitation.
     Accept(RoomId),
     /// This device leaves.
-    Leave { room: RoomId, token: u64 },
+    Leave { room: RoomId, token: u64, tries: u32 },
 }
 
 /// How a room stands with the relay, as long as the connection lasts.
@@ -275,7 +275,7 @@ impl Core {
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
-            RoomAsked::Leave { room, token } => self.on_left(turn, room, token, response),
+            RoomAsked::Leave { room, token, tries } => self.on_left(turn, room, (token, tries), response),
         }
     }
 
@@ -323,7 +323,7 @@ pub(super) fn upkeep(w: &mut Work<'_>) -> Result<Vec<RoomId>, Fault> {
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
         if stored.state == RoomState::Joined && stored.refused.is_none() {
-            let group = w.group_of(stored.id)?;
+            let Some(group) = w.group(stored.id)? else { continue };
             due.extend(group.update_due(w.now).map(|_| stored.id));
             w.loaded.keep(group);
         }

@@ -120,6 +120,8 @@ enum Sealing {
     Ready(Box<RoomPostRow>),
     /// Who left has to be taken out first.
     Leavers,
+    /// The room's group is being made anew.
+    Later,
     /// It was given up.
     Failed,
 }
@@ -151,6 +153,7 @@ impl Core {
             }
             match self.transact(turn, |w| seal(w, &stored, row))? {
                 Sealing::Ready(row) => return self.post(turn, room, *row),
+                Sealing::Later => return Ok(()),
                 Sealing::Leavers => return self.want(turn, room, Act::Settle, None),
                 Sealing::Failed => {}
             }
@@ -243,7 +246,7 @@ fn seal(w: &mut Work<'_>, stored: &StoredRoom, mut row: RoomPostRow) -> Result<S
     if row.sealed.is_some() {
         return Ok(Sealing::Ready(Box::new(row)));
     }
-    let mut group = w.group_of(stored.id)?;
+    let Some(mut group) = w.group(stored.id)? else { return Ok(Sealing::Later) };
     let slot = row.place.map_or(Slot::Next, |(counter, prev_hash)| Slot::Again(Place { counter, prev_hash }));
     let (leaf, tx) = (w.leaf()?, w.tx);
     match group.seal(tx, &mut w.rng, leaf, *row.message.as_bytes(), slot, &row.content, w.now) {
@@ -257,6 +260,7 @@ fn seal(w: &mut Work<'_>, stored: &StoredRoom, mut row: RoomPostRow) -> Result<S
             Ok(Sealing::Ready(Box::new(row)))
         }
         Err(RoomError::Leaving) => Ok(Sealing::Leavers),
+        Err(RoomError::Pending) => Ok(Sealing::Later),
         Err(RoomError::Refused(refusal)) => {
             w.tx.remove_room_post(row.id)?;
             w.fail_line(row.message, &refused(&refusal))?;

@@ -71,7 +71,7 @@ impl Core {
         let wait = u64::from(turn.rng.next_u32() % RENEW_WITHIN_MS);
         let now = turn.now;
         let live = self.rooms.live(room);
-        let often = live.renewed_at.is_some_and(|at| at + RENEW_AFTER_REPORT_EVERY_MS > now);
+        let often = live.renewed_at.is_some_and(|at| at.saturating_add(RENEW_AFTER_REPORT_EVERY_MS) > now);
         if stored.refused.is_some() || !often {
             live.renew_at.get_or_insert(now.saturating_add(wait));
         }

@@ -42,7 +42,7 @@ impl Core {
             Request::RoomJoin { room } => return self.join_room(turn, token, &room).map(|()| None),
             Request::RoomLeave { room } => {
                 let stored = self.room_named(&room)?;
-                return self.leave_room(turn, token, &stored);
+                return self.leave_room(turn, token, &stored, 0);
             }
             Request::RoomMembers { room } => {
                 let stored = self.room_named(&room)?;

@@ -38,7 +38,11 @@ impl Core {
         let (up, now) = (self.link.is_up(), turn.now);
         let live = self.rooms.live(room);
         let told = live.typing_told_at;
-        let due = if stopped { told.is_some() } else { told.is_none_or(|at| at + TYPING_EVERY_MS <= now) };
+        let due = if stopped {
+            told.is_some()
+        } else {
+            told.is_none_or(|at| at.saturating_add(TYPING_EVERY_MS) <= now)
+        };
         // What is under way in the room would make it unreadable.
         if off || !up || !due || live.behind || live.syncing {
             return Ok(Reply::Done {});
@@ -74,10 +78,10 @@ impl Core {
             if typing.remove(&account).is_some() {
                 self.tell(turn, EventBody::TypingStopped { chat, from });
             }
-        } else if typing.contains_key(&account) || typing.len() < TYPING_IN_ROOM {
-            if typing.insert(account, until).is_none() {
-                self.tell(turn, EventBody::TypingStarted { chat, from });
-            }
+        } else if (typing.contains_key(&account) || typing.len() < TYPING_IN_ROOM)
+            && typing.insert(account, until).is_none()
+        {
+            self.tell(turn, EventBody::TypingStarted { chat, from });
         }
         Ok(())
     }
@@ -151,13 +155,13 @@ fn seal(w: &mut Work<'_>, room: RoomId, typing: Typing) -> Result<Sealed, Fault>
 
 /// Who says what; nothing when it cannot be read, or is something else that must not come this way.
 fn open(w: &mut Work<'_>, signal: &RoomEphemeral) -> Result<Option<(Username, Typing)>, Fault> {
-    let mut group = w.group_of(signal.room)?;
+    let Some(mut group) = w.group(signal.room)? else { return Ok(None) };
     let tx = w.tx;
     let known = std::collections::BTreeSet::new();
     let directory = lists(tx, w.me, &known);
     let opened = match group.open(tx, &mut w.rng, &signal.bytes, &directory, w.now) {
         Ok(opened) => opened,
-        Err(RoomError::NeedLists(_)) => return Ok(None),
+        Err(RoomError::NeedLists(_) | RoomError::Pending) => return Ok(None),
         Err(error) => return Err(fault(error)),
     };
     w.loaded.keep(group);

@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     Request,
-    api::{EventBody, EventKind, Kind, MessageKind, MessageState, RoomReceipts, Role, WaitFor},
+    api::{EventBody, EventKind, Kind, MessageKind, MessageState, Role, RoomReceipts, WaitFor},
 };
 
 use crate::world::World;
@@ -30,13 +30,18 @@ fn a_text_is_changed_and_taken_back_by_its_writer_or_a_moderator() {
     }
     let told = world.told("alice", EventKind::MessageEdited);
     assert!(matches!(&told[..], [EventBody::MessageEdited { message }] if message.text.as_str() == "hello"));
-    let hits = |world: &mut World, word: &str| {
-        match world.ask("carol", Request::MessageSearch { query: word.into(), limit: 9 }).unwrap() {
-            subrosa_client::Reply::Hits { hits } => hits.len(),
-            other => panic!("{other:?}"),
-        }
+    let hits = |world: &mut World, word: &str| match world
+        .ask("carol", Request::MessageSearch { query: word.into(), limit: 9 })
+        .unwrap()
+    {
+        subrosa_client::Reply::Hits { hits } => hits.len(),
+        other => panic!("{other:?}"),
     };
-    assert_eq!((hits(&mut world, "helo"), hits(&mut world, "hello")), (0, 1), "what is not there is not found");
+    assert_eq!(
+        (hits(&mut world, "helo"), hits(&mut world, "hello")),
+        (0, 1),
+        "what is not there is not found"
+    );
 
     // Nobody else changes it; a member takes back only what is its own.
     assert_eq!(world.touch("alice", edit(&id, "HELLO")).unwrap_err().kind, Kind::Refused);
@@ -54,7 +59,9 @@ fn a_text_is_changed_and_taken_back_by_its_writer_or_a_moderator() {
     }
     assert_eq!(hits(&mut world, "secret"), 0);
     let by: Vec<_> = world.told("carol", EventKind::MessageDeleted);
-    assert!(matches!(&by[1], EventBody::MessageDeleted { touched } if touched.by == "alice" && touched.author == "bob"));
+    assert!(
+        matches!(&by[1], EventBody::MessageDeleted { touched } if touched.by == "alice" && touched.author == "bob")
+    );
     // What is gone is not changed any more.
     assert_eq!(world.touch("bob", edit(&id, "again")).unwrap_err().kind, Kind::Refused);
 }
@@ -104,7 +111,11 @@ fn r45_receipts_in_rooms_come_from_contacts_and_are_counted() {
     let id = world.send("alice", "#ops", "read this");
     world.settle();
     let counted = |world: &mut World| world.line("alice", "#ops", "read this").marks.receipts;
-    assert_eq!(counted(&mut world), Some(RoomReceipts { of: 2, delivered: 1, read: 0 }), "carol is no contact");
+    assert_eq!(
+        counted(&mut world),
+        Some(RoomReceipts { of: 2, delivered: 1, read: 0 }),
+        "carol is no contact"
+    );
     assert_eq!(world.state("alice", &id), MessageState::Delivered);
     for who in ["bob", "carol"] {
         let up_to = world.line(who, "#ops", "read this").order;
@@ -114,7 +125,8 @@ fn r45_receipts_in_rooms_come_from_contacts_and_are_counted() {
     assert_eq!(counted(&mut world), Some(RoomReceipts { of: 2, delivered: 1, read: 1 }));
     assert_eq!(world.state("alice", &id), MessageState::Read);
     let told = world.told("alice", EventKind::MessageRead);
-    let of_room = |body: &&EventBody| matches!(body, EventBody::MessageRead { message } if message.by.is_some());
+    let of_room =
+        |body: &&EventBody| matches!(body, EventBody::MessageRead { message } if message.by.is_some());
     assert_eq!(told.iter().filter(of_room).count(), 1);
     match world.ask("alice", Request::MessageShow { id }).unwrap() {
         subrosa_client::Reply::Message { delivered_to, read_by, .. } => {
@@ -157,6 +169,7 @@ fn r45_typing_is_told_to_who_is_there_and_ends_by_itself() {
     world.run_for(1_000);
     assert_eq!(world.told("bob", EventKind::TypingStarted).len(), 2);
     assert_eq!(world.told("bob", EventKind::TypingStopped).len(), 2);
+    world.run_for(3_000);
     world.ask("alice", typing(false)).unwrap();
     world.run_for(4_000);
     world.ask("alice", typing(true)).unwrap();

@@ -163,6 +163,21 @@ fn who_leaves_is_taken_out_and_reads_nothing_after() {
 }
 
 #[test]
+fn who_leaves_while_the_room_changes_is_out_all_the_same() {
+    let mut world = World::with_rooms(9, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.relay.silent = true;
+    world.room("alice", Request::RoomTopic { room: "#ops".into(), topic: "new".into() }).unwrap();
+    world.relay.silent = false;
+    assert_eq!(world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap(), Reply::Done {});
+    world.run_for(30_000);
+    assert_eq!(world.names("alice", "#ops").len(), 1);
+    world.send("alice", "#ops", "alone");
+    world.settle();
+    assert_eq!(world.texts("alice", "#ops"), ["alone"]);
+}
+
+#[test]
 fn a_further_device_of_a_member_follows_by_itself() {
     let mut world = World::with_rooms(7, &["alice", "bob"]);
     world.gather(&["alice", "bob"]);

@@ -88,7 +88,8 @@ impl World {
 
     /// The message of this text.
     pub fn line(&mut self, handle: &str, room: &str, text: &str) -> Message {
-        let is = |line: &Message| matches!(&line.kind, MessageKind::Text { text: said } if said.as_str() == text);
+        let is =
+            |line: &Message| matches!(&line.kind, MessageKind::Text { text: said } if said.as_str() == text);
         self.history(handle, room).into_iter().find(is).unwrap_or_else(|| panic!("{handle}: {text}"))
     }
 
