@@ -8,12 +8,12 @@ use std::{
     io,
     pin::pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use subrosa_protocol::{
     FrameDecoder, FrameError, RawFrame,
+    frame::time_earned,
     frames::{Push, Response},
 };
 use tokio::{
@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    limits::{BUFFER_FREE, HALF_FRAME_RATE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
+    limits::{BUFFER_FREE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
     memory::Share,
 };
 
@@ -95,10 +95,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
         Ok(frame)
     }
 
-    /// When the incomplete frame that was read began, later by a second for each [`HALF_FRAME_RATE`] bytes of it that are
-    /// here: a large frame over a slow link has the time it needs, and no more.
+    /// When the incomplete frame that was read began, later by the time that what is here of it has earned: a large frame
+    /// over a slow link has the time it needs, and no more.
     pub(crate) fn half_since(&self) -> Option<Instant> {
-        self.half_since.map(|since| since + Duration::from_secs((self.input.len() / HALF_FRAME_RATE) as u64))
+        self.half_since.map(|since| since + time_earned(self.input.len()))
     }
 
     /// Reading was put off: the time of an incomplete frame starts anew.
@@ -269,6 +269,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use subrosa_protocol::{frames::Empty, limits::FRAME_MAX};
 
     use super::*;
