@@ -8,9 +8,10 @@
 //! buffered (R3). `id` ties a response to its request and is 0 for pushes and hellos.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::Serialize;
 
 use crate::{
-    codec::CodecError,
+    codec::{self, CodecError},
     limits::{FRAME_HEADER, FRAME_MAX, FRAME_MAX_UNAUTHENTICATED, FRAME_PREFIX},
 };
 
@@ -89,6 +90,31 @@ impl RawFrame {
     pub const fn is_optional(&self) -> bool {
         self.flags & FLAG_OPTIONAL != 0
     }
+}
+
+/// Appends a frame in wire form with a body that is encoded in its place: the same bytes as a [`RawFrame`] of it, without
+/// the copies. Nothing is appended on an error.
+pub(crate) fn write<T: Serialize>(
+    (kind, flags, id): (u16, u8, u32),
+    body: &T,
+    out: &mut BytesMut,
+) -> Result<(), FrameError> {
+    let start = out.len();
+    out.put_u32_le(0);
+    out.put_u16_le(kind);
+    out.put_u8(flags);
+    out.put_u32_le(id);
+    let encoded = codec::encode_into(body, out).map_err(|source| FrameError::Body { kind, source });
+    let len = out.len().saturating_sub(start + FRAME_PREFIX);
+    let fits = if len > FRAME_MAX { Err(FrameError::TooLarge { len, max: FRAME_MAX }) } else { Ok(()) };
+    let written = encoded.and(fits);
+    match out.get_mut(start..start + FRAME_PREFIX) {
+        Some(prefix) if written.is_ok() => {
+            prefix.copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        _ => out.truncate(start),
+    }
+    written
 }
 
 /// Cuts a byte stream into frames. It holds no bytes itself: the caller's buffer does, and it never needs to hold more
