@@ -64,7 +64,7 @@ impl Default for SqliteOptions {
             queue_bytes: 16 * 1024 * 1024,
             batch_jobs: 512,
             batch_bytes: 1024 * 1024,
-            acknowledge_after: Duration::from_millis(10),
+            acknowledge_after: Duration::from_millis(20),
             scrub_after: Duration::from_secs(15),
             journal_bytes: 8 * 1024 * 1024,
             fold_after: Duration::from_secs(2),
