@@ -8,10 +8,9 @@
 //! buffered (R3). `id` ties a response to its request and is 0 for pushes and hellos.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde::Serialize;
 
 use crate::{
-    codec::{self, CodecError},
+    codec::CodecError,
     limits::{FRAME_HEADER, FRAME_MAX, FRAME_MAX_UNAUTHENTICATED, FRAME_PREFIX},
 };
 
@@ -92,19 +91,19 @@ impl RawFrame {
     }
 }
 
-/// Appends a frame in wire form with a body that is encoded in its place: the same bytes as a [`RawFrame`] of it, without
-/// the copies. Nothing is appended on an error.
-pub(crate) fn write<T: Serialize>(
+/// Appends a frame in wire form with a body that `encode` appends in its place: the same bytes as a [`RawFrame`] of it,
+/// without the copies. Nothing is appended on an error.
+pub(crate) fn write(
     (kind, flags, id): (u16, u8, u32),
-    body: &T,
     out: &mut BytesMut,
+    encode: impl FnOnce(&mut BytesMut) -> Result<(), CodecError>,
 ) -> Result<(), FrameError> {
     let start = out.len();
     out.put_u32_le(0);
     out.put_u16_le(kind);
     out.put_u8(flags);
     out.put_u32_le(id);
-    let encoded = codec::encode_into(body, out).map_err(|source| FrameError::Body { kind, source });
+    let encoded = encode(out).map_err(|source| FrameError::Body { kind, source });
     let len = out.len().saturating_sub(start + FRAME_PREFIX);
     let fits = if len > FRAME_MAX { Err(FrameError::TooLarge { len, max: FRAME_MAX }) } else { Ok(()) };
     let written = encoded.and(fits);

@@ -77,7 +77,10 @@ macro_rules! frames {
             /// then.
             pub fn write_to(&self, id: u32, out: &mut BytesMut) -> Result<(), FrameError> {
                 match self {
-                    $(Self::$variant(body) => frame::write(($kind, 0 $(| frames!(@flag $optional))?, id), body, out),)+
+                    $(Self::$variant(body) => {
+                        let head = ($kind, 0 $(| frames!(@flag $optional))?, id);
+                        frame::write(head, out, |out| codec::encode_into(body, out))
+                    })+
                 }
             }
 
@@ -213,7 +216,13 @@ impl Push {
     /// # Errors
     /// Those of [`Push::write_to`].
     pub fn write_deliver(envelope: &MailboxEnvelope, out: &mut BytesMut) -> Result<(), FrameError> {
-        frame::write((0x4010, FLAG_OPTIONAL, 0), envelope, out)
+        let MailboxEnvelope { seq, id, accepted_at, sealed } = envelope;
+        frame::write((0x4010, FLAG_OPTIONAL, 0), out, |out| {
+            codec::encode_into(seq, out)?;
+            // A value's encoding is that of its fields in turn; an id's is its bytes, here at once and not one by one.
+            out.extend_from_slice(id.as_bytes());
+            codec::encode_into(&(accepted_at, sealed), out)
+        })
     }
 }
 
