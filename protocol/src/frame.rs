@@ -93,6 +93,31 @@ impl RawFrame {
     }
 }
 
+/// Appends a frame in wire form with a body that `encode` appends in its place: the same bytes as a [`RawFrame`] of it,
+/// without the copies. Nothing is appended on an error.
+pub(crate) fn write(
+    (kind, flags, id): (u16, u8, u32),
+    out: &mut BytesMut,
+    encode: impl FnOnce(&mut BytesMut) -> Result<(), CodecError>,
+) -> Result<(), FrameError> {
+    let start = out.len();
+    out.put_u32_le(0);
+    out.put_u16_le(kind);
+    out.put_u8(flags);
+    out.put_u32_le(id);
+    let encoded = encode(out).map_err(|source| FrameError::Body { kind, source });
+    let len = out.len().saturating_sub(start + FRAME_PREFIX);
+    let fits = if len > FRAME_MAX { Err(FrameError::TooLarge { len, max: FRAME_MAX }) } else { Ok(()) };
+    let written = encoded.and(fits);
+    match out.get_mut(start..start + FRAME_PREFIX) {
+        Some(prefix) if written.is_ok() => {
+            prefix.copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        _ => out.truncate(start),
+    }
+    written
+}
+
 /// Cuts a byte stream into frames. It holds no bytes itself: the caller's buffer does, and it never needs to hold more
 /// than [`FrameDecoder::max_buffer`] bytes.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use subrosa_protocol::{
     FrameDecoder, FrameError, RawFrame,
     frame::time_earned,
-    frames::{Push, Response},
+    frames::{MailboxEnvelope, Push, Response},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -159,17 +159,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
     /// Queues an answer. One that fits no frame becomes an internal error, which does.
     pub(crate) fn respond(&mut self, id: u32, response: &Response) {
-        if response.to_raw(id).and_then(|frame| frame.write_to(&mut self.output)).is_err() {
+        if response.write_to(id, &mut self.output).is_err() {
             use subrosa_protocol::{ErrorCode, frames::ErrorFrame};
             let error =
                 Response::Error(ErrorFrame::new(ErrorCode::Internal, "the answer does not fit a frame"));
-            let _ = error.to_raw(id).and_then(|frame| frame.write_to(&mut self.output));
+            let _ = error.write_to(id, &mut self.output);
         }
     }
 
     /// Queues a push. One that fits no frame is left out: a push is a hint.
     pub(crate) fn push(&mut self, push: &Push) {
-        let _ = push.to_raw(0).and_then(|frame| frame.write_to(&mut self.output));
+        let _ = push.write_to(0, &mut self.output);
+    }
+
+    /// Queues the push of an envelope.
+    pub(crate) fn deliver(&mut self, envelope: &MailboxEnvelope) {
+        let _ = Push::write_deliver(envelope, &mut self.output);
     }
 
     /// Queues a frame.
@@ -229,6 +234,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
             self.dirty = true;
             if self.output.is_empty() && self.output.capacity() > KEEP {
                 self.output = BytesMut::new();
+            }
+            if self.output.is_empty()
+                && let Poll::Ready(flushed) = pin!(self.writer.flush()).poll(cx)
+            {
+                flushed?;
+                self.dirty = false;
             }
             return Poll::Ready(Ok(Turn::Wrote));
         }
