@@ -32,10 +32,9 @@ pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RESOLVE_AGAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one answer of a relay is waited for while joining or logging in.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a frame may take from its first byte to its last (R6).
+/// How long a frame may take from its first byte to its last (R6), beside what it earns
+/// ([`subrosa_protocol::frame::time_earned`]).
 pub const HALF_FRAME: Duration = Duration::from_secs(10);
-/// Bytes of it that earn it a second more.
-pub const HALF_FRAME_RATE: usize = 2 * 1024;
 /// Flow control of a connection, in bytes. Its one stream has a smaller window; this one is there to be grown by a byte
 /// when the relay is to show a sign of life.
 pub const RECEIVE_WINDOW: u32 = 4 * 1024 * 1024;

@@ -5,6 +5,7 @@
 //! Decoding is bounded and strict: what was read must be exactly what encoding would write again, so trailing bytes,
 //! integers in a longer form than needed and out-of-range booleans are refused (R9).
 
+use bytes::BytesMut;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::limits::FRAME_MAX;
@@ -51,6 +52,31 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(bytes)
 }
 
+/// Appends a value's encoding.
+///
+/// # Errors
+/// [`CodecError::TooLarge`] like [`encode`]; a part of it may have been appended then.
+pub fn encode_into<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), CodecError> {
+    let appending = Appending { room: FRAME_MAX, out };
+    bincode::serde::encode_into_writer(value, appending, config()).map_err(|_| CodecError::TooLarge)
+}
+
+/// A writer behind what a buffer holds, of so many bytes at most.
+struct Appending<'a> {
+    out: &'a mut BytesMut,
+    room: usize,
+}
+
+impl bincode::enc::write::Writer for Appending<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        let full = bincode::error::EncodeError::Other("too large");
+        self.room = self.room.checked_sub(bytes.len()).ok_or(full)?;
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// Decodes exactly one value from exactly these bytes.
 ///
 /// # Errors
@@ -77,6 +103,7 @@ struct Comparing<'a> {
 }
 
 impl bincode::enc::write::Writer for &mut Comparing<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         match self.rest.strip_prefix(bytes) {
             Some(rest) => {

@@ -7,11 +7,13 @@
 //! `length` counts everything after itself and is checked against the connection's limit before a byte of the frame is
 //! buffered (R3). `id` ties a response to its request and is 0 for pushes and hellos.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::{
     codec::CodecError,
-    limits::{FRAME_HEADER, FRAME_MAX, FRAME_MAX_UNAUTHENTICATED, FRAME_PREFIX},
+    limits::{FRAME_HEADER, FRAME_MAX, FRAME_MAX_UNAUTHENTICATED, FRAME_PREFIX, HALF_FRAME_RATE},
 };
 
 /// Flag bit 0: a receiver that does not know the kind skips the frame and goes on.
@@ -91,6 +93,31 @@ impl RawFrame {
     }
 }
 
+/// Appends a frame in wire form with a body that `encode` appends in its place: the same bytes as a [`RawFrame`] of it,
+/// without the copies. Nothing is appended on an error.
+pub(crate) fn write(
+    (kind, flags, id): (u16, u8, u32),
+    out: &mut BytesMut,
+    encode: impl FnOnce(&mut BytesMut) -> Result<(), CodecError>,
+) -> Result<(), FrameError> {
+    let start = out.len();
+    out.put_u32_le(0);
+    out.put_u16_le(kind);
+    out.put_u8(flags);
+    out.put_u32_le(id);
+    let encoded = encode(out).map_err(|source| FrameError::Body { kind, source });
+    let len = out.len().saturating_sub(start + FRAME_PREFIX);
+    let fits = if len > FRAME_MAX { Err(FrameError::TooLarge { len, max: FRAME_MAX }) } else { Ok(()) };
+    let written = encoded.and(fits);
+    match out.get_mut(start..start + FRAME_PREFIX) {
+        Some(prefix) if written.is_ok() => {
+            prefix.copy_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        _ => out.truncate(start),
+    }
+    written
+}
+
 /// Cuts a byte stream into frames. It holds no bytes itself: the caller's buffer does, and it never needs to hold more
 /// than [`FrameDecoder::max_buffer`] bytes.
 #[derive(Debug, Clone)]
@@ -146,6 +173,12 @@ impl FrameDecoder {
     }
 }
 
+/// How much longer a frame may take of which this many bytes are here (R6): a second for each [`HALF_FRAME_RATE`].
+#[must_use]
+pub const fn time_earned(bytes: usize) -> Duration {
+    Duration::from_secs((bytes / HALF_FRAME_RATE) as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -185,6 +218,13 @@ mod tests {
         let body = Bytes::from(vec![0; FRAME_MAX]);
         let whole = RawFrame { kind: 1, flags: 0, id: 0, body };
         assert!(whole.write_to(&mut BytesMut::new()).is_err());
+    }
+
+    #[test]
+    fn r6_what_is_here_of_a_frame_earns_it_time() {
+        assert_eq!(time_earned(HALF_FRAME_RATE - 1), Duration::ZERO);
+        assert_eq!(time_earned(HALF_FRAME_RATE), Duration::from_secs(1));
+        assert_eq!(time_earned(FRAME_MAX), Duration::from_secs(36));
     }
 
     #[test]

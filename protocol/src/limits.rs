@@ -8,6 +8,9 @@ pub const FRAME_HEADER: usize = 7;
 pub const FRAME_MAX: usize = 72 * 1024;
 /// Largest frame before authentication: 8 KiB (R3).
 pub const FRAME_MAX_UNAUTHENTICATED: usize = 8 * 1024;
+/// Bytes of a half-read frame that earn it a second more (R6): the slowest link over which the largest frame comes through
+/// has 16 kbit/s.
+pub const HALF_FRAME_RATE: usize = 2 * 1024;
 
 /// Characters of a username, at least.
 pub const USERNAME_MIN: usize = 3;

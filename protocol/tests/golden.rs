@@ -410,6 +410,7 @@ fn lines<T: PartialEq + std::fmt::Debug>(
     samples: &[T],
     id: u32,
     to_raw: impl Fn(&T, u32) -> Result<RawFrame, FrameError>,
+    write_to: impl Fn(&T, u32, &mut BytesMut) -> Result<(), FrameError>,
     from_raw: impl Fn(&RawFrame) -> Result<T, FrameError>,
 ) -> BTreeMap<String, String> {
     assert_eq!(kinds.len(), samples.len(), "{list}: every frame has one sample");
@@ -419,6 +420,9 @@ fn lines<T: PartialEq + std::fmt::Debug>(
         assert_eq!(raw.kind, *kind, "{list}: samples stand in the order of the list");
         let mut wire = BytesMut::new();
         raw.write_to(&mut wire).unwrap();
+        let mut placed = BytesMut::from(&b"before"[..]);
+        write_to(sample, id, &mut placed).unwrap();
+        assert_eq!(placed[6..], wire, "{list} {name}: encoded in its place");
         let hex = HEXLOWER.encode(&wire);
         let again = FrameDecoder::authenticated().next_frame(&mut wire).unwrap().unwrap();
         assert_eq!(&from_raw(&again).unwrap(), sample, "{list} {name}");
@@ -437,6 +441,7 @@ fn all() -> BTreeMap<String, String> {
                 &$samples,
                 $id,
                 $name::to_raw,
+                $name::write_to,
                 $name::from_raw,
             ));
         };
@@ -471,6 +476,32 @@ fn every_frame_has_the_bytes_it_always_had() {
         assert_eq!(now.get(name), Some(hex), "{name}");
     }
     assert_eq!(now.len(), golden.len(), "every frame stands in golden.txt");
+}
+
+#[test]
+fn a_push_of_an_envelope_that_stays_is_the_same_push() {
+    let (mut one, mut other) = (BytesMut::new(), BytesMut::new());
+    Push::write_deliver(&envelope(), &mut one).unwrap();
+    Push::Deliver(envelope()).write_to(0, &mut other).unwrap();
+    assert_eq!(one, other);
+}
+
+/// A page that is too large leaves nothing behind, wherever it is noticed.
+#[test]
+fn r3_one_past_the_largest_frame_appends_nothing() {
+    let page = |sealed: usize| {
+        let one = MailboxEnvelope { sealed: bytes(1, sealed), ..envelope() };
+        Response::MailboxPage(MailboxPage { envelopes: vec(vec![one.clone(), one]), more: false })
+    };
+    let overhead = page(20_000).to_raw(1).unwrap().body.len() - 40_000;
+    let most = (subrosa_protocol::limits::FRAME_MAX - 7 - overhead) / 2;
+    let mut out = BytesMut::new();
+    page(most).write_to(1, &mut out).unwrap();
+    let before = out.clone();
+    for sealed in [most + 1, most + 4, most + 40] {
+        assert!(page(sealed).write_to(1, &mut out).is_err());
+        assert_eq!(out, before);
+    }
 }
 
 /// Each single byte of each body, changed: whatever is still accepted is another value in canonical form.

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,7 +13,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use subrosa_protocol::{DeviceId, Username, frames::CloseReason};
+use subrosa_protocol::{
+    DeviceId, Username,
+    frames::{CloseReason, MailboxEnvelope},
+    limits::{FRAME_HEADER, FRAME_PREFIX},
+};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -23,21 +26,39 @@ use crate::{
 };
 
 const SHARDS: usize = 16;
+/// Bytes of a `Deliver` frame besides the sealed ones, at most: `seq` (9), id (16), time (9), length (5).
+const DELIVER_OVERHEAD: usize = FRAME_PREFIX + FRAME_HEADER + 9 + 16 + 9 + 5;
+
+/// What a line is charged for a push that it shares with others.
+const SHARED: usize = 64;
 
 /// Something for a connected device.
 #[derive(Debug, Clone)]
 pub enum Signal {
-    /// An envelope of its mailbox.
-    Deliver {
-        /// The envelope's place.
-        seq: u64,
-        /// The `Deliver` frame in wire form.
-        frame: Bytes,
-    },
+    /// An envelope of its mailbox, to be pushed.
+    Deliver(Arc<MailboxEnvelope>),
     /// Another push in wire form.
     Push(Bytes),
     /// An entry of a room, shared by everybody in it.
     Room(Arc<RoomPush>),
+}
+
+impl Signal {
+    /// Bytes of the push, or a few more; of one that others share, what a line is charged for it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Deliver(envelope) => deliver_bytes(envelope),
+            Self::Push(frame) => frame.len(),
+            Self::Room(_) => SHARED,
+        }
+    }
+}
+
+/// Bytes of the `Deliver` frame of an envelope, or a few more.
+#[must_use]
+pub fn deliver_bytes(envelope: &MailboxEnvelope) -> usize {
+    envelope.sealed.len() + DELIVER_OVERHEAD
 }
 
 /// A `RoomDeliver` that many connections share, and the `RoomHint` for those that have no room for it.
@@ -71,9 +92,6 @@ impl RoomPush {
     }
 }
 
-/// What a line is charged for a push that it shares with others.
-const SHARED: usize = 64;
-
 /// What a connection hears.
 #[derive(Debug)]
 pub enum Event {
@@ -97,8 +115,8 @@ pub trait Bus: Send + Sync + 'static {
     /// # Errors
     /// [`AccountFull`].
     fn subscribe(&self, account: &Username, device: DeviceId) -> Result<Subscription, AccountFull>;
-    /// Whether anybody would hear [`Bus::to_device`].
-    fn connected(&self, account: &Username, device: DeviceId) -> bool;
+    /// Envelopes of a device's mailbox, in order, to every connection of the device.
+    fn deliver(&self, account: &Username, device: DeviceId, envelopes: Vec<Arc<MailboxEnvelope>>);
     /// To every connection of a device.
     fn to_device(&self, account: &Username, device: DeviceId, signal: Signal);
     /// To every connection of an account, one device's apart.
@@ -177,16 +195,13 @@ struct Line {
 
 impl Line {
     /// `false` when the signal was dropped.
-    fn send(&self, signal: Signal, mut share: Share) -> bool {
-        let bytes = match &signal {
-            Signal::Deliver { frame, .. } | Signal::Push(frame) => frame.len(),
-            Signal::Room(_) => SHARED,
-        };
-        let mut own = self.own.share();
-        if own.cover(bytes) {
-            share = own;
-        } else if !share.cover(bytes) {
-            return self.lose();
+    fn send(&self, signal: Signal, buffers: &Arc<Budget>) -> bool {
+        let mut share = self.own.share();
+        if !share.cover(signal.bytes()) {
+            share = buffers.share();
+            if !share.cover(signal.bytes()) {
+                return self.lose();
+            }
         }
         if self.signals.try_send((signal, share)).is_ok() {
             return true;
@@ -208,7 +223,6 @@ impl Line {
 
 #[derive(Debug)]
 struct Lines {
-    salt: RandomState,
     shards: Vec<Mutex<HashMap<Username, Vec<Arc<Line>>>>>,
     /// Where a key finds no shard, which cannot be; kept so that nothing can panic.
     spare: Mutex<HashMap<Username, Vec<Arc<Line>>>>,
@@ -217,7 +231,8 @@ struct Lines {
 
 impl Lines {
     fn shard(&self, account: &Username) -> MutexGuard<'_, HashMap<Username, Vec<Arc<Line>>>> {
-        let index = usize::try_from(self.salt.hash_one(account) % SHARDS as u64).unwrap_or(0);
+        // Any spread will do: the map inside has a keyed hash.
+        let index = account.as_str().bytes().fold(0, |sum, byte| sum + usize::from(byte)) % SHARDS;
         lock(self.shards.get(index).unwrap_or(&self.spare))
     }
 }
@@ -246,7 +261,6 @@ impl InProcess {
         dropped: prometheus_client::metrics::counter::Counter,
     ) -> Self {
         let lines = Lines {
-            salt: RandomState::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             spare: Mutex::default(),
             next_id: AtomicU64::new(1),
@@ -264,7 +278,7 @@ impl InProcess {
     fn send(&self, account: &Username, signal: &Signal, to: impl Fn(DeviceId) -> bool) {
         if let Some(lines) = self.lines.shard(account).get(account) {
             for line in lines.iter().filter(|line| to(line.device)) {
-                if !line.send(signal.clone(), self.buffers.share()) {
+                if !line.send(signal.clone(), &self.buffers) {
                     self.dropped.inc();
                 }
             }
@@ -301,11 +315,16 @@ impl Bus for InProcess {
         Ok(Subscription { signals, line, bus: Arc::clone(&self.lines), account: account.clone() })
     }
 
-    fn connected(&self, account: &Username, device: DeviceId) -> bool {
-        self.lines
-            .shard(account)
-            .get(account)
-            .is_some_and(|lines| lines.iter().any(|line| line.device == device))
+    fn deliver(&self, account: &Username, device: DeviceId, envelopes: Vec<Arc<MailboxEnvelope>>) {
+        if let Some(lines) = self.lines.shard(account).get(account) {
+            for line in lines.iter().filter(|line| line.device == device) {
+                for envelope in &envelopes {
+                    if !line.send(Signal::Deliver(Arc::clone(envelope)), &self.buffers) {
+                        self.dropped.inc();
+                    }
+                }
+            }
+        }
     }
 
     fn to_device(&self, account: &Username, device: DeviceId, signal: Signal) {
@@ -412,9 +431,7 @@ mod tests {
         bus.end_all(CloseReason::ShuttingDown);
         assert!(matches!(one.next().await, Event::End(CloseReason::Revoked)));
         assert!(matches!(two.next().await, Event::End(CloseReason::ShuttingDown)));
-        assert!(bus.connected(&alice(), device(1)));
         drop((one, two));
-        assert!(!bus.connected(&alice(), device(1)));
         assert!(bus.lines.shards.iter().all(|shard| lock(shard).is_empty()));
     }
 }

@@ -57,9 +57,6 @@ pub const PUSHES_FREE: usize = 8 * 1024;
 pub const SMALL_PAGE: usize = 8 * 1024;
 /// Bytes that a client takes at least while it has the time of a half-read frame; one that does not is ended.
 pub const TAKEN_MIN: usize = 4 * 1024;
-/// Bytes of a half-read frame that earn it a second more (R6): the slowest link over which the largest frame comes through
-/// has 16 kbit/s.
-pub const HALF_FRAME_RATE: usize = 2 * 1024;
 /// A connection that registers or logs in, and goes on with it, has this many times `unauthenticated_timeout_s` in all.
 pub const JOINING_TIMES: u32 = 12;
 /// Bytes read ahead while nothing is known about the next frame.

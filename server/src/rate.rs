@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -89,7 +89,7 @@ impl Bucket {
 pub struct Keyed {
     gcra: Option<Gcra>,
     salt: RandomState,
-    shards: Vec<Mutex<HashMap<u64, FullAt>>>,
+    shards: Vec<Mutex<Salted<FullAt>>>,
     max_per_shard: usize,
 }
 
@@ -146,7 +146,7 @@ impl Keyed {
 #[derive(Debug)]
 pub struct Backoff {
     salt: RandomState,
-    failures: Mutex<HashMap<u64, Failures>>,
+    failures: Mutex<Salted<Failures>>,
     max: Duration,
     max_keys: usize,
     lifted: bool,
@@ -211,7 +211,7 @@ impl Backoff {
 #[derive(Debug)]
 pub struct Recent {
     salt: RandomState,
-    generations: Mutex<(HashSet<u64>, HashSet<u64>)>,
+    generations: Mutex<(HashSet<u64, AsItIs>, HashSet<u64, AsItIs>)>,
     max: usize,
 }
 
@@ -242,7 +242,27 @@ impl Recent {
     }
 }
 
-fn shard<V>(shards: &[Mutex<HashMap<u64, V>>], key: u64) -> Option<MutexGuard<'_, HashMap<u64, V>>> {
+/// Values by keys that are salted hashes: they need not be hashed again.
+type Salted<V> = HashMap<u64, V, AsItIs>;
+type AsItIs = BuildHasherDefault<Identity>;
+
+#[derive(Debug, Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+    fn write_u64(&mut self, key: u64) {
+        // The shard is the key's low bits: within one they are all the same.
+        self.0 = self.0.rotate_left(8) ^ key.rotate_right(SHARDS.ilog2());
+    }
+}
+
+fn shard<V>(shards: &[Mutex<Salted<V>>], key: u64) -> Option<MutexGuard<'_, Salted<V>>> {
     let index = usize::try_from(key % shards.len().max(1) as u64).unwrap_or(0);
     shards.get(index).map(lock)
 }

@@ -1,5 +1,7 @@
 //! Which events somebody wants: `message.received`, or `message.*` for all that begin so. No pattern at all means every event.
 
+use strsim::levenshtein;
+
 use crate::api::{ApiError, EventKind, Kind};
 
 /// Letters that may be wrong in a name for another one to be meant.
@@ -35,30 +37,13 @@ fn check_one(pattern: &str) -> Result<(), ApiError> {
     let near = names()
         .map(str::to_owned)
         .chain(groups)
-        .map(|name| (distance(&shown, &name), name))
+        .map(|name| (levenshtein(&shown, &name), name))
         .min()
         .filter(|(mistakes, _)| *mistakes <= MISTAKES);
     Err(match near {
         Some((_, name)) => error.hint(format!("did you mean {name}?")),
         None => error.hint("docs/SCRIPTING.md lists the events; message.* is all that begin so"),
     })
-}
-
-/// How many letters must be put in, taken out or changed to make one of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut before = at + 1;
-        let mut next = vec![before];
-        for (pair, wanted) in row.windows(2).zip(other.chars()) {
-            if let [diagonal, above] = pair {
-                before = (before + 1).min(above + 1).min(diagonal + usize::from(letter != wanted));
-            }
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -109,7 +94,7 @@ mod tests {
             ("ac", "abc", 1),
             ("abc", "axcd", 2),
         ] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
+            assert_eq!(levenshtein(one, other), expected, "{one} {other}");
         }
     }
 }

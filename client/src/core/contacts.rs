@@ -100,9 +100,7 @@ pub(super) fn accepted_by(w: &mut Work<'_>, account: &Username) -> Result<(), Fa
 /// have seen the request, and they may not know of it yet.
 pub(super) fn accepted_here(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
     become_accepted(w, account)?;
-    let me = w.me.account.clone();
-    let others = w.list(&me)?.is_some_and(|own| own.list.devices.len() > 1);
-    if others { say_accepted(w, &me, None, account) } else { Ok(()) }
+    if w.has_other_devices()? { say_accepted(w, &w.me.account.clone(), None, account) } else { Ok(()) }
 }
 
 /// Another device of this account wrote to them.

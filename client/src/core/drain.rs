@@ -225,7 +225,7 @@ fn copy_to_own_devices(w: &mut Work<'_>, pending: &Pending, content: &Content) -
     if !matches!(content, Content::Text(_) | Content::RequestAccepted(_)) {
         return Ok(false);
     }
-    let others = w.list(&w.me.account)?.is_some_and(|own| own.list.devices.len() > 1);
+    let others = w.has_other_devices()?;
     if others {
         w.tx.push_pending(&NewPending {
             account: &w.me.account,

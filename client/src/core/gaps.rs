@@ -82,8 +82,7 @@ fn ask_for_ranges(w: &mut Work<'_>, sender: &Sender, max: usize) -> Result<(), F
 /// Asks everybody again, now and then, for what never came: requests and answers get lost too.
 pub(super) fn ask_for_everything(w: &mut Work<'_>) -> Result<(), Fault> {
     let asked = w.tx.setting(ASKED_AT)?.and_then(|at| at.parse::<u64>().ok());
-    // A time ahead was written before the clock was set back.
-    if asked.is_some_and(|at| at <= w.now && w.now < at.saturating_add(ASK_AGAIN_EVERY_MS)) {
+    if asked.is_some_and(|at| w.is_recent(at, ASK_AGAIN_EVERY_MS)) {
         return Ok(());
     }
     w.tx.set_setting(ASKED_AT, Some(&w.now.to_string()))?;

@@ -49,8 +49,7 @@ pub(super) fn replayed(w: &mut Work<'_>, sender: &Sender) -> Result<(), Fault> {
 /// Once in ten minutes a device.
 fn may_heal(w: &Work<'_>, sender: &Sender) -> Result<bool, Fault> {
     let healed = w.tx.healed_at(&sender.account, sender.device)?;
-    // A time ahead was written before the clock was set back.
-    if healed.is_some_and(|at| at <= w.now && w.now < at.saturating_add(HEAL_EVERY_MS)) {
+    if healed.is_some_and(|at| w.is_recent(at, HEAL_EVERY_MS)) {
         return Ok(false);
     }
     w.tx.set_healed(&sender.account, sender.device, w.now)?;

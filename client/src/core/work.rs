@@ -96,6 +96,17 @@ impl Work<'_> {
         Ok(Some(known).filter(|known| Some(known.list.account_key) == trusted))
     }
 
+    /// Whether the account has devices beside this one.
+    pub(super) fn has_other_devices(&self) -> Result<bool, Fault> {
+        Ok(self.list(&self.me.account)?.is_some_and(|own| own.list.devices.len() > 1))
+    }
+
+    /// Whether `at` is less than `within_ms` milliseconds ago. A time ahead, which was written before the clock was set
+    /// back, is not.
+    pub(super) const fn is_recent(&self, at: u64, within_ms: u64) -> bool {
+        at <= self.now && self.now < at.saturating_add(within_ms)
+    }
+
     /// An account, new when it is not known.
     pub(super) fn peer(&self, account: &Username) -> Result<Peer, Fault> {
         Ok(self.tx.peer(account)?.unwrap_or_else(|| Peer::new(account.clone(), self.now)))

@@ -65,26 +65,13 @@ impl Subscriber {
         let weight = event.weight();
         // Weighed before it is put in: the reader may take it out at once. One event always has room.
         let before = self.waiting.fetch_add(weight, Ordering::Relaxed);
-        let sent = if before > 0 && before.saturating_add(weight) > EVENT_QUEUE_BYTES {
-            Err(TrySendError::Full(()))
-        } else {
-            let item = StreamItem::Event(Box::new(event.clone()));
-            self.sender.try_send(item).map_err(|error| match error {
-                TrySendError::Full(_) => TrySendError::Full(()),
-                TrySendError::Closed(_) => TrySendError::Closed(()),
-            })
-        };
-        if sent.is_err() {
-            self.waiting.fetch_sub(weight, Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(weight) <= EVENT_QUEUE_BYTES;
+        if fits && self.sender.try_send(StreamItem::Event(Box::new(event.clone()))).is_ok() {
+            return true;
         }
-        match sent {
-            Ok(()) => true,
-            Err(TrySendError::Full(())) => {
-                self.widen(event);
-                true
-            }
-            Err(TrySendError::Closed(())) => false,
-        }
+        self.waiting.fetch_sub(weight, Ordering::Relaxed);
+        self.widen(event);
+        !self.sender.is_closed()
     }
 
     fn fill_gap(&mut self) -> bool {

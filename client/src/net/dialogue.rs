@@ -45,11 +45,7 @@ impl Dialogue {
         let id = self.id;
         self.writer.push(&frame(id)?)?;
         self.writer.flush().await?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(&mut self.reader, id));
-        match answer.await.map_err(|_| NetError::Timeout)?? {
-            Response::Error(frame) => Err(NetError::Refused(frame)),
-            response => Ok(response),
-        }
+        answer(&mut self.reader, id).await
     }
 
     /// Asks several things at once; answers come in their order. `frames` make the request frames from their ids.
@@ -71,11 +67,7 @@ impl Dialogue {
         let read = async {
             let mut answers = Vec::new();
             for id in ids {
-                let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(reader, id));
-                match answer.await.map_err(|_| NetError::Timeout)?? {
-                    Response::Error(frame) => return Err(NetError::Refused(frame)),
-                    response => answers.push(response),
-                }
+                answers.push(answer(reader, id).await?);
             }
             Ok(answers)
         };
@@ -95,7 +87,16 @@ impl Dialogue {
     }
 }
 
+/// The answer to one question, waited for at most [`ANSWER_TIMEOUT`].
 async fn answer<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, id: u32) -> Result<Response, NetError> {
+    let response = tokio::time::timeout(ANSWER_TIMEOUT, response(reader, id));
+    match response.await.map_err(|_| NetError::Timeout)?? {
+        Response::Error(frame) => Err(NetError::Refused(frame)),
+        response => Ok(response),
+    }
+}
+
+async fn response<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, id: u32) -> Result<Response, NetError> {
     loop {
         match FromRelay::from_raw(&reader.next().await?)? {
             FromRelay::Response(answered, response) if answered == id => return Ok(response),

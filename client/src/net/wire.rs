@@ -1,10 +1,9 @@
 //! Frames on a pair of byte streams.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use subrosa_protocol::{
     FrameDecoder, RawFrame,
+    frame::time_earned,
     frames::{ClientFirst, ClientHello, RelayFirst, RelayHello},
     version::{FEATURES, MAX_VERSION, MIN_VERSION, negotiate},
 };
@@ -14,7 +13,7 @@ use tokio::{
 };
 
 use super::{Carrier, NetError};
-use crate::limits::{HALF_FRAME, HALF_FRAME_RATE, WRITE_BATCH_BYTES};
+use crate::limits::{HALF_FRAME, WRITE_BATCH_BYTES};
 
 /// A connection on which hellos have been exchanged.
 pub struct Wire<R, W> {
@@ -103,8 +102,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 self.stream.read_buf(&mut self.buffer).await
             } else {
                 let begun = *self.begun.get_or_insert_with(Instant::now);
-                let earned = Duration::from_secs((self.buffer.len() / HALF_FRAME_RATE) as u64);
-                let read = timeout_at(begun + HALF_FRAME + earned, self.stream.read_buf(&mut self.buffer));
+                let end = begun + HALF_FRAME + time_earned(self.buffer.len());
+                let read = timeout_at(end, self.stream.read_buf(&mut self.buffer));
                 read.await.map_err(|_| NetError::Half)?
             };
             match read {

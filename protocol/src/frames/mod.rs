@@ -43,9 +43,11 @@ pub use rooms::{
     RoomUnreachable, RosterDevice, Standing,
 };
 
+use bytes::BytesMut;
+
 use crate::{
     codec,
-    frame::{FLAG_OPTIONAL, FrameError, RawFrame},
+    frame::{self, FLAG_OPTIONAL, FrameError, RawFrame},
 };
 
 /// Nothing beyond the kind itself.
@@ -86,6 +88,20 @@ macro_rules! frames {
                 };
                 let body = body.map_err(|source| FrameError::Body { kind: self.kind(), source })?;
                 Ok(RawFrame { kind: self.kind(), flags, id, body: body.into() })
+            }
+
+            /// Appends the frame in wire form, encoding the body in its place.
+            ///
+            /// # Errors
+            /// [`FrameError::Body`] or [`FrameError::TooLarge`] when it is larger than a frame can be; nothing is appended
+            /// then.
+            pub fn write_to(&self, id: u32, out: &mut BytesMut) -> Result<(), FrameError> {
+                match self {
+                    $(Self::$variant(body) => {
+                        let head = ($kind, 0 $(| frames!(@flag $optional))?, id);
+                        frame::write(head, out, |out| codec::encode_into(body, out))
+                    })+
+                }
             }
 
             /// Understands a frame of this list.
@@ -287,6 +303,22 @@ frames! {
         RoomSignal(RoomEphemeral) = 0x4022 optional,
         /// A room changed without an entry.
         RoomChanged(RoomChanged) = 0x4023 optional,
+    }
+}
+
+impl Push {
+    /// Appends the [`Push::Deliver`] of an envelope that stays where it is.
+    ///
+    /// # Errors
+    /// Those of [`Push::write_to`].
+    pub fn write_deliver(envelope: &MailboxEnvelope, out: &mut BytesMut) -> Result<(), FrameError> {
+        let MailboxEnvelope { seq, id, accepted_at, sealed } = envelope;
+        frame::write((0x4010, FLAG_OPTIONAL, 0), out, |out| {
+            codec::encode_into(seq, out)?;
+            // A value's encoding is that of its fields in turn; an id's is its bytes, here at once and not one by one.
+            out.extend_from_slice(id.as_bytes());
+            codec::encode_into(&(accepted_at, sealed), out)
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use subrosa_protocol::{
     FrameError, RawFrame,
-    frames::{ClientFirst, CloseReason, Empty, PreAuthRequest, Push, ReauthChallenge, Request},
+    frames::{
+        ClientFirst, CloseReason, Empty, MailboxEnvelope, PreAuthRequest, Push, ReauthChallenge, Request,
+    },
     limits::FRAME_MAX,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -18,13 +20,13 @@ use super::{
     Carrier, End, Wire,
     breach::{Frames, Verdict},
     channel::Turn,
-    pushes::{Pushes, Ready},
+    pushes::Pushes,
+    running::{Finished, Running, Work},
 };
 use crate::{
-    bus::{Event, Signal, Subscription},
+    bus::{Event, Signal, Subscription, deliver_bytes},
     handlers::{
-        Answered, Caller, Context, Handling, Refusal, authenticate, handle, mailbox,
-        register::Channel as Proofs,
+        Caller, Context, Handling, Refusal, authenticate, handle, mailbox, register::Channel as Proofs,
     },
     memory::Share,
     metrics::Metrics,
@@ -54,21 +56,6 @@ struct Proof {
     challenge: Option<[u8; 32]>,
     /// An answer is being checked.
     checking: bool,
-}
-
-/// A request being carried out.
-type Running = std::pin::Pin<Box<dyn Future<Output = Finished> + Send>>;
-
-/// A request that was carried out.
-struct Finished {
-    id: u32,
-    began: Instant,
-    proof: bool,
-    answer: Answered,
-    /// Its answer may be large.
-    large: bool,
-    /// Room for a large answer.
-    room: Option<Share>,
 }
 
 /// How often a slow client is looked at.
@@ -212,28 +199,26 @@ impl<C: Carrier> Authenticated<C> {
             _ => None,
         };
         let (handling, proof) = self.begin(request);
-        let mut running: Running = match large {
-            None => Box::pin(async move {
-                Finished { id, began: now, proof, answer: handling.await, large: false, room: None }
-            }),
+        let work = match large {
+            None => Work::Plain(handling),
             Some(bytes) => {
                 self.large += 1;
                 let (cx, mut share) = (self.cx.clone(), self.wire.core.buffers.share());
-                Box::pin(async move {
+                Work::Large(Box::pin(async move {
                     let small = match (share.cover(bytes), small) {
                         (false, Some(fetch)) => mailbox::fetch_small(cx, fetch).await,
                         _ => None,
                     };
-                    let (answer, room) = match small {
+                    match small {
                         Some(answer) => (answer, None),
                         None if room(&mut share, bytes).await => (handling.await, Some(share)),
                         None => (Err(RetryAfter(SLOW).into()), None),
-                    };
-                    Finished { id, began: now, proof, answer, large: true, room }
-                })
+                    }
+                }))
             }
         };
-        match poll_fn(|task| Poll::Ready(running.as_mut().poll(task))).await {
+        let mut running = Running { id, began: now, proof, work };
+        match poll_fn(|task| Poll::Ready(pin!(&mut running).poll(task))).await {
             Poll::Ready(finished) => self.on_finished(finished),
             Poll::Pending => {
                 self.in_flight.push(running);
@@ -274,9 +259,13 @@ impl<C: Carrier> Authenticated<C> {
 
     fn on_event(&mut self, event: Event) -> Result<(), End> {
         match event {
-            Event::Signal(Signal::Deliver { seq, frame }) => {
-                let ready = self.pushes.accept(seq, frame, Instant::now());
-                self.send_pushes(&ready);
+            Event::Signal(Signal::Deliver(envelope)) => {
+                if self.pushes.is_next(envelope.seq) {
+                    self.send_pushes(std::slice::from_ref(&envelope), false);
+                } else {
+                    let ready = self.pushes.accept(envelope, Instant::now());
+                    self.send_pushes(&ready.envelopes, ready.hint);
+                }
             }
             Event::Signal(Signal::Push(frame)) => {
                 self.wire.core.metrics.pushes.inc();
@@ -291,25 +280,26 @@ impl<C: Carrier> Authenticated<C> {
                     _ => self.wire.channel.send_bytes(push.hint()),
                 }
             }
-            Event::Lost => {
-                let ready = self.pushes.expire();
-                self.send_pushes(&ready);
-            }
+            Event::Lost => self.expire_pushes(),
             Event::End(reason) => return Err(End::Closing(reason)),
         }
         Ok(())
     }
 
-    fn send_pushes(&mut self, ready: &Ready) {
-        let mut hint = ready.hint;
-        for frame in &ready.frames {
-            if hint || !self.wire.channel.has_room(frame.len()) {
+    fn expire_pushes(&mut self) {
+        let ready = self.pushes.expire();
+        self.send_pushes(&ready.envelopes, ready.hint);
+    }
+
+    fn send_pushes(&mut self, envelopes: &[Arc<MailboxEnvelope>], mut hint: bool) {
+        for envelope in envelopes {
+            if hint || !self.wire.channel.has_room(deliver_bytes(envelope)) {
                 // It is in the mailbox: the client fetches it.
                 hint = true;
                 continue;
             }
             self.wire.core.metrics.pushes.inc();
-            self.wire.channel.send_bytes(frame);
+            self.wire.channel.deliver(envelope);
         }
         if hint {
             self.wire.channel.push(&Push::SyncHint(Empty {}));
@@ -337,8 +327,7 @@ impl<C: Carrier> Authenticated<C> {
 
     fn on_time(&mut self, now: Instant) -> Result<(), End> {
         if self.pushes.deadline().is_some_and(|deadline| deadline <= now) {
-            let ready = self.pushes.expire();
-            self.send_pushes(&ready);
+            self.expire_pushes();
         }
         let half_frame = Duration::from_secs(self.wire.core.limits.half_frame_timeout_s);
         if self.may_read() && self.wire.channel.half_since().is_some_and(|since| since + half_frame <= now) {

@@ -8,13 +8,13 @@ use std::{
     io,
     pin::pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use subrosa_protocol::{
     FrameDecoder, FrameError, RawFrame,
-    frames::{Push, Response},
+    frame::time_earned,
+    frames::{MailboxEnvelope, Push, Response},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    limits::{BUFFER_FREE, HALF_FRAME_RATE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
+    limits::{BUFFER_FREE, OUTPUT_HIGH, READ_MAX, READ_MIN, TAKEN_MIN},
     memory::Share,
 };
 
@@ -95,10 +95,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
         Ok(frame)
     }
 
-    /// When the incomplete frame that was read began, later by a second for each [`HALF_FRAME_RATE`] bytes of it that are
-    /// here: a large frame over a slow link has the time it needs, and no more.
+    /// When the incomplete frame that was read began, later by the time that what is here of it has earned: a large frame
+    /// over a slow link has the time it needs, and no more.
     pub(crate) fn half_since(&self) -> Option<Instant> {
-        self.half_since.map(|since| since + Duration::from_secs((self.input.len() / HALF_FRAME_RATE) as u64))
+        self.half_since.map(|since| since + time_earned(self.input.len()))
     }
 
     /// Reading was put off: the time of an incomplete frame starts anew.
@@ -159,17 +159,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
     /// Queues an answer. One that fits no frame becomes an internal error, which does.
     pub(crate) fn respond(&mut self, id: u32, response: &Response) {
-        if response.to_raw(id).and_then(|frame| frame.write_to(&mut self.output)).is_err() {
+        if response.write_to(id, &mut self.output).is_err() {
             use subrosa_protocol::{ErrorCode, frames::ErrorFrame};
             let error =
                 Response::Error(ErrorFrame::new(ErrorCode::Internal, "the answer does not fit a frame"));
-            let _ = error.to_raw(id).and_then(|frame| frame.write_to(&mut self.output));
+            let _ = error.write_to(id, &mut self.output);
         }
     }
 
     /// Queues a push. One that fits no frame is left out: a push is a hint.
     pub(crate) fn push(&mut self, push: &Push) {
-        let _ = push.to_raw(0).and_then(|frame| frame.write_to(&mut self.output));
+        let _ = push.write_to(0, &mut self.output);
+    }
+
+    /// Queues the push of an envelope.
+    pub(crate) fn deliver(&mut self, envelope: &MailboxEnvelope) {
+        let _ = Push::write_deliver(envelope, &mut self.output);
     }
 
     /// Queues a frame.
@@ -230,6 +235,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
             if self.output.is_empty() && self.output.capacity() > KEEP {
                 self.output = BytesMut::new();
             }
+            if self.output.is_empty()
+                && let Poll::Ready(flushed) = pin!(self.writer.flush()).poll(cx)
+            {
+                flushed?;
+                self.dirty = false;
+            }
             return Poll::Ready(Ok(Turn::Wrote));
         }
         if self.dirty
@@ -269,6 +280,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use subrosa_protocol::{frames::Empty, limits::FRAME_MAX};
 
     use super::*;

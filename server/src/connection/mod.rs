@@ -10,6 +10,7 @@
 //! | `fresh` | hellos |
 //! | `unauthenticated` | registration, login, and the proof of a device |
 //! | `authenticated` | requests, answers and pushes |
+//! | `running` | a request being carried out |
 //! | `pushes` | the order of pushes |
 
 mod authenticated;
@@ -18,6 +19,7 @@ mod channel;
 mod fresh;
 mod link;
 mod pushes;
+mod running;
 mod unauthenticated;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};

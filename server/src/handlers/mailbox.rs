@@ -1,20 +1,14 @@
 //! Envelopes: in, out, and gone.
 
-use std::sync::Arc;
-
 use subrosa_protocol::{
     BoundedVec, ErrorCode,
-    frames::{
-        Empty, EnvelopeAccepted, EnvelopeSend, MailboxAck, MailboxEnvelope, MailboxFetch, MailboxPage, Push,
-        Response,
-    },
+    frames::{Empty, EnvelopeAccepted, EnvelopeSend, MailboxAck, MailboxFetch, MailboxPage, Response},
     limits::{ENVELOPES_PER_PAGE, FRAME_HEADER, FRAME_MAX},
 };
 use tokio::time::Instant;
 
-use super::{Answered, Context, Refusal, wire};
+use super::{Answered, Context, Refusal};
 use crate::{
-    bus::Signal,
     limits::SMALL_PAGE,
     store::{Appended, Delivery, Sender},
 };
@@ -48,11 +42,7 @@ pub(super) async fn send(cx: Context, request: EnvelopeSend) -> Answered {
             cx.found(&to);
             core.rates.contacts.insert((&caller.account, &to));
             core.metrics.envelopes_accepted.inc_by(u64::try_from(fresh.len()).unwrap_or(0));
-            if core.bus.connected(&to, device) {
-                for envelope in fresh {
-                    deliver(&cx, &to, device, envelope);
-                }
-            }
+            core.bus.deliver(&to, device, fresh);
             Ok(Response::EnvelopeAccepted(EnvelopeAccepted { accepted_at }))
         }
         Appended::Stale(stale) => {
@@ -62,18 +52,6 @@ pub(super) async fn send(cx: Context, request: EnvelopeSend) -> Answered {
         Appended::NotFound => Err(Refusal::not_found()),
         Appended::Full => Err(Refusal::new(ErrorCode::MailboxFull, "the recipient's mailbox is full")),
         Appended::SenderGone => Err(Refusal::authentication_failed()),
-    }
-}
-
-pub(super) fn deliver(
-    cx: &Context,
-    to: &subrosa_protocol::Username,
-    device: subrosa_protocol::DeviceId,
-    envelope: Arc<MailboxEnvelope>,
-) {
-    let seq = envelope.seq;
-    if let Some(frame) = wire(&Push::Deliver(Arc::unwrap_or_clone(envelope))) {
-        cx.core.bus.to_device(to, device, Signal::Deliver { seq, frame });
     }
 }
 

@@ -121,6 +121,6 @@ impl Core {
 /// A push in wire form, to be shared by several connections; `None` when it fits no frame.
 pub(crate) fn wire(push: &Push) -> Option<Bytes> {
     let mut out = BytesMut::new();
-    push.to_raw(0).and_then(|frame| frame.write_to(&mut out)).ok()?;
+    push.write_to(0, &mut out).ok()?;
     Some(out.freeze())
 }

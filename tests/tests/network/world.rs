@@ -48,6 +48,15 @@ fn paths(folder: &Path, name: &str) -> ProfilePaths {
     ProfilePaths::resolve(Some(&format!("{}/", folder.join(name).display()))).unwrap()
 }
 
+fn params(relay: RelayAddress, name: &str) -> JoinParams {
+    JoinParams {
+        link: JoinLink { relay, invite: None },
+        name: Username::new(name).unwrap(),
+        display_name: name.to_uppercase(),
+        passphrase: Zeroizing::new(PASSPHRASE.into()),
+    }
+}
+
 fn temporary() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("subrosa-network-").tempdir().unwrap()
 }
@@ -59,13 +68,7 @@ impl Template {
         let mut relay = blocking(move || RelayProcess::start(&at, &options())).await;
         let address: RelayAddress = relay.address.parse().unwrap();
         let join = async |name: &'static str| {
-            let params = JoinParams {
-                link: JoinLink { relay: address.clone(), invite: None },
-                name: Username::new(name).unwrap(),
-                display_name: name.to_uppercase(),
-                passphrase: Zeroizing::new(PASSPHRASE.into()),
-            };
-            let joined = join(paths(folder.path(), name), params).await.unwrap();
+            let joined = join(paths(folder.path(), name), params(address.clone(), name)).await.unwrap();
             Side::of(name, Engine::start(joined.store, EngineOptions::default()).unwrap()).await
         };
         let (alice, bob) = tokio::join!(join(NAMES[0]), join(NAMES[1]));
@@ -102,12 +105,7 @@ pub(crate) async fn join_over(seed: u64, faults: Faults) -> Duration {
     let proxy = ChaosProxy::start(seed, relay.quic.parse().unwrap(), Profile::both(faults)).await.unwrap();
     let mut address: RelayAddress = relay.address.parse().unwrap();
     (address.host, address.port) = ("127.0.0.1".into(), proxy.address().port());
-    let params = JoinParams {
-        link: JoinLink { relay: address, invite: None },
-        name: Username::new("alice").unwrap(),
-        display_name: "ALICE".into(),
-        passphrase: Zeroizing::new(PASSPHRASE.into()),
-    };
+    let params = params(address, "alice");
     let began = Instant::now();
     join(paths(folder.path(), "alice"), params).await.unwrap();
     began.elapsed()

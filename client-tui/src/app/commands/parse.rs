@@ -1,5 +1,7 @@
 //! What a line of input means: a text to send, a command, or something to ask about.
 
+use strsim::levenshtein;
+
 use super::{COMMANDS, Command, find};
 
 /// Characters before a slash that are taken for a slip of the finger.
@@ -76,31 +78,15 @@ fn stray(input: &str) -> Option<(&str, &'static str)> {
 
 /// The command whose name is at most two slips away.
 fn nearest(name: &str) -> Option<&'static str> {
+    // A name longer than this is no slip.
+    let start: String = name.chars().take(32).collect();
     let names = COMMANDS.iter().flat_map(|c| c.aliases.iter().chain([&c.name]).map(move |n| (*n, c.name)));
     names
         .filter(|(known, _)| known.len() > 1)
-        .map(|(known, shown)| (distance(name, known), shown))
+        .map(|(known, shown)| (levenshtein(&start, known), shown))
         .filter(|(slips, shown)| *slips <= 2 && *slips < shown.len())
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, shown)| shown)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    // A name this long is no slip.
-    for (i, ca) in a.chars().take(32).enumerate() {
-        let mut next = vec![i + 1];
-        let (mut left, mut corner) = (i + 1, row.first().copied().unwrap_or_default());
-        for (cb, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (corner + usize::from(ca != *cb)).min(left + 1).min(above + 1);
-            corner = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use subrosa_client::{Request, api::Direction};
 
-use super::{Effect, Purpose, Want, draft_changed, save_draft};
+use super::{Effect, Purpose, Want, save_draft, set_draft};
 use crate::app::{
     layout::{self, SIDEBAR_FROM},
     model::{Conversation, Model, Overlay, PAGE, Position, Size, Timeline},
@@ -54,12 +54,8 @@ pub(super) fn open_awaited(model: &mut Model, name: &str, fx: &mut Vec<Effect>) 
     desk.composer.editor.forget();
     desk.composer.changed();
     open(model, name, fx);
-    if !typed.is_empty()
-        && let Some(desk) = model.desk_mut()
-    {
-        desk.composer.editor.set(&typed);
-        desk.composer.pasted = pasted;
-        draft_changed(model);
+    if !typed.is_empty() {
+        set_draft(model, &typed, pasted);
     }
 }
 

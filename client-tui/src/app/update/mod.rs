@@ -308,6 +308,15 @@ fn draft_changed(model: &mut Model) {
     }
 }
 
+/// Puts a text into the composer. One that is `pasted` never runs as a command.
+fn set_draft(model: &mut Model, text: &str, pasted: bool) {
+    if let Some(desk) = model.desk_mut() {
+        desk.composer.editor.set(text);
+        desk.composer.pasted = pasted;
+        draft_changed(model);
+    }
+}
+
 fn quit(model: &mut Model, reason: ExitReason, fx: &mut Vec<Effect>) {
     save_draft(model, fx);
     fx.push(Effect::Quit(reason));

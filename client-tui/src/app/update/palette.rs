@@ -5,7 +5,7 @@ use nucleo_matcher::{
     pattern::{CaseMatching, Normalization, Pattern},
 };
 
-use super::{Effect, command, conversation, draft_changed};
+use super::{Effect, command, conversation, set_draft};
 use crate::app::{
     commands::{self, COMMANDS, Takes},
     keymap::{Action, Chord},
@@ -110,9 +110,7 @@ fn begin(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
         let draft = desk.composer.editor.take();
         let chat = desk.here().unwrap_or_default().to_owned();
         desk.composer.remember(&chat, &draft);
-        desk.composer.editor.set(&format!("/{name} "));
-        desk.composer.pasted = false;
-        draft_changed(model);
+        set_draft(model, &format!("/{name} "), false);
     }
 }
 

@@ -5,7 +5,9 @@ use subrosa_client::{
     api::{Contact, ContactState, Direction, HistoryPage, MessageKind, MessageState, SendResult},
 };
 
-use super::{Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, submit};
+use super::{
+    Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, set_draft, submit,
+};
 use crate::app::{
     model::{Model, Opened, Overlay, Position, Refresh, is_request},
     view::timeline,
@@ -138,17 +140,9 @@ fn refused(model: &mut Model, purpose: Purpose, error: &ApiError) {
 
 /// A text that could not be sent comes back into the composer, if nothing else was begun there.
 fn give_back(model: &mut Model, chat: &str, text: &str) {
-    if let Some(desk) = model.desk_mut()
-        && desk.here() == Some(chat)
-        && desk.composer.editor.is_empty()
-    {
-        desk.composer.editor.set(text);
+    if model.desk().is_some_and(|desk| desk.here() == Some(chat) && desk.composer.editor.is_empty()) {
         // What was sent as a text must not run as a command the second time.
-        desk.composer.pasted = text.starts_with('/');
-        super::draft_changed(model);
-        if let Some(desk) = model.desk_mut() {
-            desk.composer.pasted = text.starts_with('/');
-        }
+        set_draft(model, text, text.starts_with('/'));
     }
 }
 
@@ -169,12 +163,8 @@ fn not_opened(model: &mut Model, asked: &str) {
     }
     texts.extend(Some(desk.composer.editor.text().to_owned()).filter(|begun| !begun.is_empty()));
     let text = texts.join("\n");
-    desk.composer.editor.set(&text);
-    super::draft_changed(model);
-    if let Some(desk) = model.desk_mut() {
-        // What was sent as a text must not run as a command the second time.
-        desk.composer.pasted = text.starts_with('/');
-    }
+    // What was sent as a text must not run as a command the second time.
+    set_draft(model, &text, text.starts_with('/'));
 }
 
 fn sent(model: &mut Model, chat: &str, text: &str, result: &SendResult, fx: &mut Vec<Effect>) {

@@ -1,6 +1,6 @@
 //! Keys, pastes and clicks while the cursor is in the composer.
 
-use super::{Effect, conversation, draft_changed, palette, search, select, submit};
+use super::{Effect, conversation, draft_changed, palette, search, select, set_draft, submit};
 use crate::app::{
     commands::complete::complete,
     keymap::{Action, Chord},
@@ -219,15 +219,8 @@ pub(super) fn insert_pasted(model: &mut Model, text: &str) {
 pub(super) fn edited(model: &mut Model, result: Result<String, String>) {
     match result {
         Ok(text) => {
-            if let Some(desk) = model.desk_mut() {
-                let text = text.trim_end();
-                desk.composer.editor.set(text);
-                let pasted = text.starts_with('/');
-                draft_changed(model);
-                if let Some(desk) = model.desk_mut() {
-                    desk.composer.pasted = pasted;
-                }
-            }
+            let text = text.trim_end();
+            set_draft(model, text, text.starts_with('/'));
         }
         Err(why) => model.complain(why),
     }

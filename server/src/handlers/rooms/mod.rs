@@ -55,7 +55,7 @@ impl Context {
         }
         for (to, envelope) in envelopes {
             self.core.metrics.envelopes_accepted.inc();
-            super::mailbox::deliver(self, &to.account, to.device, envelope.into());
+            self.core.bus.deliver(&to.account, to.device, vec![Arc::new(envelope)]);
         }
         Response::RoomAccepted(RoomAccepted { seq, accepted_at })
     }

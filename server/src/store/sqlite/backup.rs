@@ -2,14 +2,13 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::open;
+use super::{files, open};
 use crate::store::StoreError;
 
 /// Copies what the database at `from` holds to the new file `to`: what is only in its journal is not there. The copy
@@ -21,12 +20,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     // Takes the name, so that nobody else's file is overwritten.
     let taken = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
     taken.map(drop).map_err(|error| failed("create", &error))?;
-    let partial = partial(to);
+    let partial = files::with_suffix(to, ".partial");
     let copied = copy_to(from, &partial).and_then(|()| {
         fs::File::open(&partial)
-            .and_then(|file| file.sync_all())
-            .and_then(|()| fs::rename(&partial, to))
-            .and_then(|()| folder(to)?.sync_all())
+            .and_then(|file| files::rename(&file, &partial, to))
             .map_err(|error| failed("write", &error))
     });
     if copied.is_err() {
@@ -38,11 +35,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 fn copy_to(from: &Path, partial: &Path) -> Result<(), StoreError> {
     let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string());
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&error)),
-        _ => {}
-    }
-    open::create(partial).map_err(|error| failed(&error))?;
+    open::create_anew(partial).map_err(|error| failed(&error))?;
     let target = partial.to_str().ok_or_else(|| failed(&"its path is not UTF-8"))?;
     let conn = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     conn.busy_timeout(super::thread::BUSY)?;
@@ -56,14 +49,4 @@ pub(super) fn disown(copy: &Path) -> Result<(), StoreError> {
     let copy = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     copy.execute_batch("PRAGMA journal_mode = OFF; UPDATE journal SET salt = NULL, folded = 0")?;
     Ok(())
-}
-
-fn partial(to: &Path) -> PathBuf {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
-}
-
-fn folder(to: &Path) -> io::Result<fs::File> {
-    fs::File::open(to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

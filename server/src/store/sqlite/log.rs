@@ -8,8 +8,10 @@ use std::{
     fs::OpenOptions,
     io::{self, ErrorKind},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
+    path::Path,
 };
+
+use super::files::with_suffix;
 
 /// Bytes at a time.
 const CHUNK: usize = 1024 * 1024;
@@ -20,7 +22,7 @@ const CHUNK: usize = 1024 * 1024;
 /// What the system says. A full disk is no error: a file system that needs room to write in place keeps no bytes in memory
 /// that it could not write.
 pub(super) fn settle(path: &Path) -> io::Result<()> {
-    let log = beside(path);
+    let log = with_suffix(path, "-wal");
     let file = match OpenOptions::new().read(true).write(true).open(&log) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -40,12 +42,6 @@ pub(super) fn settle(path: &Path) -> io::Result<()> {
     if at > 0 { file.sync_all() } else { Ok(()) }
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,10 +51,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.db");
         settle(&path).unwrap();
-        assert!(!beside(&path).exists());
+        assert!(!with_suffix(&path, "-wal").exists());
         let bytes: Vec<u8> = (0..CHUNK + 7).map(|n| n.to_le_bytes()[0]).collect();
-        std::fs::write(beside(&path), &bytes).unwrap();
+        std::fs::write(with_suffix(&path, "-wal"), &bytes).unwrap();
         settle(&path).unwrap();
-        assert!(std::fs::read(beside(&path)).unwrap() == bytes);
+        assert!(std::fs::read(with_suffix(&path, "-wal")).unwrap() == bytes);
     }
 }

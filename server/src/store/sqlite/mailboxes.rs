@@ -57,8 +57,6 @@ pub(super) struct Mailboxes {
     young: Vec<Place>,
     /// Rows as they were before the group that is being decided.
     saved: Vec<(Place, Saved)>,
-    /// Envelopes of that group.
-    staged: Vec<(Place, Arc<MailboxEnvelope>)>,
     /// Counts groups.
     group: u64,
     /// Young envelopes that wait, and their sealed bytes.
@@ -81,6 +79,8 @@ pub(super) struct Row {
     /// Sealed bytes of the envelopes of the places from `sizes_from` on.
     sizes: VecDeque<u32>,
     sizes_from: u64,
+    /// Envelopes of the group that is being decided.
+    staged: Vec<Arc<MailboxEnvelope>>,
     /// Where remembered ids may be; `None` until it is needed.
     pub(super) ids: Option<Ids>,
     /// The last group that changed it.
@@ -115,7 +115,6 @@ impl Mailboxes {
             rows: Vec::new(),
             young: Vec::new(),
             saved: Vec::new(),
-            staged: Vec::new(),
             group: 1,
             waiting: (0, 0),
             key,
@@ -169,6 +168,7 @@ impl Mailboxes {
             fresh: Vec::new(),
             sizes: VecDeque::new(),
             sizes_from: mailbox.next_seq,
+            staged: Vec::new(),
             ids: None,
             used: 0,
             is_young: false,
@@ -213,7 +213,7 @@ impl Mailboxes {
         row.mailbox.next_seq += 1;
         row.mailbox.pending += 1;
         row.mailbox.pending_bytes += size;
-        self.staged.push((place, envelope));
+        row.staged.push(envelope);
         Ok(())
     }
 
@@ -257,17 +257,16 @@ impl Mailboxes {
     pub(super) fn begin(&mut self) {
         self.group += 1;
         self.saved.clear();
-        self.staged.clear();
     }
 
     /// Nothing of the group has happened.
     pub(super) fn undo(&mut self) {
-        self.staged.clear();
         for (place, saved) in std::mem::take(&mut self.saved).into_iter().rev() {
             if let Some(row) = self.rows.get_mut(place.0) {
                 row.mailbox = saved.mailbox;
                 row.fresh.truncate(saved.fresh);
                 row.sizes.truncate(saved.sizes);
+                row.staged.clear();
             }
         }
     }
@@ -279,17 +278,10 @@ impl Mailboxes {
         }
         let mut held = young.hold();
         let (mut count, mut bytes) = self.waiting;
-        for (place, envelope) in self.staged.drain(..) {
-            count += 1;
-            bytes += envelope.sealed.len();
-            if let Some(row) = self.rows.get(place.0)
-                && let Some(part) = held.part(&row.account, row.number)
-            {
-                part.envelopes.push_back(envelope);
-            }
-        }
         for (place, _) in self.saved.drain(..) {
             let Some(row) = self.rows.get_mut(place.0) else { continue };
+            count += row.staged.len();
+            bytes += row.staged.iter().map(|envelope| envelope.sealed.len()).sum::<usize>();
             while row.sizes_from <= row.mailbox.acknowledged
                 && let Some(size) = row.sizes.pop_front()
             {
@@ -299,6 +291,7 @@ impl Mailboxes {
             }
             let Mailbox { acknowledged, next_seq, generation, .. } = row.mailbox;
             if let Some(part) = held.part(&row.account, row.number) {
+                part.envelopes.extend(row.staged.drain(..));
                 part.update(acknowledged, next_seq, generation);
             }
         }
@@ -361,7 +354,6 @@ impl Mailboxes {
         self.rows.clear();
         self.young.clear();
         self.saved.clear();
-        self.staged.clear();
     }
 }
 

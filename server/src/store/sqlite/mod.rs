@@ -10,6 +10,7 @@
 //! | [`options`] | sizes and intervals |
 //! | [`open`] | opening, schema versions, backup before a migration, looking without writing |
 //! | [`backup`] | a copy of the whole store while it is in use |
+//! | `files` | the files beside the database: their paths, and how they get their names |
 //! | `log` | what stands in the log at the start is made sure of |
 //! | `journal` | the mailbox journal: its file and its records |
 //! | `writer` | the queue of writes |
@@ -25,6 +26,7 @@
 
 pub mod backup;
 mod body;
+mod files;
 mod ids;
 mod job;
 mod journal;

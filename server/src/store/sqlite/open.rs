@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{
     SqliteOptions, backup,
     body::PAGE,
-    journal, log, ops,
+    files, journal, log, ops,
     thread::{BUSY, Thread},
 };
 
@@ -237,9 +237,17 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
     let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     file.map(drop).map_err(not_writable)?;
-    // The name of a new file must survive a crash as well as its contents.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(not_writable)
+    files::sync_folder(path).map_err(not_writable)
+}
+
+/// As [`create`], and the file is empty: what is left of an earlier try is removed.
+pub(super) fn create_anew(path: &Path) -> Result<(), OpenError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(OpenError::NotWritable { path: path.to_owned(), source })
+        }
+        _ => create(path),
+    }
 }
 
 fn configure(path: &Path, conn: &Connection, options: &SqliteOptions) -> Result<(), OpenError> {
@@ -285,29 +293,18 @@ fn expect(
 
 /// A copy of the database beside it, complete before the migration begins (R58).
 fn back_up(path: &Path, conn: &Connection, version: u32) -> Result<(), OpenError> {
-    let beside = |ending: &str| {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".v{version}{ending}"));
-        path.with_file_name(name)
-    };
+    let beside = |ending: &str| files::with_suffix(path, &format!(".v{version}{ending}"));
     let (partial, backup) = (beside(".partial"), beside(".backup"));
     let fail = |why: String| OpenError::Backup { path: backup.clone(), why };
-    if let Err(error) = fs::remove_file(&partial)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(fail(error.to_string()));
-    }
-    create(&partial).map_err(|error| fail(error.to_string()))?;
+    create_anew(&partial).map_err(|error| fail(error.to_string()))?;
     let target = partial.to_str().ok_or_else(|| fail("its path is not UTF-8".into()))?;
     conn.execute("VACUUM INTO ?1", [target]).map_err(|error| fail(error.to_string()))?;
     if version >= JOURNAL_SINCE {
         backup::disown(&partial).map_err(|error| fail(error.to_string()))?;
     }
     fs::File::open(&partial)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| fs::rename(&partial, &backup))
-        .map_err(|error| fail(error.to_string()))?;
-    create(&backup)
+        .and_then(|file| files::rename(&file, &partial, &backup))
+        .map_err(|error| fail(error.to_string()))
 }
 
 fn sqlite_error(path: &Path, error: &rusqlite::Error) -> OpenError {

@@ -35,6 +35,9 @@ pub struct SqliteOptions {
     pub batch_jobs: usize,
     /// Bytes of writes in one transaction or batch, about.
     pub batch_bytes: usize,
+    /// Acknowledgements wait for a send so long, to become durable with it: one sync less for both. Their answers come
+    /// after the sync as ever.
+    pub acknowledge_after: Duration,
     /// Deleted sealed bytes are gone from database and log this long after their deletion, unless a reader is in the
     /// way; then as soon as it is done. Must leave room within the 60 s of R44.
     pub scrub_after: Duration,
@@ -76,6 +79,7 @@ impl Default for SqliteOptions {
             queue_bytes: 16 * 1024 * 1024,
             batch_jobs: 512,
             batch_bytes: 1024 * 1024,
+            acknowledge_after: Duration::from_millis(20),
             scrub_after: Duration::from_secs(15),
             journal_bytes: 8 * 1024 * 1024,
             fold_after: Duration::from_secs(2),

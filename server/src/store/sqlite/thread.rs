@@ -195,6 +195,8 @@ impl Thread {
         let most = self.options.batch_bytes.min(self.options.journal_bytes / 4);
         let (mut transaction, mut mail) = (Vec::new(), Vec::new());
         let (mut bytes, mut next) = (0, Some(first));
+        // Nobody waits for an acknowledgement: alone, it lets a little time pass, to share a sync with what comes then.
+        let (mut patient, mut until) = (!self.options.acknowledge_after.is_zero(), None);
         while let Some(job) = next.take() {
             let (kind, count) = (job.kind(), transaction.len() + mail.len());
             let waits_for_mail = !mail.is_empty() && !kind.is_mail() && kind != Kind::Apart;
@@ -203,6 +205,7 @@ impl Thread {
                 break;
             }
             bytes += job.bytes();
+            patient &= kind == Kind::Acknowledge;
             if kind.is_mail() {
                 mail.push(job)
             } else {
@@ -210,6 +213,10 @@ impl Thread {
             }
             if count + 1 < self.options.batch_jobs {
                 next = self.queue.try_recv().ok();
+            }
+            if next.is_none() && patient {
+                let until = *until.get_or_insert_with(|| Instant::now() + self.options.acknowledge_after);
+                next = self.queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
             }
         }
         self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);

@@ -46,10 +46,7 @@ pub(super) struct Held<'a>(MutexGuard<'a, HashMap<Username, Vec<(DeviceId, Part)
 impl Held<'_> {
     /// The part of a mailbox, made where there is none.
     pub(super) fn part(&mut self, account: &Username, device: DeviceId) -> Option<&mut Part> {
-        if !self.0.contains_key(account) {
-            self.0.insert(account.clone(), Vec::new());
-        }
-        let parts = self.0.get_mut(account)?;
+        let parts = self.0.entry(account.clone()).or_default();
         let place = match parts.iter().position(|(number, _)| *number == device) {
             Some(place) => place,
             None => {

@@ -25,6 +25,8 @@ use std::{
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::files;
+
 const MAGIC: &[u8; 8] = b"ROSAJRNL";
 const VERSION: u32 = 1;
 /// Bytes of the file before the first batch.
@@ -90,9 +92,7 @@ struct Found {
 /// The path of the journal of the database at `path`.
 #[must_use]
 pub fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".mailbox-journal");
-    name.into()
+    files::with_suffix(path, ".mailbox-journal")
 }
 
 impl Journal {
@@ -154,9 +154,7 @@ impl Journal {
     fn create(path: &Path, size: usize, sync: bool) -> Result<Self, JournalError> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|error| io::Error::other(error.to_string()))?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".new");
-        let partial = PathBuf::from(partial);
+        let partial = files::with_suffix(path, ".new");
         let size = size.max(2 * FRONT).next_multiple_of(FRONT);
         let made = make(&partial, path, &salt, size);
         if made.is_err() {
@@ -340,10 +338,7 @@ fn make(partial: &Path, path: &Path, salt: &[u8; 16], size: usize) -> io::Result
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(partial)?;
     write(&file, &front(salt), 0)?;
     zero(&file, HEADER, size)?;
-    file.sync_all()?;
-    fs::rename(partial, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    files::rename(&file, partial, path)?;
     Ok(file)
 }
 

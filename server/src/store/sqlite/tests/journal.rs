@@ -486,6 +486,30 @@ async fn a_backup_has_what_is_young_and_leaves_any_journal_alone() {
     assert_eq!(mailbox(&open(left.path()).unwrap(), "bob").await.len(), 3);
 }
 
+/// An acknowledgement that is alone waits for a send, and both become durable with one sync. It is answered after that, and
+/// when the store closes it waits no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r56_an_acknowledgement_shares_the_sync_of_the_send_after_it() {
+    let (store, dir) = opened(SqliteOptions { acknowledge_after: Duration::from_secs(3600), ..patient() });
+    let store: AnyStore = store;
+    join(&store, "alice").await;
+    assert_eq!(send(&store, "alice", "alice", envelopes(0..3)).await, [1, 2, 3]);
+    let before = batches(dir.path()).len();
+    let ack = |up_to| store.ack_mailbox(&name("alice"), device(1), up_to, 0);
+    let (mut first, second) = (ack(1), ack(2));
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut first).await;
+    assert!(early.is_err(), "nothing is durable yet: {early:?}");
+    assert_eq!(batches(dir.path()).len(), before);
+    assert_eq!(send(&store, "alice", "alice", envelopes(3..4)).await, [4]);
+    assert_eq!(first.await.unwrap().unwrap().deleted, 1);
+    assert_eq!(second.await.unwrap().unwrap().deleted, 1);
+    assert_eq!(batches(dir.path()).len(), before + 1, "one batch, one sync");
+    assert_eq!(mailbox(&open(killed(dir.path()).path()).unwrap(), "alice").await, [(3, 2), (4, 3)]);
+    let last = ack(3);
+    store.close().await.unwrap();
+    assert_eq!(last.await.unwrap().unwrap().deleted, 1);
+}
+
 /// More mailboxes than are kept at hand: they are folded in and read again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_past_the_mailboxes_at_hand_begins_anew() {
