@@ -26,8 +26,8 @@ use crate::bed::{Bed, Relay};
 
 #[derive(Args, Clone)]
 pub(crate) struct Options {
-    /// Members of the rooms
-    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
+    /// Members of the rooms besides the one who posts
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 999])]
     members: Vec<usize>,
     /// Bytes of an entry: a padded short message
     #[arg(long, default_value_t = 1300)]
@@ -39,7 +39,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { members: vec![100, 1000], size: 1300, window: 2 }
+        Self { members: vec![100, 999], size: 1300, window: 2 }
     }
 }
 
