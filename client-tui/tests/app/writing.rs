@@ -177,9 +177,9 @@ fn tab_completes_commands_and_names_and_goes_on() {
     assert_eq!(stage.draft(), "/verify carol ");
     stage.key("Ctrl-U").type_in("/re").key("Tab");
     assert_eq!(stage.draft(), "/reply ");
-    assert!(stage.shows("[/reply]  /reconnect"));
+    assert!(stage.shows("[/reply]  /rename  /react  /reconnect"));
     stage.key("Tab");
-    assert_eq!(stage.draft(), "/reconnect ");
+    assert_eq!(stage.draft(), "/rename ");
     stage.key("Shift-Tab");
     assert_eq!(stage.draft(), "/reply ");
     stage.key("Ctrl-U").type_in("hi @ca").key("Tab");

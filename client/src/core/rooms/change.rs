@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use subrosa_crypto::rooms::{
-    Face, OwnCommit, Plan, Policy, Role as PolicyRole, Room, RoomDevice, RoomError, Visibility,
+    Act as Right, Face, OwnCommit, Plan, Policy, Refusal, Role as PolicyRole, Room, RoomDevice, RoomError,
+    Visibility,
 };
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, EntryId, EnvelopeId, ErrorCode, MessageId, RoomId, Username, codec,
@@ -20,7 +21,7 @@ use super::{
     RoomAsked,
     act::{Act, Wanted},
     invite,
-    mls::{accounts, fault, to_wire},
+    mls::{accounts, fault, refused, to_wire},
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
@@ -493,6 +494,10 @@ fn plan(
             Ok(())
         }
     };
+    let may = |account: &Username, act: Right| {
+        let may = policy.may_moderate(w.me.account.as_str(), account.as_str());
+        if may { Ok(()) } else { Err(Fault::from(refused(&Refusal::NoRight(act)))) }
+    };
     let changed = |change: &dyn Fn(&mut Policy)| {
         let plan = group.plan_policy(|policy| change(policy));
         plan.policy.as_ref().is_some_and(|new| new != policy).then_some(plan)
@@ -514,9 +519,11 @@ fn plan(
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
         Act::Kick(account) => {
             member(account)?;
+            may(account, Right::Kick)?;
             Some(group.plan_kick(account.as_str()))
         }
         Act::Ban(account) => {
+            may(account, Right::Ban)?;
             (!policy.banned.contains(account.as_str())).then(|| group.plan_ban(account.as_str()))
         }
         Act::Unban(account) => {
@@ -535,6 +542,7 @@ fn plan(
         }
         Act::Mute(account) => {
             member(account)?;
+            may(account, Right::Mute)?;
             changed(&|policy| {
                 policy.muted.insert(account.to_string());
             })

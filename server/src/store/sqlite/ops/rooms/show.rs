@@ -91,7 +91,7 @@ pub(in crate::store::sqlite) fn info(conn: &Connection, name: &RoomName, asker: 
         owner_key: ByteArray::new(room.owner_key),
         group_info: if banned { None } else { objects::group_info(conn, room.row)? },
         standing,
-        cursor: member.map_or(0, |member| member.cursor),
+        cursor: member.map_or(0, |member| member.cursor.max(member.since)),
     }))
 }
 
