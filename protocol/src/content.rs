@@ -436,7 +436,10 @@ mod tests {
         let room = RoomId::from_bytes([4; 16]);
         let key = RoomOwnerKey { room, secret: ByteArray::new([5; 32]) };
         assert!(!format!("{key:?}").contains('5'), "{key:?}");
-        assert_eq!(encoded(Content::RoomOwnerKey(key)), [&[0, 18, 0, 1][..], &[4; 16], &[32], &[5; 32]].concat());
+        assert_eq!(
+            encoded(Content::RoomOwnerKey(key)),
+            [&[0, 18, 0, 1][..], &[4; 16], &[32], &[5; 32]].concat()
+        );
         let declined = Content::RoomDeclined(RoomDeclined { room, generation: 6, account: true });
         assert_eq!(encoded(declined), [&[0, 19, 0, 1][..], &[4; 16], &[6, 1]].concat());
         let state = RoomState { room, generation: 6, epoch: 300, hash: [7; 32] };

@@ -106,8 +106,7 @@ impl Room {
         };
         let hash = Sha256::digest(&commit).into();
         record.pending = Some(Pending { hash, epoch: 0, kind: PendingKind::Reboot });
-        let of =
-            |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Sha256::digest(bytes).into());
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Sha256::digest(bytes).into());
         let (epoch, state) = (group.epoch().as_u64(), reboot_state(&roster, &policy.banned));
         let (told, info) = (of(&welcome), of(&group_info));
         let reboot = Reboot { room: self.id, from, to, epoch, state, welcome: told, group_info: info };
