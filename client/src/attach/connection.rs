@@ -181,6 +181,8 @@ async fn ended(task: &mut Option<Owned>) {
     }
 }
 
+// It lives from where it is made to where it is used: boxing it would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 enum Ready {
     Now(Result<Reply, ApiError>),
     Ask(Box<Request>),

@@ -180,6 +180,8 @@ pub fn nothing(id: u64) -> Value {
 
 /// What the owner says to an attached program.
 #[derive(Debug, PartialEq)]
+// It lives from where it is made to where it is used: boxing it would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub enum Said {
     /// The answer to a call.
     Answer {

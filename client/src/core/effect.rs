@@ -6,6 +6,8 @@ use crate::api::{ApiError, Event, Reply, Request};
 
 /// Something that happened outside.
 #[derive(Debug)]
+// It lives from where it is made to where it is used: boxing it would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub enum Input {
     /// A front end asks; the answer carries the same token.
     Request {

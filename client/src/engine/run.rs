@@ -65,6 +65,8 @@ pub(super) struct Runner {
 }
 
 /// What happens next.
+// It lives from where it is made to where it is used: boxing it would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 enum Next {
     Command(Option<Command>),
     Link(LinkEvent),

@@ -41,6 +41,8 @@ pub enum LinkCommand {
 
 /// What the connection tells the engine.
 #[derive(Debug)]
+// It lives from where it is made to where it is used: boxing it would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub enum LinkEvent {
     /// Dialling.
     Connecting,
