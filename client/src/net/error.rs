@@ -150,11 +150,7 @@ pub fn refused(frame: &ErrorFrame) -> ApiError {
         ErrorCode::NoSuchObject => ("the relay does not have it any more", Some("try again")),
         _ => ("the relay refused", None),
     };
-    let text = if detail.is_empty() || *detail == *message {
-        message.to_owned()
-    } else {
-        format!("{message} ({detail})")
-    };
+    let text = if message.contains(&*detail) { message.to_owned() } else { format!("{message} ({detail})") };
     let mut error = ApiError::new(kind_of(frame.code), text);
     error.retry_after_ms = frame.retry_after_ms;
     match hint {

@@ -34,7 +34,8 @@ pub(super) fn draw(desk: &Desk, areas: &Areas, theme: &Theme, buffer: &mut Buffe
     {
         let topic =
             if room.topic.is_empty() { String::new() } else { format!("  {}", cells::one_line(&room.topic)) };
-        title = format!("{title}  {} members{topic}", room.members);
+        let s = if room.members == 1 { "" } else { "s" };
+        title = format!("{title}  {} member{s}{topic}", room.members);
     }
     put(buffer, areas.title, 0, &cells::fit(&title, usize::from(areas.title.width)), theme.strong);
     let style = match who.map(|who| who.trust) {

@@ -15,6 +15,9 @@ pub fn event(event: &Event, clock: &Clock) -> String {
 
 fn told(event: &Event) -> String {
     match &event.body {
+        EventBody::MessageReceived { message } if message.chat.starts_with('#') => {
+            text(&format!("{} to {}", message.from, message.chat), message)
+        }
         EventBody::MessageReceived { message } => text(&message.from, message),
         EventBody::MessageQueued { message } => text(&format!("you to {}", message.chat), message),
         EventBody::MessageAccepted { message } => {
