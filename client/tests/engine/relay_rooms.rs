@@ -621,7 +621,8 @@ impl Relay {
             if reboot.roster.contains(&device) {
                 room.roster.insert(device, member);
             } else {
-                let deliver = RoomDeliver { room: reboot.room, entry: room.log.last().unwrap().clone() };
+                let deliver =
+                    RoomDeliver { room: reboot.room, entry: Box::new(room.log.last().unwrap().clone()) };
                 pushes.push((place_of(&device), Push::RoomDeliver(deliver)));
                 room.removed.insert(device, (member.from, accepted.seq));
             }
