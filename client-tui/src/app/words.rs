@@ -110,7 +110,7 @@ pub fn notice(message: &Message) -> Option<String> {
         MessageKind::Deleted {} => format!("{who} took this back"),
         MessageKind::RoomRenewed {} => format!("{who} renewed the room"),
         MessageKind::RoomCutOff {} => {
-            format!("the relay has not kept what was said while you were away; somebody must add you again")
+            "the relay has not kept what was said while you were away; somebody must add you again".to_owned()
         }
         MessageKind::ListForked {} => {
             format!(

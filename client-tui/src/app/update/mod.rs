@@ -38,6 +38,8 @@ use super::{
 const DRAFT_DELAY: u64 = 2_000;
 
 /// Something that happened.
+// One at a time is dealt with: a box for each reply would cost more than the room.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Msg {
     /// A key.

@@ -85,9 +85,10 @@ pub fn line(kind: &MessageKind, from: &str) -> String {
         ),
         MessageKind::Deleted {} => format!("-- {from} took this back"),
         MessageKind::RoomRenewed {} => format!("-- {from} renewed the room"),
-        MessageKind::RoomCutOff {} => format!(
+        MessageKind::RoomCutOff {} => {
             "-- the relay has not kept what was said while you were away; somebody must add you again"
-        ),
+                .to_owned()
+        }
         MessageKind::ListForked {} => {
             format!(
                 "-- the device lists of {from} contradict each other: the relay, or somebody, lies; sending is stopped"
