@@ -20,11 +20,7 @@ use subrosa_protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    super::{
-        Core, Fault, Turn,
-        receive::Sender,
-        work::{Work, devices_of},
-    },
+    super::{Core, Fault, Turn, receive::Sender, work::Work},
     RoomAsked,
     act::Act,
     change::Made,
@@ -359,7 +355,7 @@ pub(super) fn give_key(w: &mut Work<'_>, stored: &StoredRoom, account: &Username
 
 /// Queues a content for all devices of an account.
 pub(super) fn tell(w: &mut Work<'_>, account: &Username, content: Content) -> Result<(), Fault> {
-    if w.is_me(account) && w.list(account)?.is_none_or(|own| devices_of(&own).len() < 2) {
+    if w.is_me(account) && !w.has_other_devices()? {
         return Ok(());
     }
     let content = Payload { gossip: None, content }.encode().map_err(|_| Fault::Internal("payload"))?;
