@@ -90,6 +90,19 @@ pub fn notice(message: &Message) -> Option<String> {
             format!("{who} has a new device ({device}), signed with {who}'s key")
         }
         MessageKind::DeviceRemoved { device } => format!("{who} removed device {device}"),
+        MessageKind::ListForked {} => {
+            format!(
+                "{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares"
+            )
+        }
+        _ => return room_notice(who, &message.kind),
+    })
+}
+
+/// The line of a notice about a room, without what a front end puts before it; `None` for everything else.
+#[must_use]
+pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
+    Some(match kind {
         MessageKind::RoomCreated {} => format!("{who} made this room"),
         MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
         MessageKind::MemberJoined {} => format!("{who} joined"),
@@ -112,11 +125,16 @@ pub fn notice(message: &Message) -> Option<String> {
         MessageKind::RoomCutOff {} => {
             "the relay has not kept what was said while you were away; somebody must add you again".to_owned()
         }
-        MessageKind::ListForked {} => {
-            format!(
-                "{who}'s device lists contradict each other: somebody lies. Nothing is sent. /verify compares"
-            )
-        }
+        MessageKind::Text { .. }
+        | MessageKind::Missing { .. }
+        | MessageKind::Undecryptable {}
+        | MessageKind::NewerVersion {}
+        | MessageKind::IdentityChanged {}
+        | MessageKind::IdentityTrusted {}
+        | MessageKind::IdentityVerified {}
+        | MessageKind::DeviceAdded { .. }
+        | MessageKind::DeviceRemoved { .. }
+        | MessageKind::ListForked {} => return None,
     })
 }
 

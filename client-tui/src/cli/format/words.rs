@@ -3,7 +3,7 @@
 use subrosa_client::api::{ContactState, MessageKind, MessageState, Trust};
 
 pub use crate::app::words::marks;
-use crate::app::words::role_with_article;
+use crate::app::words::room_notice;
 
 /// How far a message is.
 #[must_use]
@@ -64,35 +64,11 @@ pub fn line(kind: &MessageKind, from: &str) -> String {
         MessageKind::IdentityVerified {} => format!("-- {from} was verified"),
         MessageKind::DeviceAdded { device } => format!("-- {from} has a new device ({device})"),
         MessageKind::DeviceRemoved { device } => format!("-- {from} removed device {device}"),
-        MessageKind::RoomCreated {} => format!("-- {from} made this room"),
-        MessageKind::MemberInvited { name } => format!("-- {from} invited {name}"),
-        MessageKind::MemberJoined {} => format!("-- {from} joined"),
-        MessageKind::MemberLeft {} => format!("-- {from} left"),
-        MessageKind::MemberRemoved { name } => format!("-- {from} removed {name}"),
-        MessageKind::MemberBanned { name } => format!("-- {from} banned {name}"),
-        MessageKind::MemberUnbanned { name } => format!("-- {from} lifted the ban of {name}"),
-        MessageKind::MemberMuted { name } => format!("-- {from} muted {name}"),
-        MessageKind::MemberUnmuted { name } => format!("-- {from} lets {name} write again"),
-        MessageKind::RoleChanged { name, role } => {
-            format!("-- {from} made {name} {}", role_with_article(*role))
-        }
-        MessageKind::TopicChanged { topic } if topic.is_empty() => format!("-- {from} removed the topic"),
-        MessageKind::TopicChanged { topic } => format!("-- {from} set the topic: {topic}"),
-        MessageKind::RoomRenamed { name } => format!("-- {from} renamed the room: {name}"),
-        MessageKind::RoomChanged {} => format!("-- {from} changed the room's rules"),
-        MessageKind::CommitRefused { why } => format!(
-            "-- a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
-        ),
-        MessageKind::Deleted {} => format!("-- {from} took this back"),
-        MessageKind::RoomRenewed {} => format!("-- {from} renewed the room"),
-        MessageKind::RoomCutOff {} => {
-            "-- the relay has not kept what was said while you were away; somebody must add you again"
-                .to_owned()
-        }
         MessageKind::ListForked {} => {
             format!(
                 "-- the device lists of {from} contradict each other: the relay, or somebody, lies; sending is stopped"
             )
         }
+        _ => room_notice(from, kind).map(|line| format!("-- {line}")).unwrap_or_default(),
     }
 }
