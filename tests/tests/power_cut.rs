@@ -143,6 +143,11 @@ fn messages() -> u64 {
     setting("SUBROSA_CUT_MESSAGES", 180).min(1_400)
 }
 
+/// How long a run may take.
+fn patience() -> Duration {
+    Duration::from_secs(180 + messages() / 5)
+}
+
 // --- the relay ----------------------------------------------------------------------------------------------------
 
 /// What is known of a run of the relay besides its recording.
@@ -190,8 +195,10 @@ fn relay_run(pair: &mut Pair, options: &RelayOptions, failing: Option<u64>) -> R
         if third == 2 {
             bob.start(0);
         }
+        let since = Instant::now();
         while (Ledger::read(&alice.ledger).accepted.len() as u64) < began + messages * third / 3 {
             assert!(alice.ended().is_none(), "{}", alice.said());
+            assert!(since.elapsed() < patience(), "{}{}", alice.said(), world.relay.log());
             thread::sleep(Duration::from_millis(10));
         }
         if third == 2 {
@@ -331,8 +338,10 @@ fn client_run(pair: &mut Pair, seed: u64, weak: bool, failing: Option<u64>) -> S
             alice.start_under(limits[0], &Pair::recorder(&trace, None));
         }
     }
+    let since = Instant::now();
     while !alice.is_done(limits[0]) || !bob.is_done(limits[1]) {
         assert!(alice.ended().is_none() && bob.ended().is_none(), "{}{}", alice.said(), bob.said());
+        assert!(since.elapsed() < patience(), "not done: {}{}", alice.said(), bob.said());
         thread::sleep(Duration::from_millis(10));
     }
     let pid = alice.pid();

@@ -195,7 +195,8 @@ impl Session {
 
     /// Writes bytes; a connection that has ended is not an error here.
     pub async fn bytes(&mut self, bytes: &[u8]) {
-        let _ = self.writer.write_all(bytes).await;
+        let _ =
+            timeout(PATIENCE * 3, self.writer.write_all(bytes)).await.expect("the relay reads nothing more");
     }
 
     /// Writes as much as the relay takes within a time; the bytes it took.
@@ -215,9 +216,12 @@ impl Session {
         let (sent, spoilt) = (self.connection.stats().frame_tx.stream, holes.spoilt());
         holes.set(true);
         self.bytes(&[0]).await;
-        while self.connection.stats().frame_tx.stream == sent || holes.spoilt() == spoilt {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let gone = async {
+            while self.connection.stats().frame_tx.stream == sent || holes.spoilt() == spoilt {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("the byte does not leave");
         holes.set(false);
     }
 

@@ -302,8 +302,9 @@ async fn refusals_of_every_kind_are_shown_and_lose_no_text_silently() {
     let (mut failed, mut came) = (0, 0);
     for (i, id) in ids.iter().enumerate() {
         let shown = |state| !matches!(state, MessageState::Queued | MessageState::Held);
-        let mut line = scene.alice.line(id).await;
+        let (mut line, began) = (scene.alice.line(id).await, Instant::now());
         while !shown(line.state) {
+            assert!(began.elapsed() < Duration::from_secs(120), "neither sent nor given up: {line:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
             line = scene.alice.line(id).await;
         }
