@@ -176,8 +176,17 @@ async fn two_people_join_and_talk_and_one_logs_in_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_sent_while_the_relay_is_away_goes_out_when_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
-    let first = relay(folder.path()).await;
-    let (address, listen) = (first.address(), first.quic_addr());
+    // None of the ports that the system gives to sockets of clients, so that it stays free while the relay is away.
+    let is_free = |port: &u16| std::net::UdpSocket::bind(("127.0.0.1", *port)).is_ok();
+    let from = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], (from..32_000).find(is_free).unwrap()));
+    let config = || Config {
+        listen,
+        registration: Registration::Open,
+        ..Config::loopback(folder.path().join("relay"))
+    };
+    let first = Relay::start(config()).await.unwrap();
+    let address = first.address();
     let alice = person(folder.path(), &address, "alice").await;
     let bob = person(folder.path(), &address, "bob").await;
     alice.send("bob", "hello", WaitFor::Accepted).await;
@@ -185,8 +194,7 @@ async fn what_is_sent_while_the_relay_is_away_goes_out_when_it_is_back() {
     first.shutdown().await;
 
     assert_eq!(bob.send("alice", "while you were away", WaitFor::Queued).await, MessageState::Queued);
-    let config = Config { registration: Registration::Open, ..Config::loopback(folder.path().join("relay")) };
-    let second = Relay::start(Config { listen, ..config }).await.unwrap();
+    let second = Relay::start(config()).await.unwrap();
     alice.wait_for_text("bob", "while you were away").await;
     let unreachable = bob.engine.call(Request::SyncWait { timeout_ms: 20_000 }).await;
     assert!(unreachable.is_ok(), "{unreachable:?}");

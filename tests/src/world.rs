@@ -1,8 +1,12 @@
 //! A temporary folder with a relay and profiles in it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    path::{Path, PathBuf},
+};
 
 use crate::{
+    ledger::micros,
     person::Person,
     relay::{RelayOptions, RelayProcess},
 };
@@ -18,6 +22,15 @@ pub struct World {
 /// Limits lifted for tests that send much; the rates themselves have tests of their own.
 pub const FAST: &str = "[limits]\nlift_rates = true\n";
 
+/// A UDP port that stays free while a relay is not running: none of those that the system gives to sockets of clients.
+fn port_to_keep() -> u16 {
+    let mut port = 20_000 + u16::try_from(micros() % 12_000).unwrap();
+    while UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
+        port = 20_000 + (port - 20_000 + 1) % 12_000;
+    }
+    port
+}
+
 impl World {
     /// A relay with open registration.
     pub fn open() -> Self {
@@ -25,7 +38,10 @@ impl World {
     }
 
     /// A relay as asked.
-    pub fn with(options: RelayOptions) -> Self {
+    pub fn with(mut options: RelayOptions) -> Self {
+        if options.listen.ends_with(":0") {
+            options.listen = format!("127.0.0.1:{}", port_to_keep());
+        }
         let folder = tempfile::Builder::new().prefix("subrosa-").tempdir().unwrap();
         let relay = RelayProcess::start(&folder.path().join("relay"), &options);
         Self { relay, options, folder }
