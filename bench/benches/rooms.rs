@@ -23,7 +23,7 @@ use rand_core::UnwrapErr;
 use subrosa_bench::report::{Row, Table};
 use subrosa_client::store::Store;
 use subrosa_crypto::device::DeviceSecrets;
-use subrosa_crypto::rooms::{
+use subrosa_rooms::{
     Delta, Invitee, Listed, Me, OwnerKey, Plan, Policy, Room, RoomDevice, RoomError, Slot, Suite, Verdict,
     Visibility, key_packages, limits, store::MemoryStore,
 };

@@ -92,7 +92,7 @@ impl DeviceSecrets {
     }
 
     /// Signs what MLS signs: its own labels keep it apart from ours (see [`subrosa_verify::keys::signed_bytes`]).
-    pub(crate) fn sign_mls(&self, payload: &[u8]) -> [u8; 64] {
+    pub fn sign_mls(&self, payload: &[u8]) -> [u8; 64] {
         self.signing.sign(payload).to_bytes()
     }
 

@@ -72,7 +72,7 @@ pub(crate) fn hmac_pair(key: &Key32, labels: [Label; 2]) -> [Key32; 2] {
 }
 
 /// SHA-256 of `label || 0x00 || message`. Labels hold no zero byte, so no two labels make the same input.
-pub(crate) fn hash(label: Label, message: &[u8]) -> [u8; 32] {
+pub fn hash(label: Label, message: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(label.as_bytes()).chain_update([0]).chain_update(message).finalize().into()
 }
 

@@ -13,7 +13,7 @@
 //! | [`binding`] | the header inside every ciphertext and the one function that checks it |
 //! | [`padding`] | plaintext lengths |
 //! | [`sealed`] | envelopes that hide their sender |
-//! | [`rooms`] | MLS groups under the rules of rooms |
+//! | [`mls`] | what the MLS groups of rooms compute with (`subrosa-rooms`) |
 //! | [`safety_number`] | what two people compare |
 //! | [`vault`] | the database key under a passphrase |
 //! | [`opaque_client`] | the client's half of OPAQUE |
@@ -28,12 +28,12 @@ pub mod binding;
 pub mod device;
 pub mod dh;
 pub mod kdf;
+pub mod mls;
 pub mod opaque_client;
 pub mod padding;
 pub mod pqxdh;
 pub mod prekeys;
 pub mod ratchet;
-pub mod rooms;
 pub mod safety_number;
 pub mod sealed;
 pub mod session;

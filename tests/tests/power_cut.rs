@@ -338,10 +338,10 @@ fn client_run(pair: &mut Pair, seed: u64, weak: bool, failing: Option<u64>) -> S
             alice.start_under(limits[0], &Pair::recorder(&trace, None));
         }
     }
-    let since = Instant::now();
+    let started = Instant::now();
     while !alice.is_done(limits[0]) || !bob.is_done(limits[1]) {
         assert!(alice.ended().is_none() && bob.ended().is_none(), "{}{}", alice.said(), bob.said());
-        assert!(since.elapsed() < patience(), "not done: {}{}", alice.said(), bob.said());
+        assert!(started.elapsed() < patience(), "not done: {}{}", alice.said(), bob.said());
         thread::sleep(Duration::from_millis(10));
     }
     let pid = alice.pid();

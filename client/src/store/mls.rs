@@ -1,7 +1,7 @@
-//! State of rooms: what `subrosa_crypto::rooms` keeps, in the transaction that also holds the message, the cursor and the
+//! State of rooms: what `subrosa_rooms` keeps, in the transaction that also holds the message, the cursor and the
 //! outbox (R22). Every write raises the generation (R23).
 
-use subrosa_crypto::rooms::{
+use subrosa_rooms::{
     RoomError, StoreFailure,
     store::{Part, RoomStore},
 };

@@ -7,12 +7,10 @@
 //! - The genuine object is accepted, and read once.
 //! - A policy or key package that parses is one that the rules allow; a policy is written again as it was read (R9).
 
-use subrosa_crypto::{
-    device::DeviceSecrets,
-    rooms::{
-        Delta, Head, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, Slot, Suite, Verdict,
-        Visibility, key_packages, store::MemoryStore,
-    },
+use subrosa_crypto::device::DeviceSecrets;
+use subrosa_rooms::{
+    Delta, Head, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, Slot, Suite, Verdict,
+    Visibility, key_packages, store::MemoryStore,
 };
 
 use crate::{rng::SeededRng, script::Script};

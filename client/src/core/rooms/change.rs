@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use subrosa_crypto::rooms::{
-    Act as Right, Face, OwnCommit, Plan, Policy, Refusal, Role as PolicyRole, Room, RoomDevice, RoomError,
-    Visibility,
-};
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, EntryId, EnvelopeId, ErrorCode, MessageId, RoomId, Username, codec,
     frames::{
         CommitBody, Invitation, Invitations, Request, Response, RoomCommit, RoomDelta, RoomUnreachable,
     },
     limits::{INVITATIONS_INLINE, ROOM_COMMIT_INLINE},
+};
+use subrosa_rooms::{
+    Act as Right, Face, OwnCommit, Plan, Policy, Refusal, Role as PolicyRole, Room, RoomDevice, RoomError,
+    Visibility,
 };
 
 use super::{

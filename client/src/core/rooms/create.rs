@@ -1,11 +1,11 @@
 //! Making a room.
 
-use subrosa_crypto::rooms::{OwnerKey, Policy, Room, Suite, Visibility as PolicyVisibility};
 use subrosa_protocol::{
     BoundedStr, ErrorCode, RoomId, SafeText, Slug,
     frames::{Listing, Request, Response, RoomCreate, RoomHead, Standing},
     limits::{ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES},
 };
+use subrosa_rooms::{OwnerKey, Policy, Room, Suite, Visibility as PolicyVisibility};
 
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},

@@ -1,12 +1,12 @@
 //! Getting into rooms, always by a person's own act: a public one by a commit of this device, a private one by the Welcome
 //! that an invitation names (R30). Own further devices follow by themselves.
 
-use subrosa_crypto::rooms::{Room, RoomError};
 use subrosa_protocol::{
     RoomId, SafeText, Username, codec,
     content::RoomInvitation,
     frames::{ObjectHash, Request, Response, RoomAccept, RoomInfo, RoomName, RoomShow, Standing},
 };
+use subrosa_rooms::{Room, RoomError};
 
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},

@@ -3,15 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subrosa_crypto::{
-    rooms::{Change, Merged, Opened, Room, Verdict},
-    verify::room::RoomDevice,
-};
+use subrosa_crypto::verify::room::RoomDevice;
 use subrosa_protocol::{
     MessageId, Payload, RoomId, SafeText, Username,
     content::{Content, ReceiptKind, RoomRejected, Text},
     frames::{EntryBody, EntryKind, ObjectHash, RoomEntry},
 };
+use subrosa_rooms::{Change, Merged, Opened, Room, Verdict};
 
 use super::{
     super::{
@@ -151,7 +149,7 @@ fn application(
     let directory = mls::lists(tx, w.me, fresh);
     let opened = match group.open(tx, &mut w.rng, bytes, &directory, w.now) {
         Ok(opened) => opened,
-        Err(subrosa_crypto::rooms::RoomError::NeedLists(needs)) => {
+        Err(subrosa_rooms::RoomError::NeedLists(needs)) => {
             return Ok(Some(Missing::Lists(accounts(needs))));
         }
         Err(error) => return Err(fault(error)),
@@ -173,7 +171,7 @@ fn application(
     Ok(None)
 }
 
-const fn mls_role(role: Role) -> subrosa_crypto::rooms::Role {
+const fn mls_role(role: Role) -> subrosa_rooms::Role {
     super::change::policy_role(role)
 }
 
@@ -409,7 +407,7 @@ fn reject(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     entry: &RoomEntry,
-    refusal: &subrosa_crypto::rooms::Refusal,
+    refusal: &subrosa_rooms::Refusal,
 ) -> Result<(), Fault> {
     stand_still(w, stored, SafeText::single_line(&refusal.to_string()))?;
     let group = w.group_of(stored.id)?;

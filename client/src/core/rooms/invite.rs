@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subrosa_crypto::{
-    rooms::{OwnCommit, Plan, Room, Suite, Visibility as PolicyVisibility, key_packages},
-    verify::room::RoomDevice as Leaf,
-};
+use subrosa_crypto::verify::room::RoomDevice as Leaf;
 use subrosa_protocol::{
     BoundedStr, BoundedVec, DeviceId, RoomId, SafeText, Slug, Username, codec,
     content::{Content, RoomInvitation},
     frames::{KeyPackageClaim, KeyPackages, ObjectHash, Request, Response, RoomDevice},
 };
+use subrosa_rooms::{OwnCommit, Plan, Room, Suite, Visibility as PolicyVisibility, key_packages};
 
 use super::{
     super::{

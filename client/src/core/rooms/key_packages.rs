@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_crypto::rooms::{Suite, key_packages};
 use subrosa_protocol::{
     BoundedBytes, BoundedVec,
     frames::{Empty, KeyPackageCounts, KeyPackageUpload, NewKeyPackage, Request, Response},
     limits::KEY_PACKAGES_PER_UPLOAD,
 };
+use subrosa_rooms::{Suite, key_packages};
 
 use super::{
     super::{Core, Fault, Turn, work::Work},

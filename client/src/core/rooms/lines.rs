@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_crypto::{
-    rooms::{Change, Merged, Room},
-    verify::room::RoomDevice,
-};
+use subrosa_crypto::verify::room::RoomDevice;
 use subrosa_protocol::{RoomId, SafeText, Username};
+use subrosa_rooms::{Change, Merged, Room};
 
 use super::{
     super::{Fault, work::Work},

@@ -5,14 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use subrosa_crypto::{
-    rooms::{Directory, Listed, Me as RoomMe, Room, RoomError, StorageError},
-    verify::room::{Delta, Face, NewOwnerKey, RoomDevice},
-};
+use subrosa_crypto::verify::room::{Delta, Face, NewOwnerKey, RoomDevice};
 use subrosa_protocol::{
     BoundedStr, BoundedVec, DeviceId, RoomId, Username,
     frames::{Listing, ListingChange, NewOwnerKey as WireOwnerKey, RoomDelta, RoomDevice as WireDevice},
 };
+use subrosa_rooms::{Directory, Listed, Me as RoomMe, Room, RoomError, StorageError};
 
 use super::super::{Fault, me::Me, work::Work};
 use crate::{
@@ -142,8 +140,8 @@ pub(in crate::core) fn not_in() -> Fault {
 }
 
 /// Why something is not possible, for people.
-pub(in crate::core) fn refused(refusal: &subrosa_crypto::rooms::Refusal) -> ApiError {
-    use subrosa_crypto::rooms::Refusal;
+pub(in crate::core) fn refused(refusal: &subrosa_rooms::Refusal) -> ApiError {
+    use subrosa_rooms::Refusal;
     match refusal {
         Refusal::NoRight(act) => ApiError::new(Kind::Refused, format!("you have no right to {act}"))
             .hint("ask an owner or moderator of the room"),

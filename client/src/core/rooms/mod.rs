@@ -318,7 +318,7 @@ impl Core {
 
 /// What happens to rooms by the clock. The rooms in which this device's own leaf is to be renewed (R34).
 pub(super) fn upkeep(w: &mut Work<'_>) -> Result<Vec<RoomId>, Fault> {
-    subrosa_crypto::rooms::key_packages::expire(w.tx, w.now).map_err(mls::fault)?;
+    subrosa_rooms::key_packages::expire(w.tx, w.now).map_err(mls::fault)?;
     post::give_up(w)?;
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {

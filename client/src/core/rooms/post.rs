@@ -1,12 +1,12 @@
 //! Messages to rooms: encrypted when they are the next to go, in order, one at a time; the same bytes at every try, unless
 //! the relay says that their epoch passed before it took them (R21).
 
-use subrosa_crypto::rooms::{Place, RoomError, Slot};
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, EntryId, ErrorCode, MessageId, Payload, RoomId, SafeText,
     content::{Content, Text},
     frames::{EntryKind, ErrorFrame, Request, Response, RoomPost},
 };
+use subrosa_rooms::{Place, RoomError, Slot};
 
 use super::{
     super::{

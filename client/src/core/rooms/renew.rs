@@ -5,18 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
-use subrosa_crypto::{
-    rooms::{OwnerKey, Plan, Refusal, Role as PolicyRole, Room, RoomError, key_packages},
-    verify::{
-        keys::Signature,
-        room::{Reboot as SignedReboot, RoomDevice as Leaf, reboot_state},
-    },
+use subrosa_crypto::verify::{
+    keys::Signature,
+    room::{Reboot as SignedReboot, RoomDevice as Leaf, reboot_state},
 };
 use subrosa_protocol::{
     BoundedVec, DeviceId, EntryId, Payload, RoomId, SafeText, Username, codec,
     content::{Content, RoomDeclined, RoomOwnerKey},
     frames::{KeyPackageClaim, ListingChange, Reboot, RebootNotice, Request, RoomDevice, RoomEntry},
 };
+use subrosa_rooms::{OwnerKey, Plan, Refusal, Role as PolicyRole, Room, RoomError, key_packages};
 use zeroize::Zeroizing;
 
 use super::{

@@ -1,11 +1,11 @@
 //! Whether the relay shows all members the same room: with a text to a member goes, now and then, where this device is in
 //! the rooms that both are in (R29).
 
-use subrosa_crypto::rooms::{Head, HeadMatch};
 use subrosa_protocol::{
     SafeText, Username,
     content::{Content, RoomState as State},
 };
+use subrosa_rooms::{Head, HeadMatch};
 
 use super::{
     super::{Fault, receive::Sender, work::Work},

@@ -1,11 +1,11 @@
 //! Who writes in a room: sent to those who are online, told for a few seconds, kept nowhere (R45).
 
-use subrosa_crypto::rooms::{RoomError, Slot};
 use subrosa_protocol::{
     BoundedBytes, Payload, RoomId, Username,
     content::{Content, Typing},
     frames::{Request, RoomEphemeral},
 };
+use subrosa_rooms::{RoomError, Slot};
 
 use super::{
     super::{Core, Fault, Turn, work::Work},

@@ -2,13 +2,11 @@
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use subrosa_crypto::{
-    device::DeviceSecrets,
-    rooms::{
-        Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, StoreFailure,
-        Suite, Verdict, Visibility, key_packages,
-        store::{Part, RoomStore},
-    },
+use subrosa_crypto::device::DeviceSecrets;
+use subrosa_rooms::{
+    Delta, Listed, Me, OwnerKey, Plan, Policy, Refusal, Room, RoomDevice, RoomError, Slot, StoreFailure,
+    Suite, Verdict, Visibility, key_packages,
+    store::{Part, RoomStore},
 };
 
 use super::*;

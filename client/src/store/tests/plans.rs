@@ -124,7 +124,7 @@ fn what_runs_for_every_envelope_looks_rows_up() {
         tx.events(Some(0), 10, &[])?;
         tx.expire(1)?;
         {
-            use subrosa_crypto::rooms::store::{Part, RoomStore};
+            use subrosa_rooms::store::{Part, RoomStore};
             tx.put(Part::Tree, b"key", b"value")?;
             tx.get(Part::Tree, b"key")?;
             tx.keys(Part::Proposal, b"group")?;
