@@ -10,6 +10,7 @@ use crate::app::{
     commands::{self, COMMANDS, Takes},
     keymap::{Action, Chord},
     model::{Model, Overlay, Palette, PaletteItem, Target, mark},
+    text::cells,
     words,
 };
 
@@ -25,6 +26,7 @@ pub(super) fn open(model: &mut Model) {
         if let Some(who) = &chat.contact {
             parts.extend([words::standing(who.state).to_owned(), words::called(who).unwrap_or_default()]);
         }
+        parts.extend(chat.room.as_ref().map(|room| cells::one_line(&room.topic)));
         item(&chat.chat, &parts)
     });
     let others = desk.people.iter().filter(|who| desk.chats.find(&who.name).is_none());
