@@ -54,6 +54,12 @@ fn styles(stage: &Stage, text: &str) -> Vec<Modifier> {
     found
 }
 
+/// The lines of the screen, white space single.
+fn lines(stage: &Stage) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    stage.screen().lines().map(words).collect()
+}
+
 fn asked(stage: &Stage, which: impl Fn(&Request) -> bool) -> usize {
     stage.world.asked_for(which)
 }
@@ -63,11 +69,11 @@ fn members_stand_beside_the_conversation_by_role_with_what_is_known_of_their_key
     let stage = stage();
     let screen = stage.screen();
     for line in
-        ["│Members (5)", "│owners", "│ alice               you", "│moderators", "│ bob                  ok"]
+        ["│Members (5)", "│owners", "│ alice              you", "│moderators", "│ bob                 ok"]
     {
         assert!(screen.contains(line), "{line}:\n{screen}");
     }
-    for line in ["│members", "│ carol", "│ erin               !key", "│ mallory           muted"] {
+    for line in ["│members", "│ carol", "│ erin              !key", "│ mallory          muted"] {
         assert!(screen.contains(line), "{line}:\n{screen}");
     }
 }
@@ -79,7 +85,7 @@ fn the_members_are_shown_from_a_hundred_columns_and_by_f8() {
         assert_eq!(stage.shows("Members (5)"), shown, "{width}");
         stage.key("F8");
         assert_eq!(stage.shows("Members (5)"), !shown, "{width}");
-        assert!(stage.shows("#ops> "));
+        assert!(stage.shows("#ops>"));
         stage.key("F8");
         assert_eq!(stage.shows("Members (5)"), shown, "{width}");
     }
@@ -108,7 +114,7 @@ fn the_members_are_kept_current_by_events() {
     assert!(!stage.shows("│moderators"), "{}", stage.screen());
     stage.world.members[1].trust = Trust::Forked;
     stage.event(event(EventBody::IdentityVerified { name: "bob".into(), compared: true }));
-    assert!(stage.shows("│ bob               !list"), "{}", stage.screen());
+    assert!(stage.shows("│ bob              !list"), "{}", stage.screen());
     // Not for another room, and nobody's key who is not in this one.
     let before = asked(&stage, |request| matches!(request, Request::RoomMembers { .. }));
     stage.event(event(EventBody::RoomChanged { chat: "#other".into(), by: "alice".into() }));
@@ -136,8 +142,8 @@ fn a_thousand_members_are_told_with_how_many_are_not_shown() {
     world.members.extend((0..995).map(|n| member(&format!("m{n:03}"), Role::Member, Trust::Unverified)));
     let stage = Stage::sized(world, 100, 24);
     assert!(stage.shows("Members (1000)"));
-    // 22 rows: 3 headings, 17 members, and the line itself.
-    assert!(stage.shows(" 983 more: /memb"), "{}", stage.screen());
+    // 20 rows: 3 headings, 16 members, and the line itself.
+    assert!(stage.shows("│ +984 /members"), "{}", stage.screen());
 }
 
 #[test]
@@ -153,11 +159,7 @@ fn the_list_tells_topics_mentions_unread_and_muted_rooms() {
     assert!(stage.shows("  #friends          M"), "{}", stage.screen());
     assert!(stage.shows("act #ops 3@1"), "{}", stage.screen());
     stage.key("Alt-2");
-    assert!(
-        stage.shows("> #ops  deploys and p…") || stage.shows("> #ops  deploys and…"),
-        "{}",
-        stage.screen()
-    );
+    assert!(stage.shows("> #ops  deploys and …"), "{}", stage.screen());
     assert!(!stage.shows("@1 "), "what was seen does not call any more:\n{}", stage.screen());
     assert!(stage.shows("#ops  5 members  deploys and pages"));
 }
@@ -296,9 +298,9 @@ fn the_details_tell_who_has_an_own_message_and_who_has_read_it() {
     select(&mut stage, "thanks");
     stage.key("i");
     for line in
-        ["delivered to 2 of 4, read by 1", "read by    bob", "has it     carol", "not told   erin, mallory"]
+        ["members delivered to 2 of 4, read by 1", "read by bob", "has it carol", "not told erin, mallory"]
     {
-        assert!(stage.shows(line), "{line}:\n{}", stage.screen());
+        assert!(lines(&stage).contains(&line.to_owned()), "{line}:\n{}", stage.screen());
     }
     // It goes on while it is looked at.
     stage.world.holders.1.push("carol".to_owned());
@@ -307,7 +309,7 @@ fn the_details_tell_who_has_an_own_message_and_who_has_read_it() {
     own.marks.receipts = receipts;
     let told = Receipted { by: Some("carol".to_owned()), receipts, ..receipt(own) };
     stage.event(event(EventBody::MessageRead { message: told }));
-    assert!(stage.shows("read by 2") && stage.shows("read by    bob, carol"), "{}", stage.screen());
+    assert!(lines(&stage).contains(&"read by bob, carol".to_owned()), "{}", stage.screen());
     stage.key("Esc").key("Esc");
     select(&mut stage, "on it");
     stage.key("i");
@@ -429,7 +431,7 @@ fn signs_are_put_and_taken_away() {
     stage.type_in("draft");
     select(&mut stage, "on it");
     stage.key("+").key("o");
-    assert!(stage.shows("sign> ") && stage.shows("a sign beside carol: on it"), "{}", stage.screen());
+    assert!(stage.shows("sign>") && stage.shows("a sign beside carol: on it"), "{}", stage.screen());
     stage.enter("wow");
     assert_eq!((reacts(&stage, "wow", false), stage.draft()), (1, "draft"));
 }
@@ -583,7 +585,7 @@ fn a_refused_command_says_why_and_comes_back_to_be_corrected() {
         assert!(stage.notice().contains(says), "{line}: {}", stage.notice());
         assert_eq!(stage.draft(), line);
         assert_eq!(stage.here(), "#ops");
-        assert!(stage.shows(&says[..20]), "{}", stage.screen());
+        assert!(stage.shows(&says[..says.len().min(20)]), "{}", stage.screen());
     }
 }
 
@@ -665,19 +667,12 @@ fn what_is_written_offline_waits_and_goes_out_in_order() {
     }
     assert!(stage.shows("offline") && stage.shows("queued 3"), "{}", stage.screen());
     let marks = |stage: &Stage| {
-        let screen = stage.screen();
-        let line = |text: &str| {
-            let line =
-                screen.lines().find(|line| line.contains(&format!("you    {text} "))).unwrap_or_default();
-            line.split('│')
-                .nth(1)
-                .unwrap_or_default()
-                .split_whitespace()
-                .last()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        ["one", "two", "three"].map(line)
+        let lines = lines(stage);
+        ["one", "two", "three"].map(|text| {
+            let said = format!(" you {text} ");
+            let line = lines.iter().find_map(|line| line.split_once(&said)).map(|(_, rest)| rest);
+            line.and_then(|rest| rest.split(['│', ' ']).next()).unwrap_or_default().to_owned()
+        })
     };
     assert_eq!(marks(&stage), ["..", "..", ".."], "{}", stage.screen());
     assert_eq!(

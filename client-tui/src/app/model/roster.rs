@@ -12,6 +12,8 @@ pub struct Roster {
     members: Vec<Member>,
     /// Places by name: every mention on the screen is looked up at every drawing.
     places: HashMap<String, usize>,
+    /// Bytes of the longest name.
+    longest: usize,
     /// Asking for the members.
     pub refresh: Refresh,
     /// Why they are not known, when the engine refused to tell.
@@ -32,6 +34,7 @@ impl Roster {
     pub fn replace(&mut self, mut members: Vec<Member>) {
         members.sort_by(|a, b| b.role.cmp(&a.role).then_with(|| a.name.cmp(&b.name)));
         self.places = members.iter().enumerate().map(|(at, member)| (member.name.clone(), at)).collect();
+        self.longest = members.iter().map(|member| member.name.len()).max().unwrap_or(0);
         self.members = members;
         self.refused = None;
     }
@@ -40,6 +43,12 @@ impl Roster {
     #[must_use]
     pub fn all(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Bytes of the longest name; 0 before the engine has told.
+    #[must_use]
+    pub const fn longest(&self) -> usize {
+        self.longest
     }
 
     /// A member by name.

@@ -25,6 +25,8 @@ use crate::app::{
 const NARROW: usize = 50;
 /// Columns of a name at most.
 const NAME_MAX: usize = 12;
+/// Columns of a name in a room whose members are not known.
+const NAME_IN_ROOMS: usize = 8;
 /// Columns at the right that only delivery marks are drawn in.
 const MARK: usize = 3;
 /// Columns at the left for the marker of what is selected.
@@ -118,7 +120,12 @@ impl<'a> Context<'a> {
         let names = if narrow {
             cells::width(author).min(NAME_MAX)
         } else {
-            cells::width(&self.open.chat).clamp(3, NAME_MAX)
+            let longest = match self.open.roster.longest() {
+                0 if self.open.is_room() => NAME_IN_ROOMS,
+                0 => cells::width(&self.open.chat),
+                known => known,
+            };
+            longest.clamp(3, NAME_MAX)
         };
         let clock = time::clock(message.sent_at, self.zone);
         let lead = GUTTER + clock.len() + 1 + names + 1;

@@ -48,7 +48,7 @@ pub(super) fn draw(desk: &Desk, open: &Conversation, area: Rect, theme: &Theme, 
     }
     if shown.len() > rows && rows > 0 {
         let members = shown.iter().take(fits).filter(|row| matches!(row, RosterRow::Member(_))).count();
-        let more = format!(" {} more: /members", count - members);
+        let more = format!(" +{} /members", count.saturating_sub(members));
         put(buffer, inner, area.height - 1, &cells::fit(&more, width), theme.dim);
     }
 }

@@ -121,8 +121,8 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
             for (mark, meaning) in [
                 ("..", "queued here"),
                 ("o", "on the relay"),
-                ("v", "delivered"),
-                ("vv", "read"),
+                ("v", "delivered; in a room, to somebody: i on the message tells"),
+                ("vv", "read; in a room, by somebody"),
                 ("!", "not sent"),
                 ("@", "at the left: it mentions you"),
                 ("*2 @1 M", "in the list: unread, of these for you, muted"),
@@ -236,14 +236,15 @@ fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
     let entry = |key: &str, text: String| (key.to_owned(), text);
     let mut entries = vec![
         entry("from", format!("{}, device {}", message.from, message.device)),
-        entry("written", format!("{} (their clock)", time::exact(message.sent_at, &model.zone))),
-        entry("stored", time::exact(message.stored_at, &model.zone)),
         entry("state", words::state(message.state).to_owned()),
     ];
     if let Some(reason) = words::reason(message) {
         entries.push(entry("", reason));
     }
+    // What is asked for most comes first: small screens show little.
     entries.extend(desk.into_iter().flat_map(|desk| holders(desk, message)));
+    entries.push(entry("written", format!("{} (their clock)", time::exact(message.sent_at, &model.zone))));
+    entries.push(entry("stored", time::exact(message.stored_at, &model.zone)));
     for one in &message.marks.reactions {
         entries.push(entry(&cells::one_line(&one.sign), one.by.join(", ")));
     }
