@@ -91,7 +91,7 @@ fn room_banner(desk: &Desk) -> String {
     use subrosa_client::api::{RoomState, Visibility};
     let Some(room) = desk.room_here() else { return String::new() };
     let again = match room.visibility {
-        Visibility::Public => "/join comes back",
+        Visibility::Public => "/join asks to come back",
         Visibility::Private => "only an invitation brings you back",
     };
     match room.state {

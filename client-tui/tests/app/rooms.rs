@@ -383,6 +383,20 @@ fn a_text_that_begins_with_a_slash_stays_a_text_when_it_is_changed() {
 }
 
 #[test]
+fn a_command_from_the_palette_is_no_text_of_a_message() {
+    let mut stage = stage();
+    stage.type_in("a draft");
+    select(&mut stage, "thanks");
+    stage.key("e").key("Ctrl-P").type_in("/topic").key("Enter");
+    assert_eq!((stage.draft(), stage.desk().composer.aimed.is_none()), ("/topic ", true));
+    stage.enter("new");
+    assert_eq!(asked(&stage, |request| matches!(request, Request::MessageEdit { .. })), 0);
+    assert_eq!(asked(&stage, |request| matches!(request, Request::RoomTopic { .. })), 1);
+    stage.key("Up").key("Up");
+    assert_eq!(stage.draft(), "a draft");
+}
+
+#[test]
 fn a_refused_change_comes_back_into_the_line() {
     let mut stage = stage();
     select(&mut stage, "thanks");
@@ -540,6 +554,19 @@ fn the_room_is_told_that_somebody_writes_and_not_with_every_key() {
     assert_eq!((told(&stage, false), told(&stage, true)), (2, 1), "neither commands nor people are told of");
 }
 
+#[test]
+fn who_writes_is_shown_also_beside_what_was_done() {
+    let mut stage = stage();
+    let typing = |from: &str| event(EventBody::TypingStarted { chat: "#ops".into(), from: from.into() });
+    stage.event(typing("bob"));
+    assert!(stage.shows("bob writes..."));
+    select(&mut stage, "the certificate");
+    stage.key("p");
+    assert!(stage.shows("bob writes...   the message is not pinned any more"), "{}", stage.screen());
+    stage.event(event(EventBody::TypingStopped { chat: "#ops".into(), from: "bob".into() }));
+    assert!(!stage.shows("writes"));
+}
+
 // --- What goes wrong: a clear line, and nothing is lost. ---
 
 fn relay(code: ErrorCode) -> ApiError {
@@ -620,8 +647,12 @@ fn a_text_that_a_room_refuses_comes_back() {
 fn where_one_stands_in_a_room_is_said_above_it() {
     for (state, visibility, says) in [
         (RoomState::Removed, Visibility::Private, "! You are not in this room any more: only an invitation"),
-        (RoomState::Removed, Visibility::Public, "! You are not in this room any more: /join comes back."),
-        (RoomState::Left, Visibility::Public, "You left this room: /join comes back."),
+        (
+            RoomState::Removed,
+            Visibility::Public,
+            "! You are not in this room any more: /join asks to come back.",
+        ),
+        (RoomState::Left, Visibility::Public, "You left this room: /join asks to come back."),
         (RoomState::CutOff, Visibility::Private, "! The relay has not kept what was said here"),
         (RoomState::Joining, Visibility::Public, "The relay has not let you in yet."),
     ] {
@@ -650,7 +681,7 @@ fn members_that_are_not_told_are_no_empty_room() {
     let mut world = World::with_room();
     world.room_mut("#ops").state = Some(RoomState::Removed);
     let stage = Stage::sized(world, 140, 40);
-    assert!(stage.shows(" you are not in it"), "{}", stage.screen());
+    assert!(stage.shows(" not in it"), "{}", stage.screen());
     assert_eq!(asked(&stage, |request| matches!(request, Request::RoomMembers { .. })), 0);
 }
 

@@ -15,7 +15,7 @@ pub(super) fn ask(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(open) = desk.open.as_mut().filter(|open| open.is_room()) else { return };
     if !inside {
         open.roster.replace(Vec::new());
-        open.roster.refused = Some("you are not in it".to_owned());
+        open.roster.refused = Some("not in it".to_owned());
     } else if open.roster.refresh.ask() {
         let room = open.chat.clone();
         fx.push(Effect::Call(Purpose::Roster(room.clone()), Request::RoomMembers { room }));

@@ -109,6 +109,7 @@ fn begin(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
         return;
     }
     if let Some(desk) = model.desk_mut() {
+        desk.composer.unaim();
         let draft = desk.composer.editor.take();
         let chat = desk.here().unwrap_or_default().to_owned();
         desk.composer.remember(&chat, &draft);

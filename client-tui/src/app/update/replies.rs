@@ -209,6 +209,7 @@ fn not_opened(model: &mut Model, asked: &str) {
         }
         return;
     }
+    desk.composer.unaim();
     texts.extend(Some(desk.composer.editor.text().to_owned()).filter(|begun| !begun.is_empty()));
     let text = texts.join("\n");
     // What was sent as a text must not run as a command the second time.

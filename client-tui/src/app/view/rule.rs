@@ -20,7 +20,10 @@ pub(super) fn draw(model: &Model, desk: &Desk, area: Rect, theme: &Theme, buffer
     let pill = if model.notice.is_some() && width < 60 { String::new() } else { pill(desk) };
     let room = if pill.is_empty() { width } else { width.saturating_sub(cells::width(&pill) + 1) };
     let (text, style) = if let Some(notice) = &model.notice {
-        (notice.text.clone(), if notice.tone == Tone::Bad { theme.bad } else { theme.text })
+        // Who writes is not hidden by what was done a while ago.
+        let writing = writing(desk).filter(|_| notice.tone == Tone::Calm);
+        let text = writing.map_or_else(|| notice.text.clone(), |who| format!("{who}   {}", notice.text));
+        (text, if notice.tone == Tone::Bad { theme.bad } else { theme.text })
     } else {
         (hint(model, desk), theme.dim)
     };
