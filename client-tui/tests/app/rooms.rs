@@ -3,7 +3,7 @@
 use ratatui::style::Modifier;
 use rosa::app::{
     keymap::Place,
-    model::PAGE,
+    model::{PAGE, Position},
     update::{Msg, Purpose},
     view::{block::Context, theme::Theme, timeline},
 };
@@ -746,7 +746,9 @@ fn nothing_of_a_room_writes_control_bytes() {
     let mut stage = Stage::sized(world, 140, 40);
     for keys in [&["F8", "F8"][..], &["Shift-Up", "i"], &["Esc", "+"], &["Esc", "Esc"], &["Ctrl-P"], &["Esc"]]
     {
-        keys.iter().for_each(|key| drop(stage.key(key).now));
+        for key in keys {
+            stage.key(key);
+        }
         assert!(stage.buffer().content().iter().all(|cell| !cell.symbol().contains(char::is_control)));
     }
     stage.enter("/rooms");
@@ -770,6 +772,7 @@ fn what_a_drawing_costs_is_bounded_by_the_screen_and_not_by_the_history() {
         }
         let theme = Theme::new(true);
         let open = stage.desk().open.as_ref().unwrap();
+        let newest = open.timeline.last().unwrap().order;
         let built = |act: &dyn Fn(&Context<'_>)| {
             let context = Context::new(&stage.model, &theme, open, 90);
             act(&context);
@@ -777,9 +780,13 @@ fn what_a_drawing_costs_is_bounded_by_the_screen_and_not_by_the_history() {
         };
         [
             built(&|context| drop(timeline::visible(context, 37))),
-            built(&|context| drop(timeline::scrolled(context, 37, -3))),
-            built(&|context| drop(timeline::scrolled(context, 37, 35))),
-            built(&|context| drop(timeline::revealing(context, 37, open.timeline.last().unwrap().order))),
+            built(&|context| assert!(timeline::scrolled(context, 37, -3) != Position::Bottom)),
+            built(&|context| assert!(timeline::scrolled(context, 37, 35) != Position::Bottom)),
+            built(&|context| {
+                assert!(
+                    timeline::revealing(context, 37, newest) != Position::Bottom || !open.timeline.more_after
+                )
+            }),
         ]
     };
     let (short, long) = (costs(450), costs(10_000));

@@ -216,7 +216,7 @@ fn holders(desk: &Desk, message: &Message) -> Vec<Entry> {
     let silent = open.roster.all().iter().map(|member| &member.name);
     let silent = silent.filter(|name| *name != desk.name() && !known.delivered_to.contains(name));
     for (key, names) in [
-        ("read by", known.read_by.iter().cloned().collect::<Vec<_>>()),
+        ("read by", known.read_by.clone()),
         ("has it", unread.cloned().collect()),
         ("not told", silent.cloned().collect()),
     ] {
