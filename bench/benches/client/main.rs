@@ -1,7 +1,7 @@
 //! The client (issue 3, point 5 f): engines with their encrypted stores on a real relay, beside the ratchet alone; and the
 //! application in a terminal.
 //!
-//! `cargo bench -p subrosa-bench --bench client [-- engine | backlog | rosa]`; without a word all of them. `rosa` wants
+//! `cargo bench -p subrosa-bench --bench client [-- engine | backlog | rosa | frames]`; without a word all of them. `rosa` wants
 //! the program built: `cargo build --release -p rosa`.
 //!
 //! | file | what it does |
@@ -11,6 +11,7 @@
 //! | `engine` | sending, receiving, and a backlog |
 //! | `yardstick` | the ratchet alone, and the sum of what a message must cost |
 //! | `rosa` | the application in a pseudo-terminal |
+//! | `frames` | frames of the application in a room of 1,000 members and 10,000 messages |
 //! | `hostile` | envelopes of somebody who means harm |
 //! | `table` | how figures are printed |
 //!
@@ -22,10 +23,14 @@
 //! | `SUBROSA_CLIENT_HISTORY` | 10000 | messages in the history that the application shows |
 //! | `SUBROSA_CLIENT_IDLE_S` | 30 | seconds the idle application is watched |
 //! | `SUBROSA_CLIENT_HOSTILE` | 1000 | hostile envelopes a second |
+//! | `SUBROSA_FRAMES_MEMBERS` | 1000 | members of the room whose frames are timed |
+//! | `SUBROSA_FRAMES_MESSAGES` | 10000 | its messages |
+//! | `SUBROSA_FRAMES_STEPS` | 2000 | keys and messages of each kind |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod child;
 mod engine;
+mod frames;
 mod hostile;
 mod rosa;
 mod table;
@@ -51,6 +56,9 @@ fn main() {
         let yardstick = yardstick::measure();
         yardstick.print();
         engine::run(&yardstick, wants("engine"), wants("backlog"));
+    }
+    if wants("frames") {
+        frames::run();
     }
     if wants("rosa") {
         rosa::run();

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use subrosa_client::api::ConnectionState;
 
 use super::{
-    model::{Desk, Model, Overlay, Size},
+    model::{Aim, Conversation, Desk, Model, Overlay, Size},
     text::{
         cells,
         wrap::{Laid, lay_out, wrap},
@@ -13,16 +13,20 @@ use super::{
 
 /// From this width on the chat list stands beside the conversation.
 pub const SIDEBAR_FROM: u16 = 60;
+/// From this width on the members of a room stand beside the conversation.
+pub const MEMBERS_FROM: u16 = 100;
 /// From this height on a rule separates the composer, also when it has nothing to say.
 const RULE_FROM: u16 = 12;
 /// Columns of the chat list, its separator included, from 60 and from 100 columns on.
 const SIDEBAR: (u16, u16) = (18, 22);
+/// Columns of the members, their separator included, from 100 and from 120 columns on.
+const MEMBERS: (u16, u16) = (18, 24);
 /// Lines the composer grows to.
 const COMPOSER_MAX: u16 = 8;
 /// Columns of a name in the composer's prompt.
 const PROMPT_MAX: usize = 14;
 
-/// The parts of the screen. They never overlap, but for a sidebar that was opened over a narrow conversation.
+/// The parts of the screen. They never overlap, but for a sidebar or members that were opened over a narrow conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Areas {
     /// The chat list, with the separator at its right.
@@ -35,6 +39,8 @@ pub struct Areas {
     pub banner: Rect,
     /// The messages.
     pub timeline: Rect,
+    /// The members of a room, with the separator at their left.
+    pub members: Option<Rect>,
     /// Notices, hints, the pill.
     pub rule: Rect,
     /// The composer.
@@ -82,28 +88,46 @@ pub fn banner_text(desk: &Desk) -> String {
 
 /// What keeps the open room from being read or written in.
 fn room_banner(desk: &Desk) -> String {
-    use subrosa_client::api::RoomState;
-    let room = desk.here().and_then(|name| desk.chats.find(name)).and_then(|chat| chat.room.as_ref());
-    let Some(room) = room else { return String::new() };
+    use subrosa_client::api::{RoomState, Visibility};
+    let Some(room) = desk.room_here() else { return String::new() };
+    let again = match room.visibility {
+        Visibility::Public => "/join asks to come back",
+        Visibility::Private => "only an invitation brings you back",
+    };
     match room.state {
         Some(RoomState::Invited) => {
             let by = room.invited_by.as_deref().unwrap_or("somebody");
             format!("? {by} invites you to this room. Enter accepts; /leave declines.")
         }
-        Some(RoomState::Left) => "You left this room.".to_owned(),
-        Some(RoomState::Removed) => "You are not in this room any more.".to_owned(),
+        Some(RoomState::Left) => format!("You left this room: {again}."),
+        Some(RoomState::Removed) => format!("! You are not in this room any more: {again}."),
         Some(RoomState::CutOff) => {
             "! The relay has not kept what was said here while you were away: a member must add you again."
                 .to_owned()
         }
         Some(RoomState::Joining) => "The relay has not let you in yet.".to_owned(),
+        Some(RoomState::Joined) if is_muted_here(desk) => {
+            "! Moderators keep you from writing here. What others write still comes.".to_owned()
+        }
         Some(RoomState::Joined) | None => String::new(),
     }
+}
+
+/// Whether moderators of the open room keep this account from writing.
+fn is_muted_here(desk: &Desk) -> bool {
+    let own = desk.open.as_ref().and_then(|open| open.roster.find(desk.name()));
+    own.is_some_and(|member| member.muted)
 }
 
 /// The composer's prompt.
 #[must_use]
 pub fn prompt(desk: &Desk) -> String {
+    if let Some(aimed) = &desk.composer.aimed {
+        return match aimed.aim {
+            Aim::Change => "change> ".to_owned(),
+            Aim::Sign => "sign> ".to_owned(),
+        };
+    }
     match desk.here() {
         Some(name) => format!("{}> ", cells::fit(name, PROMPT_MAX)),
         None => "> ".to_owned(),
@@ -127,6 +151,7 @@ pub fn rule_speaks(model: &Model, desk: &Desk) -> bool {
     model.notice.is_some()
         || scrolled
         || desk.composer.reply_to.is_some()
+        || desk.composer.aimed.is_some()
         || desk.composer.completing.is_some()
         || desk.composer.editor.text().starts_with('/')
         || desk.hits.is_some()
@@ -139,6 +164,13 @@ pub fn sidebar_shown(size: Size, desk: &Desk) -> bool {
     desk.sidebar.unwrap_or(size.width >= SIDEBAR_FROM)
 }
 
+/// Whether the members are shown: of rooms, from 100 columns on, or where F8 asked for them.
+#[must_use]
+pub fn members_shown(size: Size, desk: &Desk) -> bool {
+    let in_room = desk.open.as_ref().is_some_and(Conversation::is_room);
+    in_room && desk.members.unwrap_or(size.width >= MEMBERS_FROM)
+}
+
 /// The parts of the screen of an open profile.
 #[must_use]
 pub fn areas(model: &Model, desk: &Desk) -> Areas {
@@ -147,6 +179,14 @@ pub fn areas(model: &Model, desk: &Desk) -> Areas {
     let columns = if width >= 100 { SIDEBAR.1 } else { SIDEBAR.0 };
     let shown = sidebar_shown(model.size, desk);
     let left = if shown && beside { columns } else { 0 };
+    let members = members_shown(model.size, desk);
+    let members_beside = width >= MEMBERS_FROM;
+    let members_width = match width {
+        0..SIDEBAR_FROM => (width * 2 / 3).max(12).min(width),
+        SIDEBAR_FROM..120 => MEMBERS.0,
+        _ => MEMBERS.1,
+    };
+    let edge = if members && members_beside { width - members_width } else { width };
 
     let status = u16::from(height >= 3);
     let lines = u16::try_from(composer_text(desk, width).lines.len()).unwrap_or(COMPOSER_MAX);
@@ -155,22 +195,23 @@ pub fn areas(model: &Model, desk: &Desk) -> Areas {
     let title = u16::from(height > composer + status + 1);
     let main = height.saturating_sub(composer + status + rule);
     let text = banner_text(desk);
-    let lines = wrap(&text, usize::from(width - left).max(1), usize::from(width - left).max(1)).len();
+    let right = edge - left;
+    let lines = wrap(&text, usize::from(right).max(1), usize::from(right).max(1)).len();
     let banner = if text.is_empty() {
         0
     } else {
         u16::try_from(lines).unwrap_or(1).min(main.saturating_sub(title) / 2).min(3)
     };
-    let right = width - left;
     let seal = u16::try_from(cells::width(seal_text(desk))).unwrap_or(0).min(right);
     let timeline = main.saturating_sub(title + banner);
     let sidebar_width = if beside { columns } else { (width * 2 / 3).max(12).min(width) };
     Areas {
         sidebar: (shown && main > 0).then_some(Rect::new(0, 0, sidebar_width, main)),
         title: Rect::new(left, 0, right.saturating_sub(seal + u16::from(seal > 0)), title),
-        seal: Rect::new(width - seal, 0, seal, title),
+        seal: Rect::new(edge - seal, 0, seal, title),
         banner: Rect::new(left, title, right, banner),
         timeline: Rect::new(left, title + banner, right, timeline),
+        members: (members && main > 0).then_some(Rect::new(width - members_width, 0, members_width, main)),
         rule: Rect::new(0, main, width, rule),
         composer: Rect::new(0, main + rule, width, composer),
         status: Rect::new(0, main + rule + composer, width, status),

@@ -1,8 +1,8 @@
 //! What states and notices are called: the same words in the full screen and in the line mode.
 
 use subrosa_client::api::{
-    ApiError, ConnectionState, Contact, ContactState, Direction, Marks, Message, MessageKind, MessageState,
-    Role, RoomReceipts, Status, Trust,
+    ApiError, ConnectionState, Contact, ContactState, Direction, Marks, Member, Message, MessageKind,
+    MessageState, Role, RoomReceipts, Status, Trust,
 };
 
 use super::text::cells;
@@ -145,6 +145,33 @@ pub const fn role_with_article(role: Role) -> &'static str {
         Role::Member => "a member without a role",
         Role::Moderator => "a moderator",
         Role::Owner => "an owner",
+    }
+}
+
+/// What stands above the members of a role.
+#[must_use]
+pub const fn role_heading(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owners",
+        Role::Moderator => "moderators",
+        Role::Member => "members",
+    }
+}
+
+/// What stands beside a member: whether moderators keep it from writing, and what is known of its key. Always text, never
+/// colour alone.
+#[must_use]
+pub fn member_mark(member: &Member) -> String {
+    let trust = match member.trust {
+        Trust::Unverified => "",
+        Trust::Verified => "ok",
+        Trust::Changed => "!key",
+        Trust::Forked => "!list",
+    };
+    match (member.muted, trust) {
+        (false, trust) => trust.to_owned(),
+        (true, "") => "muted".to_owned(),
+        (true, trust) => format!("muted {trust}"),
     }
 }
 

@@ -10,7 +10,7 @@ use rosa::app::{
 };
 use subrosa_client::{
     ApiError,
-    api::{EventBody, KeyChange, Kind, MessageKind},
+    api::{EventBody, KeyChange, Kind, MessageKind, Touched},
 };
 use subrosa_protocol::SafeText;
 
@@ -42,20 +42,20 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..keys).prop_map(Step::Key),
         4 => "[a-z/@ ?nN日e\u{301}]{1,6}".prop_map(Step::Type),
         1 => "(/[a-z]{1,5}|[a-z\n]{0,12}|.{0,6})".prop_map(Step::Paste),
-        1 => "/(msg|add|verify|trust|search|reply|help|keys|status|accept) ?[a-z]{0,5}".prop_map(Step::Line),
+        1 => "/(msg|add|verify|trust|search|reply|help|keys|status|accept|rooms|topic|kick|edit|react) ?[a-z]{0,5}".prop_map(Step::Line),
         1 => (1u16..150, 1u16..45).prop_map(|(w, h)| Step::Resize(w, h)),
         1 => any::<bool>().prop_map(Step::Focus),
         1 => (-9isize..9).prop_map(Step::Wheel),
         1 => (0u16..90, 0u16..30).prop_map(|(x, y)| Step::Click(x, y)),
-        3 => (0usize..4, "(.|\n|\u{5d0}|日){0,80}").prop_map(|(chat, text)| Step::Message(chat, text)),
-        2 => (0usize..10, 0usize..4).prop_map(|(kind, chat)| Step::Event(kind, chat)),
+        3 => (0usize..5, "(.|@alice|@room|\n|\u{5d0}|日){0,80}").prop_map(|(chat, text)| Step::Message(chat, text)),
+        2 => (0usize..13, 0usize..5).prop_map(|(kind, chat)| Step::Event(kind, chat)),
         1 => (0u64..700_000).prop_map(Step::Pass),
         1 => "(/q|[a-z\n]{0,9})".prop_map(Step::Edited),
         2 => Just(Step::Unlock),
     ]
 }
 
-const CHATS: [&str; 4] = ["bob", "carol", "erin", "dave"];
+const CHATS: [&str; 5] = ["bob", "carol", "erin", "dave", "#ops"];
 
 fn take(stage: &mut Stage, step: Step) {
     let order = stage.world.messages.last().map_or(1, |last| last.order + 1);
@@ -69,7 +69,9 @@ fn take(stage: &mut Stage, step: Step) {
         Step::Wheel(lines) => stage.send(Msg::Wheel(lines)),
         Step::Click(column, row) => stage.send(Msg::Click { column, row }),
         Step::Message(chat, text) => {
-            let new = message(CHATS[chat], order, CHATS[chat], &text);
+            let from = if chat == 4 { "mallory" } else { CHATS[chat] };
+            let mut new = message(CHATS[chat], order, from, &text);
+            new.marks.mention = chat == 4 && order % 2 == 0;
             stage.world.put(new.clone());
             stage.event(received(&new));
         }
@@ -100,6 +102,20 @@ fn take(stage: &mut Stage, step: Step) {
                     error: (order % 2 == 0).then(|| ApiError::new(Kind::NotReady, "the disk is full")),
                 },
                 8 => EventBody::SystemGap { from: 1, to: 2 },
+                9 => EventBody::RoomMemberAdded { chat: name, name: "zed".into(), by: "bob".into() },
+                10 => {
+                    stage.world.members.truncate(usize::try_from(order % 6).unwrap());
+                    EventBody::RoomChanged { chat: name, by: "bob".into() }
+                }
+                11 => {
+                    let touched = Touched {
+                        id: last.id.clone(),
+                        chat: last.chat.clone(),
+                        author: last.from.clone(),
+                        by: "bob".into(),
+                    };
+                    EventBody::MessagePinned { touched }
+                }
                 _ => EventBody::DeviceLinked { name, device: 2 },
             };
             stage.event(event(body));
@@ -118,7 +134,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn whatever_happens_the_screen_draws_and_commands_are_never_sent(steps in prop::collection::vec(step(), 1..80)) {
-        let mut stage = Stage::new(World::peopled());
+        let mut stage = Stage::new(World::with_room());
         for step in steps {
             take(&mut stage, step);
             let buffer = stage.buffer();

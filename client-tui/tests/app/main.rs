@@ -13,6 +13,7 @@ mod hostile;
 mod lines;
 mod locking;
 mod reading;
+mod rooms;
 mod screens;
 mod searching;
 mod selecting;

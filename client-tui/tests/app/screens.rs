@@ -86,6 +86,81 @@ fn scrolled_up_with_new_messages_below() {
     });
 }
 
+fn each_in_room(name: &str, act: impl Fn(&mut Stage)) {
+    for (width, height) in SIZES {
+        let mut stage = Stage::sized(World::with_room(), width, height);
+        assert_eq!(stage.here(), "#ops");
+        act(&mut stage);
+        insta::assert_snapshot!(format!("{name}_{width}x{height}"), stage.screen());
+    }
+}
+
+#[test]
+fn room() {
+    each_in_room("room", |_| {});
+}
+
+#[test]
+fn room_members_toggled() {
+    each_in_room("room_members_toggled", |stage| {
+        stage.key("F8");
+    });
+}
+
+#[test]
+fn room_selected() {
+    each_in_room("room_selected", |stage| {
+        stage.key("Shift-Up").key("k").key("k");
+    });
+}
+
+#[test]
+fn room_details() {
+    each_in_room("room_details", |stage| {
+        stage.key("Shift-Up").key("g");
+        for _ in 0..6 {
+            stage.key("j");
+        }
+        stage.key("i");
+    });
+}
+
+#[test]
+fn room_sign_question() {
+    each_in_room("room_sign_question", |stage| {
+        stage.key("Shift-Up").key("k").key("k").key("+");
+    });
+}
+
+#[test]
+fn room_changing() {
+    each_in_room("room_changing", |stage| {
+        stage.key("Shift-Up").key("g");
+        for _ in 0..6 {
+            stage.key("j");
+        }
+        stage.key("e").type_in(" a lot");
+    });
+}
+
+#[test]
+fn room_invitation() {
+    each_in_room("room_invitation", |stage| {
+        let room = stage.world.room("#friends", "");
+        room.state = Some(subrosa_client::api::RoomState::Invited);
+        room.invited_by = Some("bob".to_owned());
+        stage.send(Msg::Gap);
+        stage.key("Alt-1");
+    });
+}
+
+#[test]
+fn rooms_page() {
+    each_in_room("rooms_page", |stage| {
+        stage.enter("/rooms");
+    });
+}
+
 #[test]
 fn help() {
     each("help", |stage| {

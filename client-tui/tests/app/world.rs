@@ -10,8 +10,9 @@ use subrosa_client::{
     ApiError, Event, Handle, Reply, Request,
     api::{
         AccountInfo, Call, Chat, ConnectionState, Contact, ContactState, Direction, EventBody, EventStream,
-        HistoryPage, Kind, Message, MessageEvent, MessageKind, MessageState, Receipted, SafetyNumberInfo,
-        SearchHit, SendResult, Status, StreamItem, Subscribe, Trust, time::Timestamp,
+        HistoryPage, Kind, ListedRoom, Member, Message, MessageEvent, MessageKind, MessageState, Receipted,
+        Role, Room, RoomReceipts, RoomState, SafetyNumberInfo, SearchHit, SendResult, SignOf, Status,
+        StreamItem, Subscribe, Trust, Visibility, time::Timestamp,
     },
 };
 use subrosa_protocol::SafeText;
@@ -49,10 +50,22 @@ pub(crate) struct World {
     pub(crate) refuse_send: Option<ApiError>,
     pub(crate) subscribers: Vec<mpsc::Sender<StreamItem>>,
     pub(crate) number: String,
+    /// The members of every room.
+    pub(crate) members: Vec<Member>,
+    /// The relay's public rooms.
+    pub(crate) listed: Vec<ListedRoom>,
+    /// Who has own messages of rooms, and who has read them.
+    pub(crate) holders: (Vec<String>, Vec<String>),
+    /// What the next request about a room or a message is refused with.
+    pub(crate) refuse: Option<ApiError>,
 }
 
 pub(crate) fn contact(name: &str, state: ContactState, trust: Trust) -> Contact {
     Contact { name: name.to_owned(), display_name: SafeText::default(), state, trust, devices: vec![1] }
+}
+
+pub(crate) fn member(name: &str, role: Role, trust: Trust) -> Member {
+    Member { name: name.to_owned(), role, devices: vec![1], muted: false, trust }
 }
 
 pub(crate) fn message(chat: &str, order: i64, from: &str, text: &str) -> Message {
@@ -136,7 +149,87 @@ impl World {
             refuse_send: None,
             subscribers: Vec::new(),
             number: ["12345"; 12].join(" "),
+            members: Vec::new(),
+            listed: Vec::new(),
+            holders: (Vec::new(), Vec::new()),
+            refuse: None,
         }
+    }
+
+    /// The same people, and the room `#ops` with five members: alice is its owner.
+    pub(crate) fn with_room() -> Self {
+        let mut world = Self::peopled();
+        world.members = vec![
+            member("alice", Role::Owner, Trust::Verified),
+            member("bob", Role::Moderator, Trust::Verified),
+            member("carol", Role::Member, Trust::Unverified),
+            member("erin", Role::Member, Trust::Changed),
+            Member { muted: true, ..member("mallory", Role::Member, Trust::Unverified) },
+        ];
+        world.room("#ops", "deploys and pages");
+        world.put(Message { from: "alice".to_owned(), ..notice("#ops", 30, MessageKind::RoomCreated {}) });
+        let joined = |order, who: &str| Message {
+            from: who.to_owned(),
+            ..notice("#ops", order, MessageKind::MemberJoined {})
+        };
+        world.put(joined(31, "bob"));
+        world.put(joined(32, "carol"));
+        let topic = MessageKind::TopicChanged { topic: SafeText::single_line("deploys and pages") };
+        world.put(Message { from: "alice".to_owned(), ..notice("#ops", 33, topic) });
+        world.put(message("#ops", 34, "bob", "@carol can you look at the relay?"));
+        world.put(message("#ops", 35, "carol", "on it, @bob"));
+        let mut own = message("#ops", 36, "alice", "thanks");
+        own.marks.receipts = Some(RoomReceipts { of: 4, delivered: 2, read: 1 });
+        world.put(own);
+        let role = MessageKind::RoleChanged { name: "bob".to_owned(), role: Role::Moderator };
+        world.put(Message { from: "alice".to_owned(), ..notice("#ops", 37, role) });
+        let mut called = message("#ops", 38, "bob", "@alice the certificate ends tomorrow, tell @room");
+        called.marks.mention = true;
+        called.marks.pinned = true;
+        called.marks.reactions =
+            vec![SignOf { sign: SafeText::single_line("+1"), by: vec!["alice".into(), "carol".into()] }];
+        world.put(called);
+        let kicked = MessageKind::MemberRemoved { name: "trudy".to_owned() };
+        world.put(Message { from: "bob".to_owned(), ..notice("#ops", 39, kicked) });
+        world.put(message("#ops", 40, "mallory", "mail me at m@carol.example or @carolina"));
+        world.holders = (vec!["bob".to_owned(), "carol".to_owned()], vec!["bob".to_owned()]);
+        world
+    }
+
+    /// A room, before all other chats.
+    pub(crate) fn room(&mut self, label: &str, topic: &str) -> &mut Room {
+        let room = Room {
+            chat: label.to_owned(),
+            id: "0".repeat(26),
+            name: SafeText::name(label),
+            topic: SafeText::single_line(topic),
+            description: SafeText::default(),
+            slug: None,
+            visibility: Visibility::Private,
+            state: Some(RoomState::Joined),
+            role: Some(Role::Owner),
+            members: u32::try_from(self.members.len()).unwrap(),
+            suite: String::new(),
+            epoch: 3,
+            invited_by: None,
+            muted: false,
+            mentions: 0,
+        };
+        let chat = Chat {
+            chat: label.to_owned(),
+            contact: None,
+            room: Some(room),
+            unread: 0,
+            read_up_to: 0,
+            last: None,
+            draft: String::new(),
+        };
+        self.chats.insert(0, chat);
+        self.chats[0].room.as_mut().unwrap()
+    }
+
+    pub(crate) fn room_mut(&mut self, label: &str) -> &mut Room {
+        self.chat(label).room.as_mut().unwrap()
     }
 
     /// Four chats: a verified friend with unread messages, one with a queued message, a changed key, a request.
@@ -218,6 +311,25 @@ impl World {
 
     pub(crate) fn answer(&mut self, request: Request) -> Result<Reply, ApiError> {
         self.asked.push(request.clone());
+        let about_rooms = matches!(
+            request,
+            Request::RoomCreate(_)
+                | Request::RoomJoin { .. }
+                | Request::RoomLeave { .. }
+                | Request::RoomInvite { .. }
+                | Request::RoomKick { .. }
+                | Request::RoomBan { .. }
+                | Request::RoomRole { .. }
+                | Request::RoomTopic { .. }
+                | Request::RoomRename { .. }
+                | Request::MessageEdit { .. }
+                | Request::MessageDelete { .. }
+                | Request::MessageReact { .. }
+                | Request::MessagePin { .. }
+        );
+        if let Some(error) = self.refuse.take_if(|_| about_rooms) {
+            return Err(error);
+        }
         if let Request::ContactAccept { name }
         | Request::ContactVerify { name, .. }
         | Request::ContactTrust { name, .. }
@@ -262,13 +374,43 @@ impl World {
                 Ok(Reply::Sent { results: vec![result] })
             }
             Request::MessageShow { id } => match self.messages.iter().find(|message| message.id == id) {
-                Some(message) => Ok(Reply::Message {
-                    message: message.clone(),
-                    delivered_to: Vec::new(),
-                    read_by: Vec::new(),
-                }),
+                Some(message) => Ok(self.shown(message)),
                 None => Err(ApiError::new(Kind::NotFound, "there is no such message")),
             },
+            Request::MessageEdit { id, text } => self.touch(&id, |message| {
+                message.kind = MessageKind::Text { text: SafeText::multi_line(&text) };
+                message.marks.edited = true;
+            }),
+            Request::MessageDelete { id } => {
+                self.touch(&id, |message| message.kind = MessageKind::Deleted {})
+            }
+            Request::MessageReact { id, sign, undo } => self.touch(&id, |message| {
+                let by = vec!["alice".to_owned()];
+                message.marks.reactions.retain(|one| one.sign.as_str() != sign || one.by != by);
+                if !undo {
+                    message.marks.reactions.push(SignOf { sign: SafeText::single_line(&sign), by });
+                }
+            }),
+            Request::MessagePin { id, undo } => self.touch(&id, |message| message.marks.pinned = !undo),
+            Request::RoomMembers { .. } => Ok(Reply::Members { members: self.members.clone() }),
+            Request::RoomList { .. } => Ok(Reply::Rooms { rooms: self.listed.clone() }),
+            Request::RoomCreate(create) => {
+                let label = format!("#{}", create.name);
+                let room = self.room(&label, &create.topic).clone();
+                Ok(Reply::Room { room: Box::new(room) })
+            }
+            Request::RoomJoin { room } => {
+                self.room_mut(&room).state = Some(RoomState::Joined);
+                Ok(Reply::Room { room: Box::new(self.room_mut(&room).clone()) })
+            }
+            Request::RoomKick { room, .. }
+            | Request::RoomBan { room, .. }
+            | Request::RoomRole { room, .. }
+            | Request::RoomInvite { room, .. }
+            | Request::RoomTopic { room, .. }
+            | Request::RoomRename { room, .. } => {
+                Ok(Reply::Room { room: Box::new(self.room_mut(&room).clone()) })
+            }
             Request::MessageSearch { query, .. } => {
                 let hits = self.messages.iter().rev().filter(
                     |message| matches!(&message.kind, MessageKind::Text { text } if text.contains(&query)),
@@ -315,6 +457,18 @@ impl World {
             }
             _ => Ok(Reply::Done {}),
         }
+    }
+
+    fn shown(&self, message: &Message) -> Reply {
+        let own = message.direction == Direction::Out && message.chat.starts_with('#');
+        let (delivered_to, read_by) = if own { self.holders.clone() } else { Default::default() };
+        Reply::Message { message: message.clone(), delivered_to, read_by }
+    }
+
+    fn touch(&mut self, id: &str, how: impl Fn(&mut Message)) -> Result<Reply, ApiError> {
+        let missing = || ApiError::new(Kind::NotFound, "there is no such message");
+        how(self.messages.iter_mut().find(|message| message.id == id).ok_or_else(missing)?);
+        Ok(self.shown(self.messages.iter().find(|message| message.id == id).unwrap()))
     }
 
     fn change(&mut self, name: &str, how: impl Fn(&mut Contact)) -> Result<Reply, ApiError> {

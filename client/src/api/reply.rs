@@ -356,6 +356,9 @@ pub struct Marks {
     /// Of an own message in a room: how many members have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipts: Option<RoomReceipts>,
+    /// Of somebody's message in a room: whether it mentions this account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mention: bool,
 }
 
 /// A sign beside a message.

@@ -78,7 +78,7 @@ pub(super) const COLUMNS: &str = "place, id, CASE WHEN chat >= '#' AND chat < '$
                                   CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
                                   (SELECT sum(read) FROM room_receipts WHERE message_id = messages.id) END, \
                                   CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
-                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END";
+                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END, mention";
 
 /// The stored form of a kind: its number, a number that belongs to it, its text.
 fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
@@ -171,6 +171,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Message> {
             pinned: row.get(16)?,
             reactions: signs(row.get(17)?),
             receipts: receipts(row)?,
+            mention: row.get(21)?,
         },
     })
 }

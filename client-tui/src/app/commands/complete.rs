@@ -5,6 +5,9 @@ use super::{COMMANDS, Command, Takes, find};
 /// Candidates shown and stepped through.
 const CANDIDATES_MAX: usize = 50;
 
+/// What a member can be made.
+const ROLES: [&str; 3] = ["owner", "moderator", "member"];
+
 /// What the word before the cursor may become.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Completion {
@@ -14,13 +17,30 @@ pub struct Completion {
     pub candidates: Vec<String>,
 }
 
-/// Completes what stands before the cursor. `people` are the names of chats and contacts.
+/// What can be named, each by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    /// Chats and contacts.
+    pub people: Vec<String>,
+    /// Members of the open room; elsewhere, people.
+    pub members: Vec<String>,
+    /// Who can be mentioned here.
+    pub mentions: Vec<String>,
+    /// Rooms, with their `#`.
+    pub rooms: Vec<String>,
+}
+
+/// Completes what stands before the cursor.
 #[must_use]
-pub fn complete(before: &str, people: &[String]) -> Completion {
+pub fn complete(before: &str, known: &Names) -> Completion {
     let word = before.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
-    let names = |prefix: &str, lead: &str| {
-        let found = people.iter().filter(|name| name.starts_with(prefix)).take(CANDIDATES_MAX);
+    let names = |names: &[String], prefix: &str, lead: &str| -> Vec<String> {
+        let found = names.iter().filter(|name| name.starts_with(prefix)).take(CANDIDATES_MAX);
         found.map(|name| format!("{lead}{name} ")).collect()
+    };
+    let person = |known: &[String]| match word.strip_prefix('@') {
+        Some(prefix) => names(known, prefix, "@"),
+        None => names(known, word, ""),
     };
     let commands = |prefix: &str, lead: &str| {
         let found = COMMANDS.iter().filter(|command| command.name.starts_with(prefix));
@@ -31,19 +51,23 @@ pub fn complete(before: &str, people: &[String]) -> Completion {
             None => commands(line, "/"),
             Some((name, arguments)) if !arguments.trim_start().contains(char::is_whitespace) => {
                 match find(name).map(|command| command.takes) {
-                    Some(Takes::Person | Takes::PersonOrHere | Takes::PersonAndText) => {
-                        match word.strip_prefix('@') {
-                            Some(prefix) => names(prefix, "@"),
-                            None => names(word, ""),
-                        }
-                    }
+                    Some(Takes::Person | Takes::PersonOrHere | Takes::PersonAndText) => person(&known.people),
+                    Some(Takes::Member | Takes::MemberAndRole) => person(&known.members),
+                    Some(Takes::Room) => names(&known.rooms, word, ""),
                     Some(Takes::Command) => commands(word.trim_start_matches('/'), ""),
                     _ => Vec::new(),
                 }
             }
-            Some(_) => Vec::new(),
+            Some((name, _)) => match find(name).map(|command| command.takes) {
+                Some(Takes::MemberAndRole) => names(&ROLES.map(str::to_owned), word, ""),
+                _ => Vec::new(),
+            },
         },
-        None => word.strip_prefix('@').map(|prefix| names(prefix, "@")).unwrap_or_default(),
+        None => match word.strip_prefix('@') {
+            Some(prefix) => names(&known.mentions, &prefix.to_ascii_lowercase(), "@"),
+            None if word.starts_with('#') => names(&known.rooms, word, ""),
+            None => Vec::new(),
+        },
     };
     Completion { replaces: word.len(), candidates }
 }
@@ -67,7 +91,23 @@ mod tests {
     use super::*;
 
     fn candidates(before: &str) -> Vec<String> {
-        complete(before, &["bob".to_owned(), "bobby".to_owned(), "carol".to_owned()]).candidates
+        let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let people = all(&["#ops", "bob", "bobby", "carol"]);
+        let members = all(&["bob", "dave"]);
+        let mentions = all(&["bob", "dave", "room"]);
+        complete(before, &Names { people, members, mentions, rooms: all(&["#ops"]) }).candidates
+    }
+
+    #[test]
+    fn rooms_members_and_roles_are_completed_where_they_are_meant() {
+        assert_eq!(candidates("hello @"), ["@bob ", "@dave ", "@room "]);
+        assert_eq!(candidates("hello @D"), ["@dave "]);
+        assert_eq!(candidates("see #o"), ["#ops "]);
+        assert_eq!(candidates("/kick d"), ["dave "]);
+        assert_eq!(candidates("/invite ca"), ["carol "]);
+        assert_eq!(candidates("/role @da"), ["@dave "]);
+        assert_eq!(candidates("/role dave mo"), ["moderator "]);
+        assert_eq!(candidates("/join #"), ["#ops "]);
     }
 
     #[test]
@@ -76,7 +116,7 @@ mod tests {
         assert_eq!(candidates("/msg bo"), ["bob ", "bobby "]);
         assert_eq!(candidates("/verify @c"), ["@carol "]);
         assert_eq!(candidates("/help tr"), ["trust "]);
-        assert_eq!(candidates("hello @bob"), ["@bob ", "@bobby "]);
+        assert_eq!(candidates("hello @bob"), ["@bob "]);
         assert!(candidates("/msg bob hi c").is_empty());
         assert!(candidates("hello bo").is_empty());
         assert!(candidates("/lock x").is_empty());

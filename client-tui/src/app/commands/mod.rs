@@ -18,6 +18,8 @@ pub enum Verb {
     Trust,
     /// Makes a room.
     Create,
+    /// Lists rooms.
+    Rooms,
     /// Joins a room, or accepts an invitation.
     Join,
     /// Leaves a room.
@@ -79,6 +81,12 @@ pub enum Takes {
     PersonOrHere,
     /// Somebody's name, then perhaps a text.
     PersonAndText,
+    /// Somebody in this room; the command says whether it must be there.
+    Member,
+    /// Somebody in this room, then a role.
+    MemberAndRole,
+    /// The name of a room.
+    Room,
     /// A text.
     Text,
     /// Perhaps the name of a command.
@@ -131,18 +139,19 @@ commands! {
     "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
     "create" Text "[--public] NAME" => Create, "make a room; private, unless --public is said";
-    "join" ["j"] Text "ROOM" => Join, "join a public room, or accept an invitation";
-    "leave" ["part"] Text "[ROOM]" => Leave, "leave a room, or decline an invitation";
+    "rooms" Text "[PREFIX]" => Rooms, "your rooms with their topics, and the relay's public ones";
+    "join" ["j"] Room "ROOM" => Join, "join a public room, or accept an invitation";
+    "leave" ["part"] Room "[ROOM]" => Leave, "leave a room, or decline an invitation";
     "invite" Person "NAME" => Invite, "invite somebody to this room";
-    "kick" Person "NAME" => Kick, "remove a member of this room";
-    "ban" Person "NAME" => Ban, "ban an account from this room";
+    "kick" Member "NAME" => Kick, "remove a member of this room";
+    "ban" Member "NAME" => Ban, "ban an account from this room";
     "unban" Person "NAME" => Unban, "lift a ban";
-    "role" PersonAndText "NAME owner|moderator|member" => Role, "give a member of this room another role";
+    "role" MemberAndRole "NAME owner|moderator|member" => Role, "give a member of this room another role";
     "topic" Text "[TEXT]" => Topic, "set this room's topic; without one, remove it";
     "rename" Text "NAME" => Rename, "rename this room";
-    "members" ["names"] Text "[ROOM]" => Members, "who is in this room";
-    "mute" Text "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
-    "unmute" Text "[NAME]" => Unmute, "undo that";
+    "members" ["names"] Room "[ROOM]" => Members, "who is in this room";
+    "mute" Member "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
+    "unmute" Member "[NAME]" => Unmute, "undo that";
     "edit" Text "TEXT" => Edit, "change your last message in this room";
     "delete" Nothing "" => Delete, "take back your last message in this room";
     "react" Text "SIGN" => React, "put a sign, such as an emoji, beside the last message of the others";

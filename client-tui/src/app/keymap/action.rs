@@ -49,6 +49,8 @@ pub enum Action {
     Search,
     /// Shows or hides the chat list.
     Sidebar,
+    /// Shows or hides the members of the open room.
+    Members,
     /// The chat of this number, from 1.
     Chat(usize),
     /// The next chat with unread messages.
@@ -61,6 +63,14 @@ pub enum Action {
     Select,
     /// Answers the selected message.
     Reply,
+    /// Changes the selected message.
+    Change,
+    /// Takes the selected message back, for everybody.
+    TakeBack,
+    /// Puts a sign beside the selected message.
+    React,
+    /// Pins the selected message, or takes the pin away.
+    Pin,
     /// Copies the selected message.
     Copy,
     /// Details of the selected message.
@@ -71,4 +81,12 @@ pub enum Action {
     NextHit,
     /// The next newer hit.
     PreviousHit,
+}
+
+impl Action {
+    /// Whether the engine offers it in rooms alone, so far.
+    #[must_use]
+    pub const fn only_in_rooms(self) -> bool {
+        matches!(self, Self::Change | Self::TakeBack | Self::React | Self::Pin | Self::Members)
+    }
 }

@@ -104,12 +104,30 @@ pub fn valid(place: Place, empty: bool) -> impl Iterator<Item = &'static Binding
 /// The hint line of a place: `r reply  y copy  …`.
 #[must_use]
 pub fn hint_line(place: Place) -> String {
-    let hints = valid(place, true).filter(|binding| !binding.hint.is_empty()).filter_map(|binding| {
-        let key = binding.keys.first()?;
-        Some(format!("{key} {}", binding.hint))
-    });
-    hints.collect::<Vec<_>>().join("  ")
+    hints(place, |_| true).join("  ")
 }
+
+/// The hint line of a selected message. In a chat with one person it says what only rooms offer, so far.
+#[must_use]
+pub fn select_hints(in_room: bool) -> String {
+    let mut parts = hints(Place::Select, |binding| in_room || !binding.action.only_in_rooms());
+    if !in_room {
+        let only: Vec<&str> = valid(Place::Select, true)
+            .filter(|binding| binding.action.only_in_rooms())
+            .filter_map(|binding| binding.keys.first().copied())
+            .collect();
+        parts.insert(SHOWN_FIRST.min(parts.len()), format!("({}: in rooms only)", only.join(" ")));
+    }
+    parts.join("  ")
+}
+
+fn hints(place: Place, which: impl Fn(&Binding) -> bool) -> Vec<String> {
+    let shown = valid(place, true).filter(|binding| !binding.hint.is_empty() && which(binding));
+    shown.filter_map(|binding| Some(format!("{} {}", binding.keys.first()?, binding.hint))).collect()
+}
+
+/// Hints of a selected message that go before what only rooms offer: newer, older, reply, copy, info.
+const SHOWN_FIRST: usize = 5;
 
 #[cfg(test)]
 mod tests {

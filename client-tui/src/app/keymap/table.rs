@@ -54,9 +54,10 @@ bindings! {
         ["Alt-Up"] => Action::PreviousChat, "chat above";
         ["Alt-Down"] => Action::NextChat, "chat below";
         ["Ctrl-B"] => Action::Sidebar, "show or hide the chat list";
+        ["F8"] => Action::Members, "show or hide the members of a room";
         ["Ctrl-O"] => Action::External, "write in your editor";
         ["Ctrl-C"] => Action::Interrupt, "clear the draft (Up brings it back); twice: quit";
-        ["Esc"] => Action::Close, "close the chat list, forget a reply";
+        ["Esc"] => Action::Close, "close the chat list or the members, forget a reply or a change";
         ["F1"] => Action::Help, "help", "help";
         ["?"], if EmptyLine => Action::Help, "help";
         ["Ctrl-L"] => Action::Redraw, "draw anew";
@@ -82,8 +83,12 @@ bindings! {
         ["j", "Down"] => Action::Down, "newer message", "newer";
         ["k", "Up"], also ["Shift-Up", "Alt-K"] => Action::Up, "older message", "older";
         ["r"], also ["Enter"] => Action::Reply, "answer it", "reply";
+        ["e"] => Action::Change, "change it; in rooms", "edit";
+        ["d"] => Action::TakeBack, "take it back, for everybody; in rooms", "delete";
+        ["+"] => Action::React, "put a sign beside it, or take yours away; in rooms", "react";
+        ["p"] => Action::Pin, "pin it to the room, or take the pin away; for moderators", "pin";
         ["y"] => Action::Copy, "copy it (OSC 52)", "copy";
-        ["i"] => Action::Info, "its details", "info";
+        ["i"] => Action::Info, "its details: who has it, who has read it", "info";
         ["Q"] => Action::Quoted, "to the message it answers", "quoted";
         ["g", "Home"] => Action::Oldest, "oldest message", "oldest";
         ["G", "End"] => Action::Newest, "newest message", "newest";

@@ -80,8 +80,16 @@ impl Chats {
     pub fn read(&mut self, name: &str, up_to: i64) {
         if let Some(chat) = self.find_mut(name) {
             chat.unread = 0;
+            if let Some(room) = &mut chat.room {
+                room.mentions = 0;
+            }
             chat.read_up_to = chat.read_up_to.max(up_to);
         }
+    }
+
+    /// Labels of rooms, for completion.
+    pub fn rooms(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|chat| chat.chat.as_str()).filter(|name| name.starts_with('#'))
     }
 
     /// Names of chats and of people, for completion, each once.
@@ -110,7 +118,9 @@ pub fn mark(chat: &Chat) -> String {
     } else if let Some(mentions) = chat.room.as_ref().map(|room| room.mentions).filter(|count| *count > 0) {
         format!("@{}", mentions.min(999))
     } else if chat.unread > 0 {
-        format!("*{}", chat.unread.min(999))
+        format!("*{}{}", chat.unread.min(999), if is_muted(chat) { "M" } else { "" })
+    } else if is_muted(chat) {
+        "M".to_owned()
     } else {
         match &chat.last {
             Some(last) if last.direction == Direction::Out => match last.state {
@@ -121,6 +131,12 @@ pub fn mark(chat: &Chat) -> String {
             _ => String::new(),
         }
     }
+}
+
+/// Whether a room makes no noise here.
+#[must_use]
+pub fn is_muted(chat: &Chat) -> bool {
+    chat.room.as_ref().is_some_and(|room| room.muted)
 }
 
 /// Whether a chat is a request that waits for an answer.

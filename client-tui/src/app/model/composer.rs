@@ -18,6 +18,30 @@ pub struct ReplyTo {
     pub preview: String,
 }
 
+/// What Enter does with the line, where it is no new message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// The line is the message's text from then on.
+    Change,
+    /// The line is put beside the message as a sign.
+    Sign,
+}
+
+/// A line that is about an existing message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aimed {
+    /// What it does.
+    pub aim: Aim,
+    /// The message's id.
+    pub id: String,
+    /// Whose it is and how it begins.
+    pub preview: String,
+    /// The draft that waits meanwhile.
+    draft: String,
+    /// Whether its beginning was pasted.
+    pasted: bool,
+}
+
 /// A completion that further Tabs step through.
 #[derive(Debug, Clone)]
 pub struct Completing {
@@ -34,6 +58,8 @@ pub struct Composer {
     pub editor: Editor,
     /// The message it answers.
     pub reply_to: Option<ReplyTo>,
+    /// The message that the line is about.
+    pub aimed: Option<Aimed>,
     /// A completion in progress.
     pub completing: Option<Completing>,
     /// Whether the draft's beginning was pasted: it then never runs as a command.
@@ -54,10 +80,48 @@ impl Composer {
         }
         self.saved = draft.to_owned();
         self.reply_to = None;
+        self.aimed = None;
         self.completing = None;
         self.browsing = None;
         // A draft that begins with a slash was left unsent; nobody knows how it came there.
         self.pasted = draft.starts_with('/');
+    }
+
+    /// The line is about a message from now on, and begins with `text`; the draft waits.
+    pub fn aim(&mut self, aim: Aim, id: String, preview: String, text: &str) {
+        self.unaim();
+        let draft = self.editor.take();
+        self.aimed = Some(Aimed { aim, id, preview, draft, pasted: self.pasted });
+        if !text.is_empty() {
+            self.editor.set(text);
+        }
+        self.browsing = None;
+        self.completing = None;
+    }
+
+    /// The line is a draft again: the one that waited. Tells what it was about.
+    pub fn unaim(&mut self) -> Option<Aimed> {
+        let aimed = self.aimed.take()?;
+        self.editor.forget();
+        if !aimed.draft.is_empty() {
+            self.editor.set(&aimed.draft);
+        }
+        self.pasted = aimed.pasted;
+        self.browsing = None;
+        self.completing = None;
+        Some(aimed)
+    }
+
+    /// What is to become a message, if it is ever sent: what the store keeps.
+    #[must_use]
+    pub fn draft(&self) -> &str {
+        self.aimed.as_ref().map_or(self.editor.text(), |aimed| &aimed.draft)
+    }
+
+    /// The input of a chat that was remembered last.
+    #[must_use]
+    pub fn last(&self, chat: &str) -> Option<&str> {
+        self.history.get(chat)?.last().map(String::as_str)
     }
 
     /// The draft changed: what depended on the old one is over.

@@ -1,6 +1,6 @@
 //! The open chat.
 
-use super::Timeline;
+use super::{Roster, Timeline};
 
 /// The open chat.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub struct Conversation {
     pub read_told: i64,
     /// Whether the newest messages were asked for again, and whether they must be once more.
     pub tail: super::Refresh,
+    /// The members, of a room.
+    pub roster: Roster,
+    /// Who has the message whose details are shown, as the engine told last.
+    pub holders: Option<Holders>,
     /// Counts the windows, so that answers for an older one are not looked at.
     pub generation: u32,
 }
@@ -32,7 +36,26 @@ impl Conversation {
             new_after: None,
             read_told: i64::MIN,
             tail: super::Refresh::default(),
+            roster: Roster::default(),
+            holders: None,
             generation: 0,
         }
     }
+
+    /// Whether it is a room.
+    #[must_use]
+    pub fn is_room(&self) -> bool {
+        self.chat.starts_with('#')
+    }
+}
+
+/// Which members of a room have an own message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holders {
+    /// The message.
+    pub id: String,
+    /// Whose device has stored it, by name.
+    pub delivered_to: Vec<String>,
+    /// Who of them has seen it.
+    pub read_by: Vec<String>,
 }

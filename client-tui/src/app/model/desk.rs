@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_client::api::{ConnectionState, Contact, Status, time::Timestamp};
+use subrosa_client::api::{ConnectionState, Contact, Room, Status, time::Timestamp};
 
 use super::{Chats, Composer, Conversation, Hits, Openings, Overlay};
 
@@ -41,6 +41,8 @@ pub struct Desk {
     pub connection: ConnectionState,
     /// Who writes, by room and name, as far as was told.
     pub typing: BTreeSet<(String, String)>,
+    /// The room whose members were told that this person writes, and when.
+    pub typing_told: Option<(String, Timestamp)>,
     /// What this profile cannot do, as it was told; `None` when all is well.
     pub fault: Option<String>,
     /// Connection, queues, prekeys, as the engine told last.
@@ -61,6 +63,8 @@ pub struct Desk {
     pub hits: Option<Hits>,
     /// Whether the chat list was shown or hidden by hand.
     pub sidebar: Option<bool>,
+    /// Whether the members were shown or hidden by hand.
+    pub members: Option<bool>,
     /// When the draft is written to the store.
     pub draft_due: Option<Timestamp>,
     /// Asking for the chat list.
@@ -79,6 +83,7 @@ impl Default for Desk {
             account: String::new(),
             connection: ConnectionState::Connecting {},
             typing: BTreeSet::new(),
+            typing_told: None,
             fault: None,
             status: None,
             chats: Chats::default(),
@@ -89,6 +94,7 @@ impl Default for Desk {
             overlay: None,
             hits: None,
             sidebar: None,
+            members: None,
             draft_due: None,
             chats_refresh: Refresh::default(),
             people_refresh: Refresh::default(),
@@ -103,6 +109,12 @@ impl Desk {
     #[must_use]
     pub fn here(&self) -> Option<&str> {
         self.open.as_ref().map(|open| open.chat.as_str())
+    }
+
+    /// The open chat, if it is a room.
+    #[must_use]
+    pub fn room_here(&self) -> Option<&Room> {
+        self.chats.find(self.here()?)?.room.as_ref()
     }
 
     /// Somebody, as a chat or the contact list knows them.

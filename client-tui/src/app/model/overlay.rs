@@ -19,6 +19,8 @@ pub enum Page {
     Info(i64),
     /// The members of a room: its label, and for each who and what.
     Members(String, Vec<(String, String)>),
+    /// The rooms of this profile, and the relay's public ones: for each what it is called and what there is to say.
+    Rooms(Vec<(String, String)>),
 }
 
 /// Something the palette offers.
@@ -85,6 +87,24 @@ pub enum Answer {
         /// The number that was shown.
         number: String,
     },
+    /// An own message is taken back, or somebody's.
+    TakeBack(String),
+    /// A sign is put beside a message, or taken away.
+    Sign {
+        /// The message's id.
+        id: String,
+        /// The sign.
+        sign: String,
+        /// Whether it is taken away.
+        undo: bool,
+    },
+    /// Another sign than those that are offered is to be typed.
+    OtherSign {
+        /// The message's id.
+        id: String,
+        /// Whose it is and how it begins.
+        preview: String,
+    },
     /// Nothing.
     Leave,
 }
@@ -134,6 +154,7 @@ impl Page {
             Self::Keys => "Keys".to_owned(),
             Self::Status => "Status".to_owned(),
             Self::Info(_) => "Message".to_owned(),
+            Self::Rooms(_) => "Rooms".to_owned(),
             Self::Members(room, members) => format!("Members of {room} ({})", members.len()),
         }
     }

@@ -160,6 +160,22 @@ impl Timeline {
         true
     }
 
+    /// A message is another one now. Does nothing when it is not in the window.
+    pub fn update(&mut self, message: Message) {
+        let place = self.place(message.order);
+        if let Some(known) = self.messages.get_mut(place).filter(|known| known.order == message.order) {
+            *known = message;
+        }
+    }
+
+    /// Whether a message is in the window, but before the newest page: what changed of it is not told with that.
+    #[must_use]
+    pub fn is_far(&self, id: &str) -> bool {
+        let newest = if self.more_after { 0 } else { PAGE as usize };
+        let far = self.messages.len().saturating_sub(newest);
+        self.messages.iter().take(far).any(|message| message.id == id)
+    }
+
     /// A message's state went on. It never goes back, but for being given up.
     pub fn advance(&mut self, id: &str, state: MessageState) -> bool {
         let found = self.messages.iter_mut().rev().find(|message| message.id == id);

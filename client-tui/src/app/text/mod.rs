@@ -2,5 +2,6 @@
 
 pub mod cells;
 pub mod editor;
+pub mod mention;
 pub mod time;
 pub mod wrap;

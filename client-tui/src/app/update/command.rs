@@ -27,6 +27,7 @@ pub(super) fn run(
         Verb::Accept | Verb::Verify | Verb::Trust => about_somebody(model, command, name, fx),
         Verb::Reply => reply(model, arguments, fx),
         Verb::Create
+        | Verb::Rooms
         | Verb::Join
         | Verb::Leave
         | Verb::Invite

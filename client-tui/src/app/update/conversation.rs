@@ -2,9 +2,9 @@
 
 use subrosa_client::{Request, api::Direction};
 
-use super::{Effect, Purpose, Want, save_draft, set_draft};
+use super::{Effect, Purpose, Want, members, save_draft, set_draft, touch};
 use crate::app::{
-    layout::{self, SIDEBAR_FROM},
+    layout::{self, MEMBERS_FROM, SIDEBAR_FROM},
     model::{Conversation, Model, Overlay, PAGE, Position, Size, Timeline},
     view::{block::Context, theme::Theme, timeline},
 };
@@ -24,6 +24,7 @@ pub(super) fn open(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
     let unread = model.desk().and_then(|desk| desk.chats.find(name)).map_or(0, |chat| chat.unread);
     enter(model, name, fx);
     load(model, if unread > UNREAD_IN_PAGE { Want::Unread } else { Want::Newest }, fx);
+    members::ask(model, fx);
 }
 
 /// Opens a chat, if need be, at a message.
@@ -31,7 +32,8 @@ pub(super) fn jump(model: &mut Model, name: &str, order: i64, select: bool, fx: 
     leave_openings(model);
     if model.desk().and_then(|desk| desk.here()) != Some(name) {
         enter(model, name, fx);
-        return load(model, Want::Around { order, select }, fx);
+        load(model, Want::Around { order, select }, fx);
+        return members::ask(model, fx);
     }
     let known = model
         .desk()
@@ -50,7 +52,8 @@ pub(super) fn jump(model: &mut Model, name: &str, order: i64, select: bool, fx: 
 /// Opens a chat that was waited for. What has been typed meanwhile is for it, and no draft of the chat before.
 pub(super) fn open_awaited(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk_mut() else { return };
-    let (typed, pasted) = (desk.composer.editor.text().to_owned(), desk.composer.pasted);
+    let (typed, pasted) = (desk.composer.draft().to_owned(), desk.composer.pasted);
+    desk.composer.unaim();
     desk.composer.editor.forget();
     desk.composer.changed();
     open(model, name, fx);
@@ -68,7 +71,8 @@ fn leave_openings(model: &mut Model) {
 /// Makes a chat the open one; its messages are to be loaded.
 fn enter(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
     save_draft(model, fx);
-    let narrow = model.size.width < SIDEBAR_FROM;
+    touch::leave(model);
+    let Size { width, .. } = model.size;
     let Some(desk) = model.desk_mut() else { return };
     let mut open = Conversation::new(name);
     let chat = desk.chats.find(name);
@@ -78,8 +82,11 @@ fn enter(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
     let typed = if desk.open.is_none() { desk.composer.editor.text().to_owned() } else { String::new() };
     desk.composer.open(if typed.is_empty() { &draft } else { &typed });
     desk.open = Some(open);
-    if narrow {
+    if width < SIDEBAR_FROM {
         desk.sidebar = None;
+    }
+    if width < MEMBERS_FROM {
+        desk.members = None;
     }
 }
 
@@ -171,9 +178,12 @@ pub(super) fn place(model: &mut Model, to: impl FnOnce(&Context<'_>, usize) -> P
 
 pub(super) fn resize(model: &mut Model, width: u16, height: u16) {
     model.size = Size { width, height };
-    let narrow = width < SIDEBAR_FROM;
-    if narrow && let Some(desk) = model.desk_mut() {
+    let Some(desk) = model.desk_mut() else { return };
+    if width < SIDEBAR_FROM {
         desk.sidebar = None;
+    }
+    if width < MEMBERS_FROM {
+        desk.members = None;
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the engine tells by itself.
 
 use subrosa_client::{
-    ApiError, Event,
+    ApiError, Event, Request,
     api::{Direction, EventBody, Marks, Message, MessageEvent, MessageKind, MessageState, time::Timestamp},
 };
 
-use super::{Effect, Want, ask_chats, ask_people, ask_status, conversation, lock, notify};
+use super::{
+    Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, lock, members, notify, select,
+};
 use crate::app::{
     model::{Model, advance},
     text::cells,
@@ -36,18 +38,19 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         EventBody::MessageDelivered { message } | EventBody::MessageRead { message }
             if message.receipts.is_some() =>
         {
-            changed(model, &message.chat, fx);
+            touched(model, &message.chat, &message.id, fx);
+            select::ask_holders(model, &message.id, fx);
         }
         EventBody::MessageDelivered { message } => {
             advanced(model, &message.chat, &message.id, MessageState::Delivered);
         }
         EventBody::MessageRead { message } => advanced(model, &message.chat, &message.id, MessageState::Read),
-        EventBody::MessageEdited { message } => changed(model, &message.chat, fx),
+        EventBody::MessageEdited { message } => touched(model, &message.chat, &message.id, fx),
         EventBody::MessageDeleted { touched }
         | EventBody::MessagePinned { touched }
         | EventBody::MessageUnpinned { touched }
         | EventBody::ReactionAdded { touched, .. }
-        | EventBody::ReactionRemoved { touched, .. } => changed(model, &touched.chat, fx),
+        | EventBody::ReactionRemoved { touched, .. } => self::touched(model, &touched.chat, &touched.id, fx),
         EventBody::TypingStarted { chat, from } => {
             if let Some(desk) = model.desk_mut() {
                 desk.typing.insert((chat, from));
@@ -80,14 +83,17 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         EventBody::IdentityChanged { change } => {
             model.complain(format!("{}'s key changed: nothing is sent to {0} until you decide", change.name));
             changed(model, &change.name, fx);
+            members::account_changed(model, &change.name, fx);
             ask_status(model, fx);
         }
         EventBody::IdentityVerified { name, .. } => {
             changed(model, &name, fx);
+            members::account_changed(model, &name, fx);
             ask_status(model, fx);
         }
         EventBody::DeviceLinked { name, .. } | EventBody::DeviceRemoved { name, .. } => {
-            changed(model, &name, fx)
+            changed(model, &name, fx);
+            members::account_changed(model, &name, fx);
         }
         EventBody::RoomInvited { chat, .. }
         | EventBody::RoomJoined { chat }
@@ -95,7 +101,10 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         | EventBody::RoomMemberAdded { chat, .. }
         | EventBody::RoomMemberRemoved { chat, .. }
         | EventBody::RoomChanged { chat, .. }
-        | EventBody::RoomRekeyed { chat } => changed(model, &chat, fx),
+        | EventBody::RoomRekeyed { chat } => {
+            changed(model, &chat, fx);
+            members::changed(model, &chat, fx);
+        }
         EventBody::RoomRefused { chat, why, .. } => {
             model.complain(format!("{chat}: a change was refused: {}", cells::one_line(&why)));
             changed(model, &chat, fx);
@@ -140,6 +149,17 @@ pub(super) fn reload(model: &mut Model, fx: &mut Vec<Effect>) {
     ask_people(model, fx);
     ask_status(model, fx);
     conversation::load(model, Want::Tail, fx);
+    members::ask(model, fx);
+}
+
+/// Something was done with a message. One that is far back is asked for by itself.
+fn touched(model: &mut Model, chat: &str, id: &str, fx: &mut Vec<Effect>) {
+    let open = model.desk().and_then(|desk| desk.open.as_ref()).filter(|open| open.chat == chat);
+    if open.is_some_and(|open| open.timeline.is_far(id)) {
+        fx.push(Effect::Call(Purpose::Renewed, Request::MessageShow { id: id.to_owned() }));
+    } else {
+        changed(model, chat, fx);
+    }
 }
 
 /// Something about a chat changed that the event does not tell in full.
@@ -196,7 +216,7 @@ fn message(event: MessageEvent, direction: Direction, at: Timestamp) -> Message 
         state,
         reason: None,
         verified: event.verified,
-        marks: Marks::default(),
+        marks: Marks { mention: event.mention, ..Marks::default() },
     }
 }
 

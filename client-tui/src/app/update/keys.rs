@@ -78,6 +78,8 @@ fn interrupt(model: &mut Model, fx: &mut Vec<Effect>) {
                 if let Some(open) = &mut desk.open {
                     open.selected = None;
                 }
+            } else if desk.composer.unaim().is_some() {
+                said = "left as it was; Ctrl-C again quits";
             } else if !desk.composer.editor.is_empty() {
                 let draft = desk.composer.editor.take();
                 let chat = desk.here().unwrap_or_default().to_owned();

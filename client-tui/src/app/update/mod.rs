@@ -6,7 +6,9 @@
 //! | `keys` | where a key goes |
 //! | `write`, `select`, `search`, `palette`, `page`, `lock` | what it does there |
 //! | `submit`, `command`, `room` | what a line of input does |
+//! | `touch` | what is done with a message that is there already |
 //! | `conversation` | opening, scrolling, loading and reading a chat |
+//! | `members`, `typing` | who is in the open room, and telling them that this person writes |
 //! | `events`, `replies` | what the engine told |
 
 mod command;
@@ -14,6 +16,7 @@ mod conversation;
 mod events;
 mod keys;
 mod lock;
+mod members;
 mod notify;
 mod page;
 mod palette;
@@ -22,6 +25,8 @@ mod room;
 mod search;
 mod select;
 mod submit;
+mod touch;
+mod typing;
 mod write;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
@@ -29,7 +34,7 @@ use subrosa_client::{ApiError, Event, Reply, Request, api::time::Timestamp};
 use zeroize::Zeroizing;
 
 use super::{
-    model::{Model, Refresh, Screen},
+    model::{Aim, Model, Refresh, Screen},
     session::ExitReason,
     text::time,
 };
@@ -148,8 +153,29 @@ pub enum Purpose {
     Entered,
     /// A room changed; what to say.
     RoomTold(String),
-    /// The members of a room.
+    /// The members of a room, to read.
     Members(String),
+    /// The members of the open room, for the pane and for completion.
+    Roster(String),
+    /// The relay's public rooms.
+    Rooms,
+    /// Who has the message whose details are shown.
+    Holders(String),
+    /// A message that somebody changed, as it is now.
+    Renewed,
+    /// A message is changed, or gets a sign.
+    Touched {
+        /// The room.
+        chat: String,
+        /// What was to be done.
+        aim: Aim,
+        /// The message.
+        id: String,
+        /// Whose it is and how it begins.
+        preview: String,
+        /// The line, to give it back when it could not be done.
+        text: String,
+    },
     /// Somebody was accepted.
     Accepted,
     /// Somebody was verified.
@@ -242,6 +268,7 @@ pub fn update(model: &mut Model, now: Timestamp, msg: Msg) -> Vec<Effect> {
         Msg::Terminate => quit(model, ExitReason::Terminated, fx),
     }
     conversation::settle(model, fx);
+    typing::settle(model, fx);
     effects
 }
 
@@ -291,7 +318,7 @@ fn save_draft(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk_mut() else { return };
     desk.draft_due = None;
     let Some(chat) = desk.here().map(str::to_owned) else { return };
-    let text = desk.composer.editor.text().to_owned();
+    let text = desk.composer.draft().to_owned();
     if text != desk.composer.saved {
         desk.composer.saved.clone_from(&text);
         if let Some(known) = desk.chats.find_mut(&chat) {

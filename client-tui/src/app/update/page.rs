@@ -2,7 +2,7 @@
 
 use subrosa_client::{Request, api::SafetyNumberInfo, api::Trust};
 
-use super::{Effect, Purpose, submit, write};
+use super::{Effect, Purpose, submit, touch, write};
 use crate::app::{
     keymap::Action,
     layout::page_rows,
@@ -103,6 +103,9 @@ pub(super) fn answer(model: &mut Model, key: char, fx: &mut Vec<Effect>) -> bool
             if submit::run(model, &command, fx) {
                 submit::clear(model, &draft, fx);
             }
+        }
+        answer @ (Answer::TakeBack(_) | Answer::Sign { .. } | Answer::OtherSign { .. }) => {
+            touch::answered(model, answer, fx);
         }
         Answer::Verified { name, number } => {
             fx.push(Effect::Call(Purpose::Verified, Request::ContactVerify { name, number }));

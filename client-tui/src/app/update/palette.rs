@@ -10,6 +10,7 @@ use crate::app::{
     commands::{self, COMMANDS, Takes},
     keymap::{Action, Chord},
     model::{Model, Overlay, Palette, PaletteItem, Target, mark},
+    text::cells,
     words,
 };
 
@@ -25,6 +26,7 @@ pub(super) fn open(model: &mut Model) {
         if let Some(who) = &chat.contact {
             parts.extend([words::standing(who.state).to_owned(), words::called(who).unwrap_or_default()]);
         }
+        parts.extend(chat.room.as_ref().map(|room| cells::one_line(&room.topic)));
         item(&chat.chat, &parts)
     });
     let others = desk.people.iter().filter(|who| desk.chats.find(&who.name).is_none());
@@ -107,6 +109,7 @@ fn begin(model: &mut Model, name: &str, fx: &mut Vec<Effect>) {
         return;
     }
     if let Some(desk) = model.desk_mut() {
+        desk.composer.unaim();
         let draft = desk.composer.editor.take();
         let chat = desk.here().unwrap_or_default().to_owned();
         desk.composer.remember(&chat, &draft);

@@ -2,14 +2,15 @@
 
 use subrosa_client::{
     ApiError, Reply,
-    api::{Contact, ContactState, Direction, HistoryPage, MessageKind, MessageState, SendResult},
+    api::{Contact, ContactState, Direction, HistoryPage, Message, MessageKind, MessageState, SendResult},
 };
 
 use super::{
-    Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, page, set_draft, submit,
+    Effect, Purpose, Want, ask_chats, ask_people, ask_status, conversation, members, page, set_draft, submit,
+    touch,
 };
 use crate::app::{
-    model::{Model, Opened, Overlay, Position, Refresh, is_request},
+    model::{Aim, Desk, Holders, Model, Opened, Overlay, Position, Refresh, is_request},
     view::timeline,
     words,
 };
@@ -25,7 +26,7 @@ pub(super) fn reply(
     }
     let reply = match result {
         Ok(reply) => reply,
-        Err(error) => return refused(model, purpose, &error),
+        Err(error) => return refused(model, purpose, &error, fx),
     };
     match (purpose, reply) {
         (Purpose::Account, Reply::Account(account)) => {
@@ -86,10 +87,31 @@ pub(super) fn reply(
             ask_chats(model, fx);
             conversation::open(model, &room.chat, fx);
         }
-        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Message { .. } | Reply::Done {}) => {
-            ask_chats(model, fx);
+        (Purpose::RoomTold(text), Reply::Message { message, .. }) => {
+            renewed(model, message);
             model.tell(text);
         }
+        (Purpose::RoomTold(text), Reply::Room { .. } | Reply::Done {}) => {
+            ask_chats(model, fx);
+            members::ask(model, fx);
+            model.tell(text);
+        }
+        (Purpose::Touched { aim, .. }, Reply::Message { message, .. }) => {
+            renewed(model, message);
+            model.tell(match aim {
+                Aim::Change => "the message is changed",
+                Aim::Sign => "the sign is there",
+            });
+        }
+        (Purpose::Renewed, Reply::Message { message, .. }) => renewed(model, message),
+        (Purpose::Holders(id), Reply::Message { message, delivered_to, read_by }) => {
+            if let Some(open) = model.desk_mut().and_then(|desk| desk.open.as_mut()) {
+                open.holders = Some(Holders { id, delivered_to, read_by });
+            }
+            renewed(model, message);
+        }
+        (Purpose::Roster(room), Reply::Members { members: all }) => members::told(model, &room, Ok(all), fx),
+        (Purpose::Rooms, Reply::Rooms { rooms }) => super::room::show_rooms(model, &rooms),
         (Purpose::Members(room), Reply::Members { members }) => {
             super::room::show_members(model, room, &members)
         }
@@ -112,13 +134,24 @@ pub(super) fn reply(
     }
 }
 
-fn refused(model: &mut Model, purpose: Purpose, error: &ApiError) {
+/// A message is another one now.
+fn renewed(model: &mut Model, message: Message) {
+    if let Some(open) = model.desk_mut().and_then(|desk| desk.open.as_mut())
+        && open.chat == message.chat
+    {
+        open.timeline.update(message);
+    }
+}
+
+fn refused(model: &mut Model, purpose: Purpose, error: &ApiError, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk_mut() else { return };
     match purpose {
         Purpose::Chats => desk.chats_refresh = Refresh::Idle,
         Purpose::People => desk.people_refresh = Refresh::Idle,
         Purpose::Status => desk.status_refresh = Refresh::Idle,
-        Purpose::Quiet => return,
+        Purpose::Quiet | Purpose::Holders(_) | Purpose::Renewed => return,
+        // It is told where the members would stand.
+        Purpose::Roster(room) => return members::told(model, &room, Err(error), fx),
         Purpose::History { chat, want, .. } => {
             if let Some(open) = desk.open.as_mut().filter(|open| open.chat == chat) {
                 if want == Want::Tail {
@@ -133,14 +166,29 @@ fn refused(model: &mut Model, purpose: Purpose, error: &ApiError) {
         }
         Purpose::Sent { chat, text } => give_back(model, &chat, &text),
         Purpose::Added(asked) => not_opened(model, &asked),
+        Purpose::Touched { chat, aim, id, preview, text } => {
+            touch::give_back(model, &chat, aim, id, preview, &text);
+        }
+        Purpose::Entered | Purpose::RoomTold(_) => command_back(model),
         _ => {}
     }
     model.complain(words::refusal(error));
 }
 
+/// A command that was refused comes back into the composer, to be corrected, if nothing else was begun or sent since.
+fn command_back(model: &mut Model) {
+    let Some(desk) = model.desk() else { return };
+    let last = desk.composer.last(desk.here().unwrap_or_default()).filter(|line| line.starts_with('/'));
+    let line = last.map(str::to_owned);
+    if let Some(line) = line.filter(|_| desk.composer.aimed.is_none() && desk.composer.editor.is_empty()) {
+        set_draft(model, &line, false);
+    }
+}
+
 /// A text that could not be sent comes back into the composer, if nothing else was begun there.
 fn give_back(model: &mut Model, chat: &str, text: &str) {
-    if model.desk().is_some_and(|desk| desk.here() == Some(chat) && desk.composer.editor.is_empty()) {
+    let free = |desk: &Desk| desk.composer.aimed.is_none() && desk.composer.editor.is_empty();
+    if model.desk().is_some_and(|desk| desk.here() == Some(chat) && free(desk)) {
         // What was sent as a text must not run as a command the second time.
         set_draft(model, text, text.starts_with('/'));
     }
@@ -161,6 +209,7 @@ fn not_opened(model: &mut Model, asked: &str) {
         }
         return;
     }
+    desk.composer.unaim();
     texts.extend(Some(desk.composer.editor.text().to_owned()).filter(|begun| !begun.is_empty()));
     let text = texts.join("\n");
     // What was sent as a text must not run as a command the second time.
@@ -216,6 +265,11 @@ fn took_chats(model: &mut Model, chats: Vec<subrosa_client::api::Chat>, fx: &mut
         desk.chats.read(&chat, up_to);
     }
     let opening = !std::mem::replace(&mut desk.loaded, true);
+    // A room that was opened before this account was known to be in it.
+    if desk.open.as_ref().is_some_and(|open| open.is_room() && open.roster.all().is_empty()) {
+        members::ask(model, fx);
+    }
+    let Some(desk) = model.desk_mut() else { return };
     if desk.chats_refresh.answered() {
         ask_chats(model, fx);
     }

@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     Request,
-    api::{CreateRoom, Direction, Member, MessageKind, Role},
+    api::{CreateRoom, Direction, ListedRoom, Member, MessageKind, Role, RoomState},
 };
 
 use super::{Effect, Purpose, command};
@@ -10,6 +10,7 @@ use crate::{
     app::{
         commands::{Command, Verb, parse::name_and_rest},
         model::{Model, Overlay, Page},
+        text::cells,
         words,
     },
     cli::format,
@@ -25,6 +26,11 @@ pub(super) fn run(
     let arguments = arguments.trim();
     match command.verb {
         Verb::Create => return create(model, command, arguments, fx),
+        Verb::Rooms => {
+            let prefix = arguments.trim_start_matches('#').to_owned();
+            fx.push(Effect::Call(Purpose::Rooms, Request::RoomList { prefix }));
+            return true;
+        }
         Verb::Join if arguments.is_empty() => return command::missing(model, command),
         Verb::Join => {
             fx.push(Effect::Call(Purpose::Entered, Request::RoomJoin { room: arguments.to_owned() }));
@@ -163,6 +169,46 @@ fn create(model: &mut Model, command: &'static Command, arguments: &str, fx: &mu
     };
     fx.push(Effect::Call(Purpose::Entered, Request::RoomCreate(create)));
     true
+}
+
+/// Shows the rooms of this profile, and the public ones of the relay that it is not in.
+pub(super) fn show_rooms(model: &mut Model, listed: &[ListedRoom]) {
+    let Some(desk) = model.desk() else { return };
+    let heading = |text: &str| (text.to_owned(), String::new());
+    let mut lines = vec![heading("Your rooms")];
+    lines.extend(desk.chats.all().iter().filter_map(|chat| {
+        let room = chat.room.as_ref()?;
+        let mut parts = Vec::new();
+        match room.state {
+            Some(RoomState::Joined) | None => {
+                parts.push(format!("{} member{}", room.members, if room.members == 1 { "" } else { "s" }));
+            }
+            Some(state) => parts.push(format::room::state(state).to_owned()),
+        }
+        parts.extend((chat.unread > 0).then(|| format!("{} unread", chat.unread)));
+        parts.extend((room.mentions > 0).then(|| format!("{} for you", room.mentions)));
+        parts.extend(room.muted.then(|| "muted".to_owned()));
+        parts.extend((!room.topic.is_empty()).then(|| cells::one_line(&room.topic)));
+        Some((chat.chat.clone(), parts.join(", ")))
+    }));
+    if lines.len() == 1 {
+        lines.push((String::new(), "none: /create NAME makes one".to_owned()));
+    }
+    lines.push(heading("Public rooms of the relay"));
+    let before = lines.len();
+    let others = listed.iter().filter(|room| room.state != Some(RoomState::Joined));
+    lines.extend(others.map(|room| {
+        let s = if room.members == 1 { "" } else { "s" };
+        let text = [&room.name, &room.description].map(|text| cells::one_line(text));
+        let said: Vec<&str> = text.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        (format!("#{}", room.slug), format!("{} member{s}, {}", room.members, said.join(": ")))
+    }));
+    if lines.len() == before {
+        lines.push((String::new(), "no others".to_owned()));
+    }
+    if let Some(desk) = model.desk_mut() {
+        desk.overlay = Some(Overlay::Page(Page::Rooms(lines), 0));
+    }
 }
 
 /// Shows who is in a room.

@@ -1,8 +1,11 @@
 //! Acting on a selected message.
 
-use subrosa_client::{Request, api::MessageKind};
+use subrosa_client::{
+    Request,
+    api::{Direction, MessageKind},
+};
 
-use super::{Effect, Purpose, conversation};
+use super::{Effect, Purpose, conversation, touch};
 use crate::app::{
     keymap::Action,
     layout,
@@ -65,15 +68,35 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, fx: &mut Vec<Effect
             let answers = answer(model, selected);
             leave_when(model, answers);
         }
+        Some(action @ (Action::Change | Action::TakeBack | Action::React | Action::Pin)) => {
+            let done = touch::selected(model, selected, action, fx);
+            leave_when(model, done);
+        }
         Some(Action::Copy) => copy(model, selected, fx),
         Some(Action::Info) => {
             if let Some(desk) = model.desk_mut() {
                 desk.overlay = Some(Overlay::Page(Page::Info(selected), 0));
             }
+            let message = model.desk().and_then(|desk| desk.open.as_ref()?.timeline.find(selected));
+            if let Some(id) = message.map(|message| message.id.clone()) {
+                ask_holders(model, &id, fx);
+            }
         }
         Some(Action::Quoted) => quoted(model, selected, fx),
         Some(Action::Close) => leave_when(model, true),
         _ => {}
+    }
+}
+
+/// Asks which members have an own message of a room, while its details are shown.
+pub(super) fn ask_holders(model: &Model, id: &str, fx: &mut Vec<Effect>) {
+    let Some(desk) = model.desk() else { return };
+    let Some(Overlay::Page(Page::Info(order), _)) = &desk.overlay else { return };
+    let Some(open) = desk.open.as_ref().filter(|open| open.is_room()) else { return };
+    let shown = open.timeline.find(*order).filter(|message| message.id == id);
+    if shown.is_some_and(|message| message.direction == Direction::Out) {
+        let id = id.to_owned();
+        fx.push(Effect::Call(Purpose::Holders(id.clone()), Request::MessageShow { id }));
     }
 }
 

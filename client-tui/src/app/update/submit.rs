@@ -5,7 +5,7 @@ use subrosa_client::{
     api::{ContactState, SendMessage, WaitFor},
 };
 
-use super::{Effect, Purpose, command, conversation, page, save_draft};
+use super::{Effect, Purpose, command, conversation, page, save_draft, touch};
 use crate::app::{
     commands::parse::{Input, parse},
     model::{Answer, Choice, Model, Overlay, Question, Screen, is_request},
@@ -15,6 +15,9 @@ use crate::app::{
 /// Enter in the composer.
 pub(super) fn draft(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk() else { return };
+    if desk.composer.aimed.is_some() {
+        return touch::carry_out(model, fx);
+    }
     let text = desk.composer.editor.text().to_owned();
     let pasted = desk.composer.pasted;
     if let (Input::Nothing, Some(who)) = (parse(&text), desk.partner())

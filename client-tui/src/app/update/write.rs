@@ -1,11 +1,15 @@
 //! Keys, pastes and clicks while the cursor is in the composer.
 
-use super::{Effect, conversation, draft_changed, palette, search, select, set_draft, submit};
+use super::{
+    Effect, conversation, draft_changed, members, palette, search, select, set_draft, submit, touch,
+};
+use subrosa_client::api::Role;
+
 use crate::app::{
-    commands::complete::complete,
+    commands::complete::{Names, complete},
     keymap::{Action, Chord},
     layout,
-    model::{Answer, Choice, Completing, Model, Overlay, Question},
+    model::{Answer, Choice, Completing, Desk, Model, Overlay, Question},
     text::{cells, editor::Edit},
     view,
 };
@@ -49,6 +53,7 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, chord: Chord, fx: &
                 }
             }
         }
+        Some(Action::Members) => members::toggle(model),
         Some(Action::Chat(number)) => {
             let name = model.desk().and_then(|desk| desk.chats.at(number - 1)).map(|chat| chat.chat.clone());
             go(model, name, fx);
@@ -76,14 +81,22 @@ pub(super) fn key(model: &mut Model, action: Option<Action>, chord: Chord, fx: &
 }
 
 fn close(model: &mut Model) {
-    let narrow = model.size.width < layout::SIDEBAR_FROM;
+    let width = model.size.width;
     if let Some(desk) = model.desk_mut() {
         if desk.composer.completing.take().is_some() {
             return;
         }
-        if narrow {
+        if width < layout::SIDEBAR_FROM {
             desk.sidebar = None;
         }
+        if width < layout::MEMBERS_FROM {
+            desk.members = None;
+        }
+        if touch::leave(model) {
+            return model.tell("left as it was");
+        }
+    }
+    if let Some(desk) = model.desk_mut() {
         desk.composer.reply_to = None;
     }
 }
@@ -128,10 +141,32 @@ fn up_or_down(model: &mut Model, down: bool) {
     }
 }
 
+/// The names that can be completed in the open chat: in a room its members are meant where somebody is mentioned.
+fn names(desk: &Desk) -> Names {
+    let people = desk.chats.names(&desk.people);
+    let rooms = desk.chats.rooms().map(str::to_owned).collect();
+    let Some(open) = desk.open.as_ref().filter(|open| open.is_room()) else {
+        return Names { mentions: people.clone(), members: people.clone(), people, rooms };
+    };
+    let mut members: Vec<String> = open
+        .roster
+        .all()
+        .iter()
+        .map(|member| member.name.clone())
+        .filter(|name| name != desk.name())
+        .collect();
+    members.sort();
+    let mut mentions = members.clone();
+    // Everybody is called by moderators alone.
+    let moderates = desk.room_here().is_some_and(|room| room.role >= Some(Role::Moderator));
+    mentions.extend(moderates.then(|| "room".to_owned()));
+    Names { mentions, members, people, rooms }
+}
+
 /// Tab: the longest common beginning, then candidate after candidate.
 fn step_completion(model: &mut Model, forward: bool) {
     let Some(desk) = model.desk_mut() else { return };
-    let names = desk.chats.names(&desk.people);
+    let names = names(desk);
     let composer = &mut desk.composer;
     if let Some(mut completing) = composer.completing.take() {
         let count = completing.completion.candidates.len().max(1);

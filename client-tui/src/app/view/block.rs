@@ -1,16 +1,23 @@
 //! One message as lines: what stands before it (a date, the `new` line), who wrote it when, what, and how far it is.
 
+use std::cell::Cell;
+
 use jiff::tz::TimeZone;
 use ratatui::{
     style::Style,
     text::{Line, Span},
 };
-use subrosa_client::api::{Direction, Message, MessageKind, MessageState, time::Timestamp};
+use subrosa_client::api::{Direction, Message, MessageKind, MessageState, Role, time::Timestamp};
 
 use super::theme::Theme;
 use crate::app::{
-    model::{Conversation, Model},
-    text::{cells, time, wrap::wrap},
+    model::{Conversation, Desk, Model},
+    text::{
+        cells,
+        mention::{self, Marker},
+        time,
+        wrap::wrap,
+    },
     words,
 };
 
@@ -18,13 +25,15 @@ use crate::app::{
 const NARROW: usize = 50;
 /// Columns of a name at most.
 const NAME_MAX: usize = 12;
+/// Columns of a name in a room whose members are not known.
+const NAME_IN_ROOMS: usize = 8;
 /// Columns at the right that only delivery marks are drawn in.
 const MARK: usize = 3;
 /// Columns at the left for the marker of what is selected.
 const GUTTER: usize = 1;
 
 /// What blocks are drawn with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Context<'a> {
     /// Styles.
     pub theme: &'a Theme,
@@ -38,6 +47,10 @@ pub struct Context<'a> {
     pub pointed: Option<i64>,
     /// Columns.
     pub width: usize,
+    /// This account, in rooms: its mentions stand out.
+    me: &'a str,
+    /// Blocks built so far: what a drawing costs.
+    built: Cell<usize>,
 }
 
 impl<'a> Context<'a> {
@@ -46,7 +59,15 @@ impl<'a> Context<'a> {
     pub fn new(model: &'a Model, theme: &'a Theme, open: &'a Conversation, width: usize) -> Self {
         let hit = model.desk().and_then(|desk| desk.hits.as_ref()).and_then(|hits| hits.current());
         let pointed = open.selected.or(hit.filter(|hit| hit.chat == open.chat).map(|hit| hit.order));
-        Self { theme, zone: &model.zone, now: model.now, open, pointed, width: width.max(8) }
+        let me = model.desk().map_or("", Desk::name);
+        let built = Cell::new(0);
+        Self { theme, zone: &model.zone, now: model.now, open, pointed, width: width.max(8), me, built }
+    }
+
+    /// How many messages were laid out with this context: bounded by the screen, however long the history is.
+    #[must_use]
+    pub fn built(&self) -> usize {
+        self.built.get()
     }
 
     /// The lines of the message at a place of the window.
@@ -54,6 +75,7 @@ impl<'a> Context<'a> {
     pub fn block(&self, place: usize) -> Vec<Line<'static>> {
         let messages = self.open.timeline.messages();
         let Some(message) = messages.get(place) else { return Vec::new() };
+        self.built.set(self.built.get() + 1);
         let mut lines = self.heads(place);
         match &message.kind {
             MessageKind::Text { text } => self.text(message, text.as_str(), &mut lines),
@@ -98,7 +120,12 @@ impl<'a> Context<'a> {
         let names = if narrow {
             cells::width(author).min(NAME_MAX)
         } else {
-            cells::width(&self.open.chat).clamp(3, NAME_MAX)
+            let longest = match self.open.roster.longest() {
+                0 if self.open.is_room() => NAME_IN_ROOMS,
+                0 => cells::width(&self.open.chat),
+                known => known,
+            };
+            longest.clamp(3, NAME_MAX)
         };
         let clock = time::clock(message.sent_at, self.zone);
         let lead = GUTTER + clock.len() + 1 + names + 1;
@@ -118,13 +145,19 @@ impl<'a> Context<'a> {
         let own = message.direction == Direction::Out;
         let (mark, mark_style) = self.mark(message);
         let wrapped = wrap(text, first, rest);
+        let mut mentions = self.mentions(message, text);
+        let gutter = match (pointed, message.marks.mention) {
+            (true, _) => Span::styled(">", self.theme.strong),
+            (false, true) => Span::styled("@", self.theme.mine),
+            (false, false) => Span::raw(" "),
+        };
         let last = wrapped.len().saturating_sub(1);
         for (at, part) in wrapped.into_iter().enumerate() {
             let (mut spans, room) = if at == 0 {
                 let time_style = if pointed { self.theme.chosen } else { self.theme.dim };
                 let name_style = if own { self.theme.own } else { self.theme.other };
                 let lead = vec![
-                    Span::styled(if pointed { ">" } else { " " }, self.theme.strong),
+                    gutter.clone(),
                     Span::styled(clock.clone(), time_style),
                     Span::raw(" "),
                     Span::styled(cells::pad(author, names), name_style),
@@ -134,11 +167,17 @@ impl<'a> Context<'a> {
             } else {
                 (vec![Span::raw(" ".repeat(indent))], rest)
             };
+            match &mut mentions {
+                Some(mentions) => {
+                    spans.extend(mentions.line(&part).into_iter().map(|(piece, style)| {
+                        Span::styled(piece.to_owned(), style.unwrap_or(self.theme.text))
+                    }))
+                }
+                None => spans.push(Span::raw(part.clone())),
+            }
             if at == last && !mark.is_empty() {
-                spans.push(Span::raw(cells::pad(&part, room)));
+                spans.push(Span::raw(" ".repeat(room.saturating_sub(cells::width(&part)))));
                 spans.push(Span::styled(format!("{mark:>MARK$}"), mark_style));
-            } else {
-                spans.push(Span::raw(part));
             }
             lines.push(Line::from(spans));
         }
@@ -153,6 +192,27 @@ impl<'a> Context<'a> {
                 lines.push(Line::styled(format!("{}{part}", " ".repeat(indent)), style));
             }
         }
+    }
+
+    /// Where members are mentioned in a text of a room; `None` where nobody is, and in chats with one person.
+    fn mentions(&self, message: &Message, text: &str) -> Option<Marker<Style>> {
+        if !self.open.is_room() || !text.contains('@') {
+            return None;
+        }
+        let Theme { mention, mine, .. } = *self.theme;
+        let roster = &self.open.roster;
+        Some(Marker::new(text, |word| {
+            let name = mention::account(word)?;
+            if name == self.me {
+                return Some(mine);
+            }
+            if roster.find(&name).is_some() {
+                return Some(mention);
+            }
+            // Of everybody, where a moderator wrote it.
+            let moderates = roster.find(&message.from).is_some_and(|who| who.role >= Role::Moderator);
+            (word == "room" && moderates).then_some(if message.marks.mention { mine } else { mention })
+        }))
     }
 
     fn mark(&self, message: &Message) -> (&'static str, Style) {

@@ -3,6 +3,7 @@
 pub mod block;
 mod composer;
 mod lock;
+mod members;
 mod page;
 mod palette;
 mod question;
@@ -62,6 +63,9 @@ fn draw_desk(model: &Model, desk: &Desk, theme: &Theme, buffer: &mut Buffer) -> 
     rule::draw(model, desk, areas.rule, theme, buffer);
     let mut cursor = composer::draw(desk, areas.composer, theme, buffer);
     status::draw(model, desk, areas.status, theme, buffer);
+    if let Some((area, open)) = areas.members.zip(desk.open.as_ref()) {
+        members::draw(desk, open, area, theme, buffer);
+    }
     if let Some(area) = areas.sidebar {
         sidebar::draw(desk, area, theme, buffer);
     }
@@ -87,8 +91,8 @@ fn put(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style) {
     }
 }
 
-/// Empties an area and draws a frame with a title around it. Returns what is inside.
-fn boxed(buffer: &mut Buffer, area: Rect, title: &str, theme: &Theme) -> Rect {
+/// Empties an area that lies over something.
+fn clear(buffer: &mut Buffer, area: Rect) {
     for y in area.top()..area.bottom() {
         for x in area.left()..area.right() {
             if let Some(cell) = buffer.cell_mut((x, y)) {
@@ -96,7 +100,7 @@ fn boxed(buffer: &mut Buffer, area: Rect, title: &str, theme: &Theme) -> Rect {
             }
         }
     }
-    // A wide character that the box cuts in two would shift the line.
+    // A wide character that is cut in two would shift the line.
     if area.left() > 0 {
         for y in area.top()..area.bottom() {
             if let Some(cell) = buffer.cell_mut((area.left() - 1, y))
@@ -106,6 +110,11 @@ fn boxed(buffer: &mut Buffer, area: Rect, title: &str, theme: &Theme) -> Rect {
             }
         }
     }
+}
+
+/// Empties an area and draws a frame with a title around it. Returns what is inside.
+fn boxed(buffer: &mut Buffer, area: Rect, title: &str, theme: &Theme) -> Rect {
+    clear(buffer, area);
     if area.width < 6 || area.height < 4 {
         return area;
     }

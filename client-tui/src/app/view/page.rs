@@ -6,6 +6,11 @@ use ratatui::{
 };
 
 use super::{put, theme::Theme};
+use subrosa_client::{
+    api::{Direction, Message, MessageKind, MessageState, RoomReceipts},
+    limits::RECEIPTS_IN_ROOMS_OF,
+};
+
 use crate::app::{
     commands::{self, COMMANDS},
     keymap::{Place, hint_line, valid},
@@ -116,9 +121,12 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
             for (mark, meaning) in [
                 ("..", "queued here"),
                 ("o", "on the relay"),
-                ("v", "delivered"),
-                ("vv", "read"),
+                ("v", "delivered; in a room, to somebody: i on the message tells"),
+                ("vv", "read; in a room, by somebody"),
                 ("!", "not sent"),
+                ("@", "at the left: it mentions you"),
+                ("*2 @1 M", "in the list: unread, of these for you, muted"),
+                ("ok !key", "of members: verified, key changed"),
             ] {
                 entries.push((mark.to_owned(), meaning.to_owned()));
             }
@@ -148,6 +156,7 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
         },
         Page::Info(order) => info(model, desk, *order),
         Page::Members(_, members) => members.clone(),
+        Page::Rooms(rooms) => rooms.clone(),
     }
 }
 
@@ -174,6 +183,51 @@ fn keys(place: Place, empty: bool) -> impl Iterator<Item = Entry> {
         .map(|binding| (binding.keys.join(", "), binding.help.to_owned()))
 }
 
+/// Who has an own message, who has read it, and who has told neither; of a direct message, how it stands with its reader.
+fn holders(desk: &Desk, message: &Message) -> Vec<Entry> {
+    let entry = |key: &str, text: String| (key.to_owned(), text);
+    let Some(open) = &desk.open else { return Vec::new() };
+    if message.direction != Direction::Out || !matches!(message.kind, MessageKind::Text { .. }) {
+        let told = open.is_room() && message.direction == Direction::In;
+        return told.then(|| entry("who has it", "only its writer is told".to_owned())).into_iter().collect();
+    }
+    if !open.is_room() {
+        let who = &open.chat;
+        let text = match message.state {
+            MessageState::Read => format!("{who} has read it"),
+            MessageState::Delivered => format!("{who} has it, and has not told that it was read"),
+            _ => format!("{who} has not told that it came"),
+        };
+        return vec![entry("who has it", text)];
+    }
+    let members = desk.room_here().map_or(0, |room| room.members);
+    if members > RECEIPTS_IN_ROOMS_OF {
+        let text = format!("nobody tells in rooms of more than {RECEIPTS_IN_ROOMS_OF} members");
+        return vec![entry("who has it", text)];
+    }
+    let receipts = message.marks.receipts.unwrap_or(RoomReceipts {
+        of: members.saturating_sub(1),
+        delivered: 0,
+        read: 0,
+    });
+    let mut entries = vec![entry("members", words::receipts(&receipts))];
+    let Some(known) = open.holders.as_ref().filter(|known| known.id == message.id) else { return entries };
+    let unread = known.delivered_to.iter().filter(|name| !known.read_by.contains(name));
+    let silent = open.roster.all().iter().map(|member| &member.name);
+    let silent = silent.filter(|name| *name != desk.name() && !known.delivered_to.contains(name));
+    for (key, names) in [
+        ("read by", known.read_by.clone()),
+        ("has it", unread.cloned().collect()),
+        ("not told", silent.cloned().collect()),
+    ] {
+        if !names.is_empty() {
+            entries.push(entry(key, names.join(", ")));
+        }
+    }
+    entries.push(entry("", "Only people who accepted each other tell.".to_owned()));
+    entries
+}
+
 fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
     let Some(message) = desk.and_then(|desk| desk.open.as_ref()).and_then(|open| open.timeline.find(order))
     else {
@@ -182,16 +236,15 @@ fn info(model: &Model, desk: Option<&Desk>, order: i64) -> Vec<Entry> {
     let entry = |key: &str, text: String| (key.to_owned(), text);
     let mut entries = vec![
         entry("from", format!("{}, device {}", message.from, message.device)),
-        entry("written", format!("{} (their clock)", time::exact(message.sent_at, &model.zone))),
-        entry("stored", time::exact(message.stored_at, &model.zone)),
         entry("state", words::state(message.state).to_owned()),
     ];
     if let Some(reason) = words::reason(message) {
         entries.push(entry("", reason));
     }
-    if let Some(receipts) = &message.marks.receipts {
-        entries.push(entry("members", words::receipts(receipts)));
-    }
+    // What is asked for most comes first: small screens show little.
+    entries.extend(desk.into_iter().flat_map(|desk| holders(desk, message)));
+    entries.push(entry("written", format!("{} (their clock)", time::exact(message.sent_at, &model.zone))));
+    entries.push(entry("stored", time::exact(message.stored_at, &model.zone)));
     for one in &message.marks.reactions {
         entries.push(entry(&cells::one_line(&one.sign), one.by.join(", ")));
     }

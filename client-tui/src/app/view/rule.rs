@@ -6,8 +6,8 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use super::{put, theme::Theme};
 use crate::app::{
     commands::complete::matching,
-    keymap::{Place, hint_line},
-    model::{Desk, Model, Tone},
+    keymap::{Place, hint_line, select_hints},
+    model::{Aim, Conversation, Desk, Model, Tone},
     text::cells,
 };
 
@@ -20,7 +20,10 @@ pub(super) fn draw(model: &Model, desk: &Desk, area: Rect, theme: &Theme, buffer
     let pill = if model.notice.is_some() && width < 60 { String::new() } else { pill(desk) };
     let room = if pill.is_empty() { width } else { width.saturating_sub(cells::width(&pill) + 1) };
     let (text, style) = if let Some(notice) = &model.notice {
-        (notice.text.clone(), if notice.tone == Tone::Bad { theme.bad } else { theme.text })
+        // Who writes is not hidden by what was done a while ago.
+        let writing = writing(desk).filter(|_| notice.tone == Tone::Calm);
+        let text = writing.map_or_else(|| notice.text.clone(), |who| format!("{who}   {}", notice.text));
+        (text, if notice.tone == Tone::Bad { theme.bad } else { theme.text })
     } else {
         (hint(model, desk), theme.dim)
     };
@@ -48,7 +51,7 @@ fn pill(desk: &Desk) -> String {
 
 fn hint(model: &Model, desk: &Desk) -> String {
     match model.place() {
-        place @ Place::Select => return hint_line(place),
+        Place::Select => return select_hints(desk.open.as_ref().is_some_and(Conversation::is_room)),
         place @ Place::Hits => {
             let at = desk.hits.as_ref().map(|hits| format!("{}/{}  ", hits.at + 1, hits.found.len()));
             return format!("{}{}", at.unwrap_or_default(), hint_line(place));
@@ -62,6 +65,12 @@ fn hint(model: &Model, desk: &Desk) -> String {
             if at == completing.at { format!("[{name}]") } else { name.to_owned() }
         });
         return names.collect::<Vec<_>>().join("  ");
+    }
+    if let Some(aimed) = &desk.composer.aimed {
+        return match aimed.aim {
+            Aim::Change => format!("changes {}   Enter does it, Esc leaves it", aimed.preview),
+            Aim::Sign => format!("a sign beside {}   Enter puts it, Esc leaves it", aimed.preview),
+        };
     }
     let commands = matching(desk.composer.editor.text());
     match commands.as_slice() {

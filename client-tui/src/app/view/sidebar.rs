@@ -5,9 +5,12 @@ use subrosa_client::api::Chat;
 
 use super::{put, theme::Theme};
 use crate::app::{
-    model::{Desk, is_request, is_stopped, mark},
+    model::{Desk, is_muted, is_request, is_stopped, mark},
     text::cells,
 };
+
+/// Columns under which a topic says nothing.
+const TOPIC_MIN: usize = 5;
 
 pub(super) fn draw(desk: &Desk, area: Rect, theme: &Theme, buffer: &mut Buffer) {
     let inner = Rect::new(area.x, area.y, area.width.saturating_sub(1), area.height);
@@ -26,13 +29,33 @@ pub(super) fn draw(desk: &Desk, area: Rect, theme: &Theme, buffer: &mut Buffer) 
             theme.bad
         } else if open {
             theme.strong
-        } else if chat.unread > 0 || is_request(chat) {
+        } else if calls(chat) {
             theme.warn
         } else {
             theme.text
         };
-        put(buffer, inner, row, &line(chat, open, usize::from(inner.width)), style);
+        let width = usize::from(inner.width);
+        put(buffer, inner, row, &line(chat, open, width), style);
+        if let Some((at, topic)) = topic(chat, width) {
+            let x = inner.x + u16::try_from(at).unwrap_or(inner.width);
+            buffer.set_stringn(x, area.y + row, &topic, cells::width(&topic), theme.dim);
+        }
     }
+}
+
+/// Whether something of a chat waits for the person.
+fn calls(chat: &Chat) -> bool {
+    let mentioned = chat.room.as_ref().is_some_and(|room| room.mentions > 0);
+    is_request(chat) || mentioned || (chat.unread > 0 && !is_muted(chat))
+}
+
+/// What a room is about, and the column it begins at, where there is space behind the room's name.
+fn topic(chat: &Chat, width: usize) -> Option<(usize, String)> {
+    let room = chat.room.as_ref().filter(|room| !room.topic.is_empty() && !is_request(chat))?;
+    let at = 2 + cells::width(&chat.chat) + 2;
+    let mark = cells::width(&mark(chat));
+    let space = width.checked_sub(at + mark + usize::from(mark > 0)).filter(|space| *space >= TOPIC_MIN)?;
+    Some((at, cells::fit(&cells::one_line(&room.topic), space)))
 }
 
 /// The line of a chat: `> bob           *2`, `? dave (request)`.

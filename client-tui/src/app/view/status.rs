@@ -49,14 +49,17 @@ fn right(model: &Model, width: usize) -> String {
     if width < 60 { format!("{clock} ") } else { format!("{clock}  ?help ") }
 }
 
-/// Where something is unread: `act bob 2,dave?`.
+/// Where something is unread: `act bob 2,dave?,#ops 5@1`; behind the `@`, how many of them mention this account.
 fn act(desk: &Desk) -> String {
     let chats = desk.chats.all().iter().filter(|chat| Some(chat.chat.as_str()) != desk.here());
     let names: Vec<String> = chats
         .filter_map(|chat| match (is_request(chat), chat.unread) {
             (true, _) => Some(format!("{}?", chat.chat)),
             (false, 0) => None,
-            (false, unread) => Some(format!("{} {unread}", chat.chat)),
+            (false, unread) => Some(match chat.room.as_ref().map_or(0, |room| room.mentions) {
+                0 => format!("{} {unread}", chat.chat),
+                mentions => format!("{} {unread}@{mentions}", chat.chat),
+            }),
         })
         .collect();
     if names.is_empty() { String::new() } else { format!("act {}", names.join(",")) }

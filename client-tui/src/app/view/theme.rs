@@ -23,6 +23,10 @@ pub struct Theme {
     pub warn: Style,
     /// What is chosen.
     pub chosen: Style,
+    /// A mention of somebody.
+    pub mention: Style,
+    /// A mention of this account.
+    pub mine: Style,
 }
 
 impl Theme {
@@ -41,6 +45,8 @@ impl Theme {
                 bad: plain.fg(Color::Red).add_modifier(Modifier::BOLD),
                 warn: plain.fg(Color::Yellow),
                 chosen: plain.add_modifier(Modifier::REVERSED),
+                mention: plain.fg(Color::Magenta),
+                mine: plain.fg(Color::Yellow).add_modifier(Modifier::BOLD).add_modifier(Modifier::REVERSED),
             }
         } else {
             Self {
@@ -53,6 +59,8 @@ impl Theme {
                 bad: plain.add_modifier(Modifier::BOLD),
                 warn: plain.add_modifier(Modifier::BOLD),
                 chosen: plain.add_modifier(Modifier::REVERSED),
+                mention: plain.add_modifier(Modifier::BOLD),
+                mine: plain.add_modifier(Modifier::BOLD).add_modifier(Modifier::REVERSED),
             }
         }
     }
