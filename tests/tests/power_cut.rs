@@ -21,86 +21,17 @@ use subrosa_server::store::{SqliteStore, Store as _, sqlite::SqliteOptions};
 use subrosa_tests::{
     World,
     faults::{
-        Dice, Disk, Recording, Side, setting, stores,
+        Dice, Disk, Shown, Side, cut, setting, stores,
         strace::{SYNCS, finished, record, works_for},
     },
     ledger::{Entries, Ledger, micros},
     programs::program,
     relay::RelayOptions,
-    report::did,
     world::FAST,
 };
 
 /// Each sync takes so much longer: what is told before it ends is then told long before.
 const SYNC_DELAY_US: u32 = 1_500;
-
-/// What a run's cuts showed.
-#[derive(Debug, Default)]
-struct Shown {
-    cuts: u64,
-    /// Changes that had not been synced when power failed, in all.
-    unsynced: usize,
-    /// What was promised before the cuts, in all.
-    promised: usize,
-    /// What was promised and is gone, or stores that do not open or are damaged: a line each.
-    lost: Vec<String>,
-}
-
-impl Shown {
-    fn tell(&self, what: &str) {
-        did(&format!(
-            "power cuts, {what}: {} cuts with {} changes unsynced; of {} promises {} were broken",
-            self.cuts,
-            self.unsynced,
-            self.promised,
-            self.lost.len()
-        ));
-    }
-
-    fn assert_nothing_lost(&self, what: &str) {
-        self.tell(what);
-        assert!(self.promised as u64 > self.cuts && self.unsynced > 0, "{self:?}");
-        assert!(self.lost.is_empty(), "{what}: {:#?}", self.lost);
-    }
-
-    /// A test whose control loses nothing is blind.
-    fn assert_lost(&self, what: &str) {
-        self.tell(what);
-        assert!(!self.lost.is_empty(), "the control run lost nothing: {self:?}");
-    }
-}
-
-/// Makes the disk as it could be after each of some cuts, and lets `look` see it with the time of the cut and whether the
-/// cut is one to look at thoroughly.
-fn cut(
-    before: Disk,
-    trace: &Path,
-    folder: &Path,
-    seed: u64,
-    mut look: impl FnMut(&Path, u64, &mut Shown, bool),
-) -> Shown {
-    let events = Recording::read(trace, folder);
-    let mut disk = before;
-    let mut dice = Dice::new(seed);
-    let cuts = setting("SUBROSA_CUTS", 24).min(events.len() as u64);
-    let mut at: Vec<usize> =
-        (0..cuts).map(|_| usize::try_from(dice.below(events.len() as u64)).unwrap()).collect();
-    at.sort_unstable();
-    let mut shown = Shown::default();
-    for (number, event) in events.iter().enumerate() {
-        disk.apply(event);
-        while at.first() == Some(&number) {
-            at.remove(0);
-            let target = tempfile::tempdir().unwrap();
-            shown.cuts += 1;
-            shown.unsynced += disk.cut(target.path(), &mut dice);
-            let thorough = shown.cuts % 16 == 1;
-            look(target.path(), event.time, &mut shown, thorough);
-        }
-    }
-    disk.assert_is(folder);
-    shown
-}
 
 /// The numbers that were noted between two times as an entry of a kind.
 fn between(entries: &Entries, kind: &str, since: u64, time: u64) -> Vec<u64> {
@@ -136,6 +67,11 @@ impl Pair {
             failing.iter().map(|when| format!("{SYNCS}:error=EIO:when={when}")).collect();
         record(trace, SYNC_DELAY_US, &fault)
     }
+}
+
+/// Cuts of each run.
+fn cuts() -> u64 {
+    setting("SUBROSA_CUTS", 24)
 }
 
 /// Numbers sent in one run; without a reader a sender stops at 500 (R19), and a third is sent without one.
@@ -220,7 +156,7 @@ fn relay_cuts(pair: &Pair, run: &RelayRun, seed: u64) -> Shown {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     // The same place holds the same envelope, whenever power fails.
     let mut places: BTreeMap<u64, ([u8; 16], Vec<u8>)> = BTreeMap::new();
-    cut(run.before.clone(), &run.trace, &data, seed, |folder, time, shown, thorough| {
+    cut(run.before.clone(), &run.trace, &data, seed, cuts(), |folder, time, shown, thorough| {
         let promised = between(&entries, "accepted", run.since, time).len() as u64;
         shown.promised += usize::try_from(promised).unwrap();
         // The store itself recovers it, and finds it whole.
@@ -349,7 +285,7 @@ fn client_run(pair: &mut Pair, seed: u64, weak: bool, failing: Option<u64>) -> S
     bob.kill();
     finished(&trace, pid);
     let entries = Ledger::read(&alice.ledger);
-    cut(before, &trace, &alice.folder(), seed, |folder, time, shown, _| {
+    cut(before, &trace, &alice.folder(), seed, cuts(), |folder, time, shown, _| {
         let view = stores::client_at(folder, &alice.key, "bob");
         let own: Vec<u64> = between(&entries, "queued", since, time);
         let displayed: Vec<u64> = between(&entries, "displayed", since, time);

@@ -15,7 +15,7 @@ use std::{
 use hdrhistogram::Histogram;
 use subrosa_client::{
     Engine, Handle,
-    api::{EventBody, Request, SendMessage, StreamItem, WaitFor},
+    api::{CreateRoom, EventBody, Request, SendMessage, StreamItem, WaitFor},
     engine::EngineOptions,
     join::{JoinParams, join},
     profile::{Locked, ProfilePaths},
@@ -242,6 +242,16 @@ impl Person {
             }
             ["sync"] => {
                 self.call(Request::SyncWait { timeout_ms: 60_000 }).await;
+            }
+            ["room", "create", name] => {
+                let (name, slug) = ((*name).to_owned(), Some((*name).to_owned()));
+                let (description, topic) = (String::new(), String::new());
+                let create = CreateRoom { name, slug, description, topic, public: true, large: false };
+                self.call(Request::RoomCreate(create)).await;
+            }
+            ["room", "join", name] => {
+                self.call(Request::SyncWait { timeout_ms: 60_000 }).await;
+                self.call(Request::RoomJoin { room: (*name).to_owned() }).await;
             }
             ["stop"] => self.stop().await,
             ["start"] => {

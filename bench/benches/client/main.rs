@@ -1,7 +1,7 @@
 //! The client (issue 3, point 5 f): engines with their encrypted stores on a real relay, beside the ratchet alone; and the
 //! application in a terminal.
 //!
-//! `cargo bench -p subrosa-bench --bench client [-- engine | backlog | rosa | frames]`; without a word all of them. `rosa` wants
+//! `cargo bench -p subrosa-bench --bench client [-- engine | backlog | room | rosa | frames]`; without a word all of them. `rosa` wants
 //! the program built: `cargo build --release -p rosa`.
 //!
 //! | file | what it does |
@@ -10,6 +10,7 @@
 //! | `child` | the programs that are measured: the relay, and a person's engine, each a process of its own |
 //! | `engine` | sending, receiving, and a backlog |
 //! | `yardstick` | the ratchet alone, and the sum of what a message must cost |
+//! | `recovery` | a room whose entries somebody missed, beside OpenMLS alone |
 //! | `rosa` | the application in a pseudo-terminal |
 //! | `frames` | frames of the application in a room of 1,000 members and 10,000 messages |
 //! | `hostile` | envelopes of somebody who means harm |
@@ -20,6 +21,7 @@
 //! | `SUBROSA_CLIENT_SINGLE` | 500 | messages sent one at a time |
 //! | `SUBROSA_CLIENT_MESSAGES` | 10000 | messages sent many at a time |
 //! | `SUBROSA_CLIENT_BACKLOG` | 10000 | messages that wait in the mailbox |
+//! | `SUBROSA_CLIENT_MISSED` | 10000 | entries of a room that somebody missed |
 //! | `SUBROSA_CLIENT_HISTORY` | 10000 | messages in the history that the application shows |
 //! | `SUBROSA_CLIENT_IDLE_S` | 30 | seconds the idle application is watched |
 //! | `SUBROSA_CLIENT_HOSTILE` | 1000 | hostile envelopes a second |
@@ -28,10 +30,14 @@
 //! | `SUBROSA_FRAMES_STEPS` | 2000 | keys and messages of each kind |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "../openmls/alone.rs"]
+#[allow(dead_code)]
+mod alone;
 mod child;
 mod engine;
 mod frames;
 mod hostile;
+mod recovery;
 mod rosa;
 mod table;
 mod usage;
@@ -56,6 +62,9 @@ fn main() {
         let yardstick = yardstick::measure();
         yardstick.print();
         engine::run(&yardstick, wants("engine"), wants("backlog"));
+    }
+    if wants("room") {
+        recovery::run();
     }
     if wants("frames") {
         frames::run();

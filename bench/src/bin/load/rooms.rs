@@ -35,11 +35,14 @@ pub(crate) struct Options {
     /// Posts under way
     #[arg(long, default_value_t = 2)]
     window: u64,
+    /// Rooms for the memory of many, at most 100, with as many members each as the first size
+    #[arg(long, default_value_t = 80)]
+    rooms: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { members: vec![100, 999], size: 1300, window: 2 }
+        Self { members: vec![100, 999], size: 1300, window: 2, rooms: 80 }
     }
 }
 
@@ -80,7 +83,61 @@ pub(crate) fn run(bed: &Bed, options: &Options) -> Table {
             ),
         ));
     }
+    if options.rooms > 1
+        && let Some(members) = options.members.first().copied()
+    {
+        let relay = bed.relay();
+        let kib = Bed::runtime().block_on(memory(&relay, members, options.rooms));
+        relay.process.terminate();
+        table.row(Row::new(
+            format!(
+                "memory of the relay for a room of {members} members that is written to, of {}",
+                options.rooms
+            ),
+            format!("{kib:.1} KiB, {:.0} B a member", kib * 1024.0 / members as f64),
+        ));
+    }
     table
+}
+
+/// KiB of the relay that each further room takes which is written to, while all its members are online.
+async fn memory(relay: &Relay, members: usize, rooms: usize) -> f64 {
+    let passphrase = Passphrase::new();
+    let people = relay.people("member", members, &passphrase).await;
+    let owner = relay.people("owner", 1, &passphrase).await.remove(0);
+    let endpoint = tls::endpoint();
+    let (mut posting, _) = Client::of(&endpoint, relay.process.quic, &owner).await;
+    let ids: Vec<RoomId> = (0..rooms).map(|_| RoomId::from_bytes(id())).collect();
+    for room in ids.iter().copied() {
+        fill(&mut posting, room, &people).await;
+    }
+    let mut tasks = JoinSet::new();
+    for person in people {
+        let (mut client, _) = Client::of(&endpoint, relay.process.quic, &person).await;
+        for room in ids.iter().copied() {
+            let accept = Request::RoomAccept(RoomAccept { room, state_generation: 0 });
+            assert!(matches!(client.ask(&accept).await, Response::Done(_)));
+        }
+        tasks.spawn(async move {
+            let Client { mut reader, connection: _held, writer: _open, .. } = client;
+            loop {
+                reader.next().await;
+            }
+        });
+    }
+    let mut after_some = 0;
+    // The first ones fill what is filled once.
+    let some = rooms / 5;
+    for (number, room) in ids.into_iter().enumerate() {
+        if number == some {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            after_some = relay.process.memory_kib();
+        }
+        let answer = posting.ask(&post(room, epoch_of(members), 8)).await;
+        assert!(matches!(answer, Response::RoomAccepted(_)), "{answer:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    relay.process.memory_kib().saturating_sub(after_some) as f64 / (rooms - some) as f64
 }
 
 fn id() -> [u8; 16] {
@@ -92,13 +149,34 @@ fn id() -> [u8; 16] {
 
 const ROOM: RoomId = RoomId::from_bytes([7; 16]);
 
+/// A message of so many bytes.
+fn post(room: RoomId, epoch: u64, size: usize) -> Request {
+    Request::RoomPost(RoomPost {
+        room,
+        id: EntryId::from_bytes(id()),
+        kind: EntryKind::Application,
+        generation: 0,
+        epoch,
+        bytes: BoundedBytes::new(vec![0x5a; size]).unwrap(),
+        state_generation: 0,
+    })
+}
+
+/// The epoch of a room that was filled.
+fn epoch_of(members: usize) -> u64 {
+    members.div_ceil(AT_ONCE) as u64
+}
+
+/// Members that one commit adds.
+const AT_ONCE: usize = 24;
+
 async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (u64, u64, Figures) {
     let passphrase = Passphrase::new();
     let people = relay.people("member", members, &passphrase).await;
     let owner = relay.people("owner", 1, &passphrase).await.remove(0);
     let endpoint = tls::endpoint();
     let (mut posting, _) = Client::of(&endpoint, relay.process.quic, &owner).await;
-    fill(&mut posting, &people).await;
+    fill(&mut posting, ROOM, &people).await;
     let delivered = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
     for person in people {
@@ -115,20 +193,9 @@ async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (
             }
         });
     }
-    let epoch = members.div_ceil(24) as u64;
+    let epoch = epoch_of(members);
     let idle = relay.process.memory_kib();
-    let post = move |size: usize| {
-        Request::RoomPost(RoomPost {
-            room: ROOM,
-            id: EntryId::from_bytes(id()),
-            kind: EntryKind::Application,
-            generation: 0,
-            epoch,
-            bytes: BoundedBytes::new(vec![0x5a; size]).unwrap(),
-            state_generation: 0,
-        })
-    };
-    assert!(matches!(posting.ask(&post(8)).await, Response::RoomAccepted(_)));
+    assert!(matches!(posting.ask(&post(ROOM, epoch, 8)).await, Response::RoomAccepted(_)));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let warm = relay.process.memory_kib();
     let (seen, size, window) = (Arc::clone(&delivered), options.size, options.window);
@@ -140,7 +207,7 @@ async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (
         loop {
             // A post leaves when one before it was accepted and has reached everybody.
             while sent < answered + window && (seen.load(Relaxed) - before) / members + window > sent {
-                writer.send(&post(size)).await;
+                writer.send(&post(ROOM, epoch, size)).await;
                 sent += 1;
             }
             if answered < sent {
@@ -160,19 +227,14 @@ async fn posts(bed: &Bed, relay: &Relay, members: usize, options: &Options) -> (
 }
 
 /// A private room of everybody.
-async fn fill(client: &mut Client, people: &[Person]) {
+async fn fill(client: &mut Client, room: RoomId, people: &[Person]) {
     // Any point of the curve will do: this is its base point.
     let mut key = [0x66; 32];
     key[0] = 0x58;
-    let create = RoomCreate {
-        room: ROOM,
-        owner_key: key.into(),
-        listing: None,
-        group_info: None,
-        state_generation: 0,
-    };
+    let create =
+        RoomCreate { room, owner_key: key.into(), listing: None, group_info: None, state_generation: 0 };
     assert!(matches!(client.ask(&Request::RoomCreate(create)).await, Response::Done(_)));
-    for (epoch, some) in people.chunks(24).enumerate() {
+    for (epoch, some) in people.chunks(AT_ONCE).enumerate() {
         let device = DeviceId::new(1).unwrap();
         let hash = ObjectHash(sha256(&epoch.to_le_bytes()));
         let welcome = ObjectPut {
@@ -193,7 +255,7 @@ async fn fill(client: &mut Client, people: &[Person]) {
             })
             .collect();
         let commit = RoomCommit {
-            room: ROOM,
+            room,
             id: EntryId::from_bytes(id()),
             generation: 0,
             epoch: epoch as u64,

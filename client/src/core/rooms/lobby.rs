@@ -8,7 +8,7 @@ use super::{
     RoomAsked,
 };
 
-/// Of a setting that is there, the lobby was joined, or there was none.
+/// Of a setting that is there once the relay has said that it has none.
 const LOBBY: &str = "lobby";
 
 impl Core {
@@ -30,9 +30,10 @@ impl Core {
 
     pub(super) fn on_relay_info(&mut self, turn: &mut Turn<'_>, response: &Response) -> Result<(), Fault> {
         let Response::RelayInfo(info) = response else { return Ok(()) };
-        self.transact(turn, |w| Ok(w.tx.set_setting(LOBBY, Some("asked"))?))?;
-        if let Some(lobby) = &info.lobby {
-            self.enter(turn, None, RoomName::Slug(lobby.clone()), None, None);
+        match &info.lobby {
+            // Noted by the room that it is in from then on: a process that ends before has not joined, and the next one does.
+            Some(lobby) => self.enter(turn, None, RoomName::Slug(lobby.clone()), None, None),
+            None => self.transact(turn, |w| Ok(w.tx.set_setting(LOBBY, Some("asked"))?))?,
         }
         Ok(())
     }

@@ -136,6 +136,11 @@ impl Core {
     }
 
     fn pump_post(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        // What happened while this device was away comes first: it may be muted, or out, and what it wrote then is to fail with
+        // that reason and not to be accepted and seen by nobody.
+        if !self.rooms.heads_known {
+            return Ok(());
+        }
         let live = self.rooms.live(room);
         if live.posting || live.behind || live.syncing || !live.needs.is_empty() || live.object.is_some() {
             return Ok(());
