@@ -65,7 +65,7 @@ pub(crate) fn run() {
         ];
         for (what, act) in parts {
             desk.key(KeyCode::End);
-            desk.times.clear();
+            desk.times.reset();
             let steps = if what == "a member comes" { steps.min(200) } else { steps };
             (0..steps).for_each(|step| act(&mut desk, step));
             let us = |quantile: f64| desk.times.value_at_quantile(quantile).div_ceil(1_000);

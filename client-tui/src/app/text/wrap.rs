@@ -2,7 +2,7 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::cells::width_of;
+use super::cells::{clusters, width_of};
 
 /// Columns a tab advances to a multiple of.
 const TAB: usize = 4;
@@ -14,7 +14,7 @@ pub fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = Line::new(if lines.is_empty() { first } else { rest });
-        for grapheme in paragraph.graphemes(true) {
+        for grapheme in clusters(paragraph) {
             if grapheme == "\t" {
                 for _ in 0..TAB - line.cells % TAB {
                     line.push(" ", 1, rest, &mut lines);
@@ -60,7 +60,7 @@ impl Line {
             let tail = self.text.split_off(if self.space > 0 { self.space } else { self.text.len() });
             let full = std::mem::replace(self, Self::new(rest));
             lines.push(full.text.trim_end_matches(' ').to_owned());
-            for part in tail.graphemes(true) {
+            for part in clusters(&tail) {
                 self.push(part, width_of(part), rest, lines);
             }
             return self.push(grapheme, cells, rest, lines);
