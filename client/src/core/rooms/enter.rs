@@ -250,6 +250,13 @@ impl Core {
     ) -> Result<(), Fault> {
         if let Response::Error(frame) = response {
             self.entering_failed(turn, room, &refused(frame));
+        } else {
+            self.transact(turn, |w| match w.tx.room(room)? {
+                Some(stored) if stored.accepting => {
+                    Ok(w.tx.put_room(&StoredRoom { accepting: false, ..stored })?)
+                }
+                _ => Ok(()),
+            })?;
         }
         self.rooms.live(room).behind = true;
         self.entered(turn, room)?;
@@ -390,6 +397,8 @@ fn join(
         invited_by: None,
         invitation: None,
         refused: None,
+        denied: false,
+        accepting: false,
         ..before
     };
     lines::refresh(w, &mut stored, &group);
@@ -408,6 +417,8 @@ fn welcomed(
     welcome: &[u8],
     fresh: &std::collections::BTreeSet<Username>,
 ) -> Result<Tried, Fault> {
+    // One that the relay had denied: the person comes in anew.
+    super::leave::forget_group(w, invitation.room)?;
     let (leaf, tx) = (w.leaf()?, w.tx);
     let directory = lists(tx, w.me, fresh);
     let id = *invitation.room.as_bytes();
@@ -420,7 +431,8 @@ fn welcomed(
     let Some(mut stored) = w.tx.room(invitation.room)? else { return Err(Fault::Internal("invitation")) };
     stored.state = RoomState::Joined;
     stored.cursor = info.cursor;
-    (stored.invitation, stored.refused) = (None, None);
+    (stored.invitation, stored.refused, stored.denied) = (None, None, false);
+    stored.accepting = true;
     stored.invited_by = None;
     if let Some(listing) = &info.listing {
         stored.slug = Some(listing.slug.to_string());

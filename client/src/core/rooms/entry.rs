@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crypto::{
-    rooms::{Change, Merged, Opened, Room, Verdict},
+    rooms::{Change, Merged, Opened, Refusal, Room, Verdict},
     verify::room::RoomDevice,
 };
 use subrosa_protocol::{
@@ -315,11 +315,15 @@ fn commit(
                 }
             }
             taken.out = merged.removed_me;
+            super::evidence::seen_entry(w, stored.id, entry, bytes, &merged.actor)?;
             followed(w, stored, group, &merged, &before)?;
             Ok(None)
         }
         Verdict::Refuse(refusal) => {
             w.loaded.keep(group);
+            if matches!(refusal, Refusal::Epoch(_)) {
+                super::evidence::hold_against(w, stored, entry, bytes)?;
+            }
             if refusal.breaks_room() && stored.refused.is_none() {
                 reject(w, stored, entry, &refusal)?;
                 w.done.broken.insert(stored.id);
@@ -342,6 +346,8 @@ fn followed(
     before: &BTreeSet<RoomDevice>,
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
+    // The log goes on: nobody took this device out and added it again.
+    (stored.invitation, stored.invited_by) = (None, None);
     let after = devices(&group);
     let owner = |account: &str| group.policy().role(account) == mls_role(Role::Owner);
     let mut new_owners = BTreeSet::new();
@@ -380,6 +386,7 @@ pub(super) fn merge_own(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     commit: &PendingCommit,
+    (seq, accepted_at): (u64, u64),
 ) -> Result<(), Fault> {
     let mut group = w.group_of(stored.id)?;
     let before = devices(&group);
@@ -397,6 +404,7 @@ pub(super) fn merge_own(
     let hash = super::objects::hash(&commit.bytes).0;
     let merged = group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
     w.tx.remove_pending_commit(stored.id)?;
+    super::evidence::seen_own(w, commit, (seq, accepted_at))?;
     if stored.state == RoomState::Joining {
         stored.state = RoomState::Joined;
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
@@ -409,7 +417,7 @@ fn reject(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     entry: &RoomEntry,
-    refusal: &subrosa_crypto::rooms::Refusal,
+    refusal: &Refusal,
 ) -> Result<(), Fault> {
     stand_still(w, stored, SafeText::single_line(&refusal.to_string()))?;
     let group = w.group_of(stored.id)?;

@@ -1,7 +1,7 @@
 //! Getting out of rooms, and taking out who left.
 
 use subrosa_protocol::{
-    BoundedBytes, EntryId, RoomId, Username,
+    BoundedBytes, EntryId, ErrorCode, RoomId, Username,
     content::{Content, RoomDeclined},
     frames::{LeaveProposal, Request, Response, RoomLeave},
 };
@@ -41,6 +41,17 @@ impl Core {
             return Err(ApiError::new(Kind::Refused, "a change of the room is on its way")
                 .hint("try again")
                 .into());
+        }
+        if tries == 0 && stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
+            let alone = self.transact(turn, |w| {
+                let Some(group) = w.group(room)? else { return Ok(true) };
+                let own = group.devices_of(w.me.account.as_str()).len();
+                w.loaded.keep(group);
+                Ok(own <= 1)
+            })?;
+            if !alone {
+                return self.want(turn, room, Act::Leave, Some(token)).map(|()| None);
+            }
         }
         let (proposal, state_generation) = self.transact(turn, |w| {
             let mut proposal = None;
@@ -89,6 +100,17 @@ impl Core {
                     Some(Err(other)) => return Err(other),
                     None => Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again")),
                 }
+            }
+            // The relay knows of no such member: there is nothing to leave there.
+            Response::Error(frame)
+                if matches!(
+                    frame.code,
+                    ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned
+                ) =>
+            {
+                self.transact(turn, |w| left(w, room))?;
+                self.forget_live(turn, room);
+                Ok(Reply::Done {})
             }
             Response::Error(frame) => Err(refused(&frame)),
             _ => return Err(Fault::Relay("another answer to leaving a room than there is")),
@@ -147,7 +169,7 @@ pub(super) fn out(w: &mut Work<'_>, room: RoomId, by: Option<&Username>) -> Resu
 /// What only members have and do ends.
 fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.role, stored.owner_secret, stored.invitation, stored.invited_by) = (None, None, None, None);
-    (stored.refused, stored.next_secret) = (None, None);
+    (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
     w.tx.put_room(stored)?;
     w.tx.remove_pending_commit(stored.id)?;
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));

@@ -144,7 +144,7 @@ impl Core {
             let (stored, row) =
                 self.store.read(|tx| Ok::<_, Fault>((tx.room(room)?, tx.room_post_head(room)?)))?;
             let Some((stored, row)) = stored.zip(row) else { return Ok(()) };
-            if stored.state != RoomState::Joined {
+            if stored.state != RoomState::Joined || stored.denied {
                 return Ok(());
             }
             if row.next_try > turn.now {
@@ -228,6 +228,7 @@ impl Core {
         // Why may be seen in the log.
         let out = matches!(frame.code, ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned);
         self.rooms.live(room).behind |= out;
+        self.rooms.heads_asked &= !out;
         self.transact(turn, |w| {
             let Some(post) = w.tx.room_post_row(row)? else { return Ok(()) };
             if hopeless {
