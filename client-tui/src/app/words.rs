@@ -126,7 +126,7 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
             "the relay has not kept what was said while you were away; somebody must add you again".to_owned()
         }
         MessageKind::RoomDenied {} => {
-            "the relay says that you are not in this room, but nobody took you out. Nothing is sent until the relay \
+            "the relay says that you are not in this room, or keeps its log from you, but nobody took you out. Nothing is sent until the relay \
              answers for it again; /leave gives it up"
                 .to_owned()
         }

@@ -41,6 +41,8 @@ pub struct Room {
     /// Entries before this one are gone.
     pub first_kept: u64,
     pub roster: BTreeMap<RoomDevice, Member>,
+    /// Entries that the relay keeps back, whatever is asked.
+    pub holes: BTreeSet<u64>,
     /// Who was removed, and by which entry.
     pub removed: BTreeMap<RoomDevice, (u64, u64)>,
     pub banned: BTreeSet<Username>,
@@ -126,7 +128,11 @@ impl Room {
     fn after(&self, device: &RoomDevice, after: u64) -> (Vec<RoomEntry>, bool) {
         let (from, until) = self.readable(device).unwrap_or((u64::MAX, 0));
         let from = from.max(after).max(self.first_kept.saturating_sub(1));
-        let all: Vec<_> = self.log.iter().filter(|e| e.seq > from && e.seq <= until).collect();
+        let all: Vec<_> = self
+            .log
+            .iter()
+            .filter(|e| e.seq > from && e.seq <= until && !self.holes.contains(&e.seq))
+            .collect();
         let more = all.len() > PAGE;
         (all.into_iter().take(PAGE).cloned().collect(), more)
     }
@@ -246,6 +252,7 @@ impl Relay {
                     log: Vec::new(),
                     first_kept: 1,
                     roster: [(me, Member { joined: true, cursor: 0, from: 0 })].into(),
+                    holes: BTreeSet::new(),
                     removed: BTreeMap::new(),
                     banned: BTreeSet::new(),
                     group_info,

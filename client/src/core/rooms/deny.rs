@@ -2,7 +2,10 @@
 //! and it stands in the log. So the group and everything of it stay, nothing is sent there meanwhile, and it is taken up
 //! again as soon as the relay answers for the room. It ends for good by its person's own act, `room leave`.
 
-use subrosa_protocol::{RoomId, frames::Standing};
+use subrosa_protocol::{
+    RoomId,
+    frames::{RoomHead, Standing},
+};
 
 use super::super::{Core, Fault, Turn, work::Work};
 use crate::{
@@ -16,7 +19,7 @@ pub(super) fn error(stored: &StoredRoom) -> ApiError {
     ApiError::new(
         Kind::Refused,
         format!(
-            "the relay says that you are not in {}; nobody took you out, as far as is known here",
+            "the relay says that you are not in {}, or keeps its log from you; nobody took you out, as far as is known here",
             stored.shown()
         ),
     )
@@ -44,24 +47,42 @@ impl Core {
         Ok(())
     }
 
-    /// What the relay says now of a room in which this device is by its group.
+    /// What the relay says now of a room in which this device is by its group; whether it is in it.
     pub(super) fn stands(
         &mut self,
         turn: &mut Turn<'_>,
         stored: &StoredRoom,
-        standing: Standing,
+        head: &RoomHead,
     ) -> Result<bool, Fault> {
-        match standing {
+        match head.standing {
             Standing::Joined | Standing::Invited => {
-                if stored.denied {
-                    self.transact(turn, |w| answered(w, stored.id))?;
-                    let live = self.rooms.live(stored.id);
-                    (live.ask_again_at, live.behind) = (None, true);
+                let live = self.rooms.live(stored.id);
+                live.let_in = true;
+                if stored.denied && head.head <= stored.cursor {
+                    self.let_in_again(turn, stored.id)?;
                 }
                 Ok(true)
             }
             Standing::Removed | Standing::Stranger | Standing::Banned => Ok(false),
         }
+    }
+
+    /// Entries of the log were dealt with: the relay lets this device in, if it says so too.
+    pub(super) fn log_goes_on(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let denied = self.store.read(|tx| tx.room(room))?.is_some_and(|stored| stored.denied);
+        if denied && self.rooms.live(room).let_in { self.let_in_again(turn, room) } else { Ok(()) }
+    }
+
+    fn let_in_again(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        self.rooms.live(room).ask_again_at = None;
+        self.transact(turn, |w| answered(w, room))
+    }
+
+    /// The relay goes on with the log further on than this device has read: it keeps entries back, or this device was taken
+    /// out and added again while it was away.
+    pub(super) fn kept_back(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        self.added_again(turn, room)?;
+        self.denied(turn, room)
     }
 
     /// This device was taken out and added again while it was away: the relay has it as invited, and there is an invitation of a

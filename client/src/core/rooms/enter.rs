@@ -180,6 +180,10 @@ impl Core {
                     )
                     .hint("leave it first: rosa room leave ROOM")),
                     (_, false, None) => Err(no_room()),
+                    (Standing::Removed | Standing::Stranger, true, _) => {
+                        Err(ApiError::new(Kind::Refused, "you were taken out of this room again")
+                            .hint("ask a member for another invitation"))
+                    }
                     _ => Ok(info),
                 }
             }
@@ -201,6 +205,17 @@ impl Core {
         let Some(entering) = self.entering(number) else { return Ok(()) };
         let (Some(room), Some(info)) = (entering.room, entering.info.clone()) else { return Ok(()) };
         let invitation = entering.invitation.clone();
+        if invitation.is_some() {
+            // Another invitation may have come meanwhile: the one before is void then.
+            let stored = self.store.read(|tx| tx.room(room))?;
+            let newest = stored.as_ref().and_then(invitation_of);
+            let Some(entering) = self.entering(number) else { return Ok(()) };
+            if newest.is_some() && newest != invitation {
+                (entering.invitation, entering.info, entering.step) = (newest, None, Step::Ask);
+                return self.step_entering(turn, number);
+            }
+        }
+        let Some(entering) = self.entering(number) else { return Ok(()) };
         let Some(object) = entering.object() else { return Err(no_room().into()) };
         if !self.rooms.live(room).needs.is_empty() {
             return Ok(());

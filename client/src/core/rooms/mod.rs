@@ -122,6 +122,8 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// The relay said on this connection that this device is in the room.
+    let_in: bool,
     /// When the relay is asked again for a room that it denied.
     ask_again_at: Option<u64>,
     /// When this device renews the room, if nobody else does before; and when it did.

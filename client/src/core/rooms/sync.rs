@@ -55,7 +55,7 @@ impl Core {
                 (RoomState::Joined, Some(head)) => {
                     self.add_own_devices(turn, stored.id)?;
                     self.rooms.live(stored.id).behind |= head.head > stored.cursor;
-                    if !self.stands(turn, &stored, head.standing)? && head.head <= stored.cursor {
+                    if !self.stands(turn, &stored, head)? && head.head <= stored.cursor {
                         // All of the log is known that this device may read, and nothing in it took it out.
                         self.denied(turn, stored.id)?;
                     }
@@ -137,7 +137,11 @@ impl Core {
                     self.rooms.live(room).ask_again_at.get_or_insert(at);
                 }
                 let cursor = stored.map_or(0, |stored| stored.cursor);
-                let news = page.entries.iter().any(|entry| entry.seq > cursor);
+                let next = page.entries.iter().map(|entry| entry.seq).find(|seq| *seq > cursor);
+                if next.is_some_and(|seq| seq != cursor.saturating_add(1)) {
+                    return self.kept_back(turn, room);
+                }
+                let news = next.is_some();
                 self.take_page(turn, room, &page.entries, page.more && news)
             }
             Response::Error(frame) => match frame.code {
@@ -171,6 +175,10 @@ impl Core {
             live.ack_at.get_or_insert(at);
         }
         live.behind |= more || taken.gap;
+        if taken.moved && !taken.out {
+            self.log_goes_on(turn, room)?;
+        }
+        let live = self.rooms.live(room);
         if taken.renewed {
             live.renew_at = None;
             self.rooms.wanted.retain(|wanted| {

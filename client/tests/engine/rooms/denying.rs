@@ -81,6 +81,36 @@ fn r33_the_relays_word_puts_nobody_out_and_the_room_goes_on_by_itself() {
 }
 
 #[test]
+fn i3_entries_that_the_relay_keeps_back_are_missed_at_once_and_read_later_in_order() {
+    let mut world = World::with_rooms(707, &["alice", "bob"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    world.disconnect("bob");
+    for text in ["one", "two", "three"] {
+        world.send("alice", "#ops", text);
+        world.settle();
+    }
+    let at_relay = world.relay.rooms.rooms.get_mut(&room).unwrap();
+    let second = at_relay.log.len() as u64 - 1;
+    at_relay.holes.insert(second);
+    let before = world.client("bob").sent.len();
+    world.connect("bob");
+    world.run_for(HALF_AN_HOUR_MS);
+    is_kept(&mut world);
+    assert_eq!(world.texts("bob", "#ops"), ["one"], "nothing out of order");
+    let asked = world.client("bob").sent.len() - before;
+    assert!(asked < 40, "{asked} requests in half an hour");
+    let waits = world.send("bob", "#ops", "I see nothing");
+    world.settle();
+    assert_eq!(world.state("bob", &waits), MessageState::Queued);
+    world.relay.rooms.rooms.get_mut(&room).unwrap().holes.clear();
+    world.run_for(HALF_AN_HOUR_MS);
+    assert_eq!(world.texts("bob", "#ops"), ["one", "I see nothing", "two", "three"]);
+    assert_eq!(world.texts("alice", "#ops"), ["one", "two", "three", "I see nothing"]);
+    assert!(!world.shown("bob", "#ops").denied);
+    world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
 fn r32_a_crash_while_the_relay_denies_a_room_loses_nothing() {
     for point in 0..4 {
         let mut world = World::with_rooms(701, &["alice", "bob"]);
