@@ -112,7 +112,7 @@ pub fn judge(
     if let Some(said) =
         must.iter().find(|said| said.by != *judged.device && !others.contains(&said.text.as_str()))
     {
-        return Err(format!("I1: {name} has no {:?}", said.text));
+        return Err(format!("I1: {name} has no {said:?}"));
     }
     // Own texts: in the log iff they were accepted, in the order in which they were written.
     let places: BTreeMap<&str, u64> =

@@ -1,5 +1,5 @@
-//! Messages to rooms: encrypted when they are the next to go, in order, one at a time; the same bytes at every try, unless
-//! the relay says that their epoch passed before it took them (R21).
+//! Messages to rooms: encrypted when they are the next to go, in order, one at a time; the same bytes at every try, as long as
+//! their epoch lasts (R21).
 
 use subrosa_crypto::rooms::{Place, RoomError, Slot};
 use subrosa_protocol::{
@@ -136,6 +136,10 @@ impl Core {
     }
 
     fn pump_post(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        // Where the room is by now says in which epoch it has to be encrypted.
+        if !self.rooms.heads_known {
+            return Ok(());
+        }
         let live = self.rooms.live(room);
         if live.posting || live.behind || live.syncing || !live.needs.is_empty() || live.object.is_some() {
             return Ok(());
@@ -244,10 +248,13 @@ impl Core {
 
 /// Encrypts a message, if it is not yet or not any more, in the transaction that stores the ciphertext.
 fn seal(w: &mut Work<'_>, stored: &StoredRoom, mut row: RoomPostRow) -> Result<Sealing, Fault> {
-    if row.sealed.is_some() {
+    let Some(mut group) = w.group(stored.id)? else { return Ok(Sealing::Later) };
+    let now = (group.generation(), group.epoch());
+    if row.sealed.as_ref().is_some_and(|sealed| (sealed.generation, sealed.epoch) == now) {
+        w.loaded.keep(group);
         return Ok(Sealing::Ready(Box::new(row)));
     }
-    let Some(mut group) = w.group(stored.id)? else { return Ok(Sealing::Later) };
+    // The relay would still take what was encrypted in one of the last epochs, but members keep their keys for a day only.
     let slot = row.place.map_or(Slot::Next, |(counter, prev_hash)| Slot::Again(Place { counter, prev_hash }));
     let (leaf, tx) = (w.leaf()?, w.tx);
     match group.seal(tx, &mut w.rng, leaf, *row.message.as_bytes(), slot, &row.content, w.now) {

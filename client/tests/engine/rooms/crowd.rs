@@ -45,18 +45,18 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn i1_i2_i3_two_members_with_faults() {
-    sized(2, 500);
+    sized(2, 300);
 }
 
 #[test]
 fn i1_i2_i3_ten_members_with_faults() {
-    sized(10, 500);
+    sized(10, 300);
 }
 
 #[test]
 fn i1_i2_i3_many_members_with_faults() {
     let members = number("SUBROSA_ROOM_MEMBERS").unwrap_or(30) as usize;
-    sized(members, if members > 300 { 300 } else { 500 });
+    sized(members, if members < 100 { 200 } else { 300 });
 }
 
 fn sized(members: usize, events: u64) {
