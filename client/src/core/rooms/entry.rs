@@ -127,10 +127,16 @@ fn take(
     }
     match entry.kind {
         EntryKind::Application => application(w, stored, entry, bytes, fresh, taken),
-        EntryKind::Proposal => leave_of(w, stored, bytes),
+        EntryKind::Proposal => leave_of(w, stored, entry, bytes),
         EntryKind::Commit => commit(w, stored, entry, bytes, fresh, taken),
         EntryKind::Reboot => Ok(None),
     }
+}
+
+/// When an entry came into the log, by the relay's clock, and not after now. Keys of past epochs live for a day of the log: whoever was
+/// away for longer reads what was written before, and then loses them.
+fn log_time(now: u64, entry: &RoomEntry) -> u64 {
+    entry.accepted_at.min(now)
 }
 
 fn application(
@@ -149,7 +155,7 @@ fn application(
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let opened = match group.open(tx, &mut w.rng, bytes, &directory, w.now) {
+    let opened = match group.open(tx, &mut w.rng, bytes, &directory, log_time(w.now, entry)) {
         Ok(opened) => opened,
         Err(subrosa_crypto::rooms::RoomError::NeedLists(needs)) => {
             return Ok(Some(Missing::Lists(accounts(needs))));
@@ -276,10 +282,15 @@ fn mentions(text: &str, name: &str, moderator: bool) -> bool {
 }
 
 /// Somebody leaves: taken out with the next commit.
-fn leave_of(w: &mut Work<'_>, stored: &StoredRoom, bytes: &[u8]) -> Result<Option<Missing>, Fault> {
+fn leave_of(
+    w: &mut Work<'_>,
+    stored: &StoredRoom,
+    entry: &RoomEntry,
+    bytes: &[u8],
+) -> Result<Option<Missing>, Fault> {
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
-    if let Err(refusal) = group.receive_leave(tx, &mut w.rng, bytes, w.now).map_err(fault)? {
+    if let Err(refusal) = group.receive_leave(tx, &mut w.rng, bytes, log_time(w.now, entry)).map_err(fault)? {
         tracing::debug!(%refusal, "a proposal is refused");
         w.tx.count(Counter::DiscardedMismatch)?;
     }
@@ -300,7 +311,8 @@ fn commit(
     let delta = entry.delta.as_ref().map(from_wire).unwrap_or_default();
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let verdict = group.receive_commit(tx, &mut w.rng, bytes, &delta, &directory, w.now).map_err(fault)?;
+    let verdict =
+        group.receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry)).map_err(fault)?;
     match verdict {
         Verdict::NeedLists(needs) => Ok(Some(Missing::Lists(accounts(needs)))),
         Verdict::Accept(merged) => {

@@ -329,14 +329,19 @@ impl Core {
     }
 }
 
-/// What happens to rooms by the clock. The rooms in which this device's own leaf is to be renewed (R34).
-pub(super) fn upkeep(w: &mut Work<'_>) -> Result<Vec<RoomId>, Fault> {
+/// What happens to rooms by the clock. The rooms in which this device's own leaf is to be renewed (R34). Keys of epochs that
+/// ended a day ago go (R30), once all of the logs was read.
+pub(super) fn upkeep(w: &mut Work<'_>, caught_up: bool) -> Result<Vec<RoomId>, Fault> {
     subrosa_crypto::rooms::key_packages::expire(w.tx, w.now).map_err(mls::fault)?;
     post::give_up(w)?;
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
         if stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
-            let Some(group) = w.group(stored.id)? else { continue };
+            let Some(mut group) = w.group(stored.id)? else { continue };
+            let tx = w.tx;
+            if caught_up && group.pending().is_none() {
+                group.expire(tx, &mut w.rng, w.now).map_err(mls::fault)?;
+            }
             due.extend(group.update_due(w.now).map(|_| stored.id));
             w.loaded.keep(group);
         }
