@@ -311,8 +311,9 @@ fn commit(
     let delta = entry.delta.as_ref().map(from_wire).unwrap_or_default();
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let verdict =
-        group.receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry)).map_err(fault)?;
+    let verdict = group
+        .receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry))
+        .map_err(fault)?;
     match verdict {
         Verdict::NeedLists(needs) => Ok(Some(Missing::Lists(accounts(needs)))),
         Verdict::Accept(merged) => {

@@ -242,8 +242,8 @@ impl Crowd {
             0..28 => self.post(),
             28..32 => self.edit(),
             32..35 => self.kick(),
-            35..39 => self.invite(),
-            39..45 => self.accept(),
+            35..40 => self.invite(),
+            40..45 => self.accept(),
             45..47 => self.leave(),
             47..49 => self.topic(),
             49..54 => self.break_connection(),
@@ -302,7 +302,9 @@ impl Crowd {
     }
 
     fn edit(&mut self) {
-        let name = self.any();
+        // One of those who wrote something.
+        let at = self.below(self.said.len());
+        let Some(name) = self.said.values().nth(at).map(|said| said.by.account.to_string()) else { return };
         if !self.runs(&name) {
             return;
         }
@@ -342,25 +344,29 @@ impl Crowd {
         self.members_at_first() >= FIXED && name == self.names[FIXED - 1]
     }
 
-    /// Any account that is not always in.
-    fn guest(&mut self) -> String {
+    /// An account that is not always in: one that is in now, or invited, or one that is not.
+    fn guest(&mut self, inside: bool) -> Option<String> {
         let first = FIXED.min(self.members_at_first());
-        let at = first + self.below(self.names.len() - first);
-        self.names[at].clone()
+        for _ in 0..64 {
+            let at = first + self.below(self.names.len() - first);
+            let name = self.names[at].clone();
+            let place = self.world.clients[&name].place.clone();
+            if self.world.relay.rooms.roster_has(self.room, &place) == inside {
+                return Some(name);
+            }
+        }
+        None
     }
 
     fn kick(&mut self) {
-        let (Some(by), name) = (self.ruler(), self.guest()) else { return };
+        let (Some(by), Some(name)) = (self.ruler(), self.guest(true)) else { return };
         self.world.ask_later(&by, Request::RoomKick { room: "#crowd".into(), name });
         self.did("kicks asked");
     }
 
     fn invite(&mut self) {
-        let (Some(by), name) = (self.ruler(), self.guest()) else { return };
+        let (Some(by), Some(name)) = (self.ruler(), self.guest(false)) else { return };
         let place = self.world.clients[&name].place.clone();
-        if self.world.relay.rooms.roster_has(self.room, &place) {
-            return;
-        }
         if self.world.relay.rooms.opened.insert(place)
             && self.runs(&name)
             && self.world.clients[&name].connected
@@ -385,7 +391,7 @@ impl Crowd {
     }
 
     fn leave(&mut self) {
-        let name = self.guest();
+        let Some(name) = self.guest(true) else { return };
         if self.state(&name) == Some(RoomState::Joined)
             && self.runs(&name)
             && self.world.clients[&name].connected
