@@ -334,10 +334,13 @@ fn commit(
         }
         Verdict::Refuse(refusal) => {
             w.loaded.keep(group);
-            if matches!(refusal, Refusal::Epoch(_)) {
+            let mut left_out = false;
+            if let Refusal::Epoch(epoch) = refusal {
                 super::evidence::hold_against(w, stored, entry, bytes)?;
+                // The log is whole by its numbers, and a change before this one is missing.
+                left_out = epoch > stored.epoch;
             }
-            if refusal.breaks_room() && stored.refused.is_none() {
+            if (refusal.breaks_room() || left_out) && stored.refused.is_none() {
                 reject(w, stored, entry, &refusal)?;
                 w.done.broken.insert(stored.id);
             }
