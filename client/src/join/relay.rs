@@ -161,7 +161,7 @@ pub(super) async fn authenticated(identity: &Identity) -> Result<Option<Dialogue
     let proof = Authenticate { account: identity.account.clone(), device: identity.device, signature };
     let answer = dialogue.ask(|id| PreAuthRequest::Authenticate(proof).to_raw(id)).await;
     match answer {
-        Ok(Response::Authenticated(_)) => return Ok(Some(dialogue)),
+        Ok(Response::Authenticated(_)) => Ok(Some(dialogue)),
         Ok(other) => Err(unexpected(&other)),
         Err(NetError::Refused(frame)) if frame.code == ErrorCode::AuthenticationFailed => Ok(None),
         Err(error) => Err(error.into()),

@@ -71,7 +71,7 @@ impl World {
             strangers: seed % 8 == 6,
             refills: seed % 32 == 13,
             long: seed % 5 == 2,
-            rooms: seed % 4 == 0,
+            rooms: seed.is_multiple_of(4),
         };
         let mut world = templates.begin(sort.strangers, sort.rooms, seed);
         world.sort = sort;

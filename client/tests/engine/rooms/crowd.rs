@@ -84,7 +84,8 @@ fn sized(members: usize, events: u64) {
         crowd.counts(),
         log.len(),
     );
-    writeln!(std::io::stderr(), "{did}").unwrap();
+    let mut out = std::io::stderr();
+    writeln!(out, "{did}").unwrap();
     assert!(judged > 0, "nothing was said");
 }
 
@@ -156,10 +157,10 @@ impl Crowd {
             None => Listed::Unknown,
         };
         let mut invitees = Vec::new();
-        for name in self.names[1..members].to_vec() {
-            let made = self.world.with_store(&name, |tx, me, rng| {
-                Ok(key_packages::make(tx, rng, me, Suite::Classic, false, now)?)
-            });
+        for name in &self.names[1..members] {
+            let made = self
+                .world
+                .with_store(name, |tx, me, rng| key_packages::make(tx, rng, me, Suite::Classic, false, now));
             let device = RoomDevice::new(name.as_str(), 1);
             invitees
                 .push(key_packages::check(&made.bytes, &device, Suite::Classic, &directory, now).unwrap());
@@ -194,10 +195,10 @@ impl Crowd {
         });
         let stored = self.world.with_store(&owner, |tx, _, _| Ok(tx.room(room)?.unwrap()));
         if let Some(welcome) = &made.welcome {
-            for name in self.names[1..members].to_vec() {
-                let role = if moderators.contains(&name) { Role::Moderator } else { Role::Member };
+            for name in &self.names[1..members] {
+                let role = if moderators.contains(name) { Role::Moderator } else { Role::Member };
                 let stored = StoredRoom { owner_secret: None, ..stored.clone() };
-                self.world.with_store(&name, |tx, me, rng| {
+                self.world.with_store(name, |tx, me, rng| {
                     let joined = Room::join(tx, rng, me, welcome, id, made.reboot.to, &directory)?;
                     let mut group = joined.room;
                     group.count_as_renewed(tx, rng, now)?;
@@ -380,14 +381,14 @@ impl Crowd {
 
     fn accept(&mut self) {
         let first = FIXED.min(self.members_at_first());
-        for name in self.names[first..].to_vec() {
-            let state = self.state(&name);
-            if state == Some(RoomState::Invited) && self.runs(&name) && self.world.clients[&name].connected {
-                self.world.ask_later(&name, Request::RoomJoin { room: self.room.to_string() });
-                self.did("acceptances asked");
-                return;
-            }
-        }
+        let invited = |name: &&String| {
+            self.state(name) == Some(RoomState::Invited)
+                && self.runs(name)
+                && self.world.clients[*name].connected
+        };
+        let Some(name) = self.names[first..].iter().find(invited).cloned() else { return };
+        self.world.ask_later(&name, Request::RoomJoin { room: self.room.to_string() });
+        self.did("acceptances asked");
     }
 
     fn leave(&mut self) {
