@@ -4,6 +4,8 @@
 ALTER TABLE rooms ADD COLUMN denied INTEGER NOT NULL DEFAULT 0;
 -- Whether a Welcome was processed and the relay has not been told.
 ALTER TABLE rooms ADD COLUMN accepting INTEGER NOT NULL DEFAULT 0;
+-- Whether this device asked to leave, and has not heard whether it did.
+ALTER TABLE rooms ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0;
 
 -- The commits that were followed last, as the relay gave them: should it show another one of the same epoch, here or to
 -- another member, both are proof. `bytes` is NULL when the commit is too large to be kept beside its hash.

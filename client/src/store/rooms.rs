@@ -63,6 +63,8 @@ pub struct StoredRoom {
     pub denied: bool,
     /// Whether a Welcome was processed, and the relay has not been told so.
     pub accepting: bool,
+    /// Whether this device asked to leave, and has not heard whether it did.
+    pub leaving: bool,
 }
 
 impl StoredRoom {
@@ -74,7 +76,8 @@ impl StoredRoom {
 }
 
 const COLUMNS: &str = "room, label, state, public, slug, name, topic, description, role, members, suite, generation, epoch, \
-                       cursor, owner_secret, invited_by, invitation, muted, refused, next_secret, denied, accepting";
+                       cursor, owner_secret, invited_by, invitation, muted, refused, next_secret, denied, accepting, \
+                       leaving";
 
 fn read(row: &Row<'_>) -> Result<StoredRoom> {
     let name = |column| Ok::<_, StoreError>(SafeText::single_line(&row.get::<_, String>(column)?));
@@ -105,6 +108,7 @@ fn read(row: &Row<'_>) -> Result<StoredRoom> {
         refused: row.get::<_, Option<String>>(18)?.map(|text| SafeText::single_line(&text)),
         denied: row.get(20)?,
         accepting: row.get(21)?,
+        leaving: row.get(22)?,
     })
 }
 
@@ -135,9 +139,9 @@ impl Tx<'_> {
         let chat = ChatId::from(room.id);
         let sql = "INSERT INTO rooms (room, chat, label, state, public, slug, name, topic, description, role, members,
                    suite, generation, epoch, cursor, owner_secret, invited_by, invitation, muted, refused, next_secret,
-                   denied, accepting)
+                   denied, accepting, leaving)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                   ?22, ?23)
+                   ?22, ?23, ?24)
                    ON CONFLICT (room) DO UPDATE SET state = excluded.state, public = excluded.public,
                    slug = excluded.slug, name = excluded.name, topic = excluded.topic,
                    description = excluded.description, role = excluded.role, members = excluded.members,
@@ -145,7 +149,8 @@ impl Tx<'_> {
                    cursor = excluded.cursor, owner_secret = excluded.owner_secret, invited_by = excluded.invited_by,
                    invitation = excluded.invitation, muted = excluded.muted, refused = excluded.refused,
                    next_secret = excluded.next_secret, denied = excluded.denied,
-                   accepting = excluded.accepting";
+                   accepting = excluded.accepting,
+                   leaving = excluded.leaving";
         self.run(
             sql,
             params![
@@ -172,6 +177,7 @@ impl Tx<'_> {
                 room.next_secret.as_ref().map(|secret| secret.as_slice()),
                 room.denied,
                 room.accepting,
+                room.leaving,
             ],
         )?;
         self.open_chat(&chat)

@@ -113,7 +113,7 @@ impl Core {
         let up_to_date = !live.behind && !live.syncing && live.needs.is_empty();
         Ok(up_to_date
             && self.store.read(|tx| {
-                let denied = tx.room(room)?.is_some_and(|stored| stored.denied);
+                let denied = tx.room(room)?.is_some_and(|stored| stored.denied || stored.leaving);
                 Ok::<_, Fault>(!denied && tx.pending_commit(room)?.is_none())
             })?)
     }

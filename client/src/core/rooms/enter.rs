@@ -414,6 +414,7 @@ fn join(
         refused: None,
         denied: false,
         accepting: false,
+        leaving: false,
         ..before
     };
     lines::refresh(w, &mut stored, &group);
@@ -447,7 +448,7 @@ fn welcomed(
     stored.state = RoomState::Joined;
     stored.cursor = info.cursor;
     (stored.invitation, stored.refused, stored.denied) = (None, None, false);
-    stored.accepting = true;
+    (stored.accepting, stored.leaving) = (true, false);
     stored.invited_by = None;
     if let Some(listing) = &info.listing {
         stored.slug = Some(listing.slug.to_string());

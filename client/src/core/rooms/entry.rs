@@ -364,6 +364,8 @@ fn followed(
     lines::refresh(w, stored, &group);
     // The log goes on: nobody took this device out and added it again.
     (stored.invitation, stored.invited_by) = (None, None);
+    // A leave that this commit does not refer to is void.
+    stored.leaving = false;
     let after = devices(&group);
     let owner = |account: &str| group.policy().role(account) == mls_role(Role::Owner);
     let mut new_owners = BTreeSet::new();

@@ -315,6 +315,7 @@ pub(in crate::core) fn invited(
         refused: None,
         denied: false,
         accepting: false,
+        leaving: false,
         ..before
     };
     w.tx.put_room(&stored)?;
@@ -350,5 +351,6 @@ pub(super) fn new_room(id: RoomId, label: String, visibility: Visibility) -> Sto
         refused: None,
         denied: false,
         accepting: false,
+        leaving: false,
     }
 }

@@ -68,6 +68,7 @@ impl Core {
                     bytes: BoundedBytes::new(bytes).map_err(|_| Fault::Internal("proposal"))?,
                 });
                 w.loaded.keep(group);
+                w.tx.put_room(&StoredRoom { leaving: true, ..stored.clone() })?;
             }
             Ok((proposal, w.tx.generation()?))
         })?;
@@ -138,7 +139,7 @@ impl Core {
 }
 
 /// This device is in a room no more, by its person's own act.
-fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+pub(super) fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
     let was_in = stored.state == RoomState::Joined;
     if stored.state == RoomState::Invited
@@ -170,6 +171,7 @@ pub(super) fn out(w: &mut Work<'_>, room: RoomId, by: Option<&Username>) -> Resu
 fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.role, stored.owner_secret, stored.invitation, stored.invited_by) = (None, None, None, None);
     (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
+    stored.leaving = false;
     w.tx.put_room(stored)?;
     w.tx.remove_pending_commit(stored.id)?;
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));

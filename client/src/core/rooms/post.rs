@@ -148,7 +148,7 @@ impl Core {
             let (stored, row) =
                 self.store.read(|tx| Ok::<_, Fault>((tx.room(room)?, tx.room_post_head(room)?)))?;
             let Some((stored, row)) = stored.zip(row) else { return Ok(()) };
-            if stored.state != RoomState::Joined || stored.denied {
+            if stored.state != RoomState::Joined || stored.denied || stored.leaving {
                 return Ok(());
             }
             if row.next_try > turn.now {

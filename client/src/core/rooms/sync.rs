@@ -51,6 +51,13 @@ impl Core {
         self.rooms.heads_known = true;
         for stored in self.store.read(|tx| tx.rooms())? {
             let head = known.iter().find(|head| head.room == stored.id);
+            let inside = |head: &RoomHead| matches!(head.standing, Standing::Joined | Standing::Invited);
+            if stored.leaving && stored.state == RoomState::Joined && !head.is_some_and(inside) {
+                // It had asked to leave, and the answer was lost.
+                self.transact(turn, |w| super::leave::left(w, stored.id))?;
+                self.forget_live(turn, stored.id);
+                continue;
+            }
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {
                     self.add_own_devices(turn, stored.id)?;
