@@ -162,6 +162,8 @@ pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
 pub const SETTLE_WITHIN_MS: u32 = 5_000;
 /// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.
 pub const ROOM_ACK_DELAY_MS: u64 = 2 * SECOND;
+/// Milliseconds after which the relay is asked again for a room that it says this device is not in.
+pub const ROOM_DENIED_ASK_EVERY_MS: u64 = 10 * MINUTE;
 /// Objects of rooms kept in memory until they are used.
 pub const ROOM_OBJECTS: usize = 8;
 /// KeyPackages of others kept until they are used.

@@ -184,6 +184,7 @@ impl Desk {
             epoch: 1,
             invited_by: None,
             muted: false,
+            denied: false,
             mentions: 0,
         };
         let last = self.messages.last().cloned();

@@ -125,6 +125,12 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::RoomCutOff {} => {
             "the relay has not kept what was said while you were away; somebody must add you again".to_owned()
         }
+        MessageKind::RoomDenied {} => {
+            "the relay says that you are not in this room, or keeps its log from you, but nobody took you out. Nothing is sent until the relay \
+             answers for it again; /leave gives it up"
+                .to_owned()
+        }
+        MessageKind::RoomAnswered {} => "the relay answers for this room again".to_owned(),
         MessageKind::Text { .. }
         | MessageKind::Missing { .. }
         | MessageKind::Undecryptable {}
@@ -186,6 +192,7 @@ pub const fn alarms(kind: &MessageKind) -> bool {
             | MessageKind::Missing { count: 1.. }
             | MessageKind::CommitRefused { .. }
             | MessageKind::RoomCutOff {}
+            | MessageKind::RoomDenied {}
     )
 }
 

@@ -213,6 +213,7 @@ impl World {
             epoch: 3,
             invited_by: None,
             muted: false,
+            denied: false,
             mentions: 0,
         };
         let chat = Chat {

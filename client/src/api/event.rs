@@ -259,6 +259,16 @@ events! {
     RoomRekeyed(#[doc = "The room."] chat: String,) = "room.rekeyed",
     /// The relay has not kept all that was said in a room while this device was away.
     RoomCutOff(#[doc = "The room."] chat: String,) = "room.cut_off",
+    /// The relay says that this device is not in a room, though nobody took it out: it stays in, and sends nothing there.
+    RoomDenied(#[doc = "The room."] chat: String,) = "room.denied",
+    /// The relay answers for a room again that it had denied.
+    RoomAnswered(#[doc = "The room."] chat: String,) = "room.answered",
+    /// There is proof that members of a room were shown different histories: `rosa room evidence ROOM`.
+    RoomForked(
+        #[doc = "The room."] chat: String,
+        #[doc = "Who told of the other history; `null` when the relay showed both to this device."] by: Option<String>,
+        #[doc = "The epoch."] epoch: u64,
+    ) = "room.forked",
     /// A device was added to an account's list.
     DeviceLinked(#[doc = "Whose."] name: String, #[doc = "Its number."] device: u32,) = "device.linked",
     /// A device was removed from an account's list.

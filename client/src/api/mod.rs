@@ -10,6 +10,7 @@ mod handle;
 mod reply;
 mod request;
 mod room;
+mod room_evidence;
 pub mod time;
 
 pub use error::{ApiError, Kind, kind_of};
@@ -22,3 +23,4 @@ pub use reply::{
 };
 pub use request::{CreateRoom, Request, SendMessage, WaitFor};
 pub use room::{ListedRoom, Member, Role, Room, RoomState, Visibility};
+pub use room_evidence::{RoomEvidence, SeenCommit, ToldHead};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use subrosa_protocol::SafeText;
 
-use super::{ApiError, Event, ListedRoom, Member, Role, Room, time::Timestamp};
+use super::{ApiError, Event, ListedRoom, Member, Role, Room, RoomEvidence, time::Timestamp};
 
 /// The result of a method.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,11 @@ pub enum Reply {
     Room {
         /// The room as it is now.
         room: Box<Room>,
+    },
+    /// Of `room.evidence`.
+    RoomEvidence {
+        /// Oldest first.
+        evidence: Vec<RoomEvidence>,
     },
     /// Of `room.list`.
     Rooms {
@@ -304,6 +309,10 @@ pub enum MessageKind {
     RoomRenewed {},
     /// The relay has not kept all that was said while this device was away.
     RoomCutOff {},
+    /// The relay says that this device is not in the room, though nobody took it out.
+    RoomDenied {},
+    /// The relay answers for the room again.
+    RoomAnswered {},
 }
 
 /// One line of a chat.

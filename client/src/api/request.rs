@@ -310,6 +310,12 @@ pub enum Request {
         /// Label, slug or id.
         room: String,
     },
+    /// What proves that members of a room were shown different histories. Reply: `RoomEvidence`.
+    #[serde(rename = "room.evidence")]
+    RoomEvidence {
+        /// Label, slug or id.
+        room: String,
+    },
     /// A room's members. Reply: `Members`.
     #[serde(rename = "room.members")]
     RoomMembers {

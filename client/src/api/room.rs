@@ -77,6 +77,10 @@ pub struct Room {
     pub invited_by: Option<String>,
     /// Whether its messages make no noise here.
     pub muted: bool,
+    /// Whether the relay says that this device is not in it, though nobody took it out: nothing is sent there before the
+    /// relay answers for it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
     /// Unread messages that mention this account.
     pub mentions: u64,
 }

@@ -70,7 +70,7 @@ pub(super) fn take(w: &mut Work<'_>, sender: &Sender, read: &Read, content: Cont
         Content::RoomRejected(rejected) => rooms::rejected(w, sender, &rejected),
         Content::RoomOwnerKey(given) => rooms::owner_key(w, sender, &given),
         Content::RoomDeclined(declined) => rooms::declined(w, sender, &declined),
-        Content::RoomState(state) => rooms::heard(w, sender, &state),
+        Content::RoomState(state) => rooms::heard(w, sender, read.message, &state),
         Content::Unknown(unknown) if unknown.optional => Ok(w.tx.count(Counter::SkippedOptional)?),
         Content::Unknown(_) => newer_version(w, sender, read),
     }

@@ -88,6 +88,7 @@ impl Core {
             | Request::RoomTopic { .. }
             | Request::RoomRename { .. }
             | Request::RoomRenew { .. }
+            | Request::RoomEvidence { .. }
             | Request::RoomMembers { .. }
             | Request::RoomHistory { .. } => return self.room_request(turn, token, request),
             Request::DeviceList {} => self.own_devices()?,

@@ -31,12 +31,13 @@ impl Core {
             return Ok(());
         }
         self.upkeep.clear_at = turn.now.saturating_add(UPKEEP_EVERY_MS);
+        let caught_up = self.rooms.is_synced();
         let due = self.transact(turn, |w| {
             w.tx.expire(w.now)?;
             let mut due = Vec::new();
             if w.me.refusal().is_none() {
                 gaps::ask_for_everything(w)?;
-                due = super::rooms::upkeep(w)?;
+                due = super::rooms::upkeep(w, caught_up)?;
             }
             outbox::give_up(w, w.now.saturating_sub(GIVE_UP_AFTER_MS))?;
             Ok(due)

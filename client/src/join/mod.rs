@@ -9,11 +9,15 @@
 //! |---|---|
 //! | `material` | the keys of a new device |
 //! | `relay` | the questions to the relay: register, log in, prove |
+//! | `key_packages` | the first keys for rooms |
 //! | `profile` | making, taking up and removing the profile |
 
+mod key_packages;
 mod material;
 mod profile;
 mod relay;
+
+use std::time::Duration;
 
 use subrosa_crypto::account::AccountSecret;
 use subrosa_protocol::{AccountAddress, JoinLink, RelayAddress, SafeText, Username};
@@ -29,6 +33,9 @@ use crate::{
     profile::ProfilePaths,
     store::{Identity, Store},
 };
+
+/// How long joining waits for the relay to take the first KeyPackages.
+const ROOMS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What somebody gives to register.
 pub struct JoinParams {
@@ -126,6 +133,7 @@ pub async fn join_keeping<K, E: From<ApiError>>(
         Ok((joining, words, address)) => {
             let kept = keep(&words).await?;
             joining.finish(&mut store)?;
+            prepare_rooms(&mut store, &joining.identity).await;
             Ok((Joined { store, words, address }, kept))
         }
         Err(error) => Err(profile::give_up(store, made, error).into()),
@@ -174,10 +182,21 @@ pub async fn login(paths: ProfilePaths, params: LoginParams) -> Result<LoggedIn,
     match step.await {
         Ok(joining) => {
             joining.finish(&mut store)?;
+            prepare_rooms(&mut store, &joining.identity).await;
             let (address, device) = (address(&joining.identity), joining.identity.device.get());
             Ok(LoggedIn { store, address, device })
         }
         Err(error) => Err(profile::give_up(store, made, error)),
+    }
+}
+
+/// Whoever comes in can be invited to rooms at once. It is no part of joining: what fails is done with the first connection.
+async fn prepare_rooms(store: &mut Store, identity: &Identity) {
+    let published = key_packages::publish(store, identity, profile::now());
+    match tokio::time::timeout(ROOMS_WITHIN, published).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "KeyPackages are handed over later"),
+        Err(_) => tracing::info!("KeyPackages are handed over later: the relay is slow"),
     }
 }
 

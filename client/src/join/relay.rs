@@ -138,7 +138,18 @@ pub(super) async fn connect(relay: &RelayAddress) -> Result<Dialogue, ApiError> 
 
 /// Whether the relay knows the device already.
 pub(super) async fn knows(identity: &Identity) -> Result<bool, ApiError> {
-    let Some(keys) = &identity.keys else { return Ok(false) };
+    match authenticated(identity).await? {
+        Some(dialogue) => {
+            dialogue.finish().await;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// A connection on which the device has proved itself; `None` when the relay does not know it.
+pub(super) async fn authenticated(identity: &Identity) -> Result<Option<Dialogue>, ApiError> {
+    let Some(keys) = &identity.keys else { return Ok(None) };
     let mut dialogue = connect(&identity.relay).await?;
     let transcript = AuthTranscript {
         exporter: dialogue.exporter,
@@ -149,11 +160,10 @@ pub(super) async fn knows(identity: &Identity) -> Result<bool, ApiError> {
     let signature = ByteArray::new(keys.device.sign_auth(&transcript));
     let proof = Authenticate { account: identity.account.clone(), device: identity.device, signature };
     let answer = dialogue.ask(|id| PreAuthRequest::Authenticate(proof).to_raw(id)).await;
-    dialogue.finish().await;
     match answer {
-        Ok(Response::Authenticated(_)) => Ok(true),
+        Ok(Response::Authenticated(_)) => Ok(Some(dialogue)),
         Ok(other) => Err(unexpected(&other)),
-        Err(NetError::Refused(frame)) if frame.code == ErrorCode::AuthenticationFailed => Ok(false),
+        Err(NetError::Refused(frame)) if frame.code == ErrorCode::AuthenticationFailed => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -270,7 +280,7 @@ fn done(response: Response) -> Result<(), ApiError> {
     }
 }
 
-fn unexpected(response: &Response) -> ApiError {
+pub(super) fn unexpected(response: &Response) -> ApiError {
     NetError::Protocol(format!("an answer of kind {}", response.name())).into()
 }
 

@@ -61,6 +61,12 @@ pub const REACTIONS_OF_ONE: u32 = 8;
 pub const PINS: u32 = 50;
 /// Pieces of evidence of one account; later ones add nothing.
 pub const EVIDENCE_PER_ACCOUNT: u64 = 8;
+/// Pieces of evidence about one room; later ones add nothing.
+pub const EVIDENCE_PER_ROOM: usize = 16;
+/// Commits kept of a room, to be held against what others tell: as many as heads are kept.
+pub const COMMITS_KEPT: u64 = 64;
+/// Bytes of a commit that is kept whole; of a larger one only the hash is.
+pub const COMMIT_KEPT_BYTES: usize = 64 * 1024;
 
 /// Messages in one page of history.
 pub const HISTORY_PAGE: u32 = 500;

@@ -110,6 +110,8 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::RoomCutOff {} => (34, 0, None),
         MessageKind::RoomChanged {} => (35, 0, None),
         MessageKind::Deleted {} => (36, 0, None),
+        MessageKind::RoomDenied {} => (37, 0, None),
+        MessageKind::RoomAnswered {} => (38, 0, None),
     }
 }
 
@@ -144,6 +146,8 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         34 => MessageKind::RoomCutOff {},
         35 => MessageKind::RoomChanged {},
         36 => MessageKind::Deleted {},
+        37 => MessageKind::RoomDenied {},
+        38 => MessageKind::RoomAnswered {},
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }

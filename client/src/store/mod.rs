@@ -22,6 +22,7 @@
 //! | [`marks`] | what is done with messages after they were written |
 //! | [`receipts`] | receipts due and given, and those that came before their message |
 //! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
+//! | [`room_evidence`] | commits that were followed, and what contradicts them |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |
@@ -49,6 +50,7 @@ pub mod peers;
 pub mod pending;
 pub mod prekeys;
 pub mod receipts;
+pub mod room_evidence;
 pub mod room_outbox;
 pub mod rooms;
 mod rows;
@@ -75,6 +77,7 @@ pub use peers::{ChangedKey, Peer};
 pub use pending::{HeldFor, NewPending, Pending};
 pub use prekeys::PrekeyCounts;
 pub use receipts::DueReceipt;
+pub use room_evidence::{Commit, Contradiction};
 pub use room_outbox::{PendingCommit, RoomPostRow, SealedPost};
 pub use rooms::StoredRoom;
 pub use tx::Tx;

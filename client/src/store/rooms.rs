@@ -59,6 +59,12 @@ pub struct StoredRoom {
     pub muted: bool,
     /// Why its log cannot be followed any further before an owner makes the group anew.
     pub refused: Option<SafeText>,
+    /// Whether the relay says that this device is not in it, though nobody took it out.
+    pub denied: bool,
+    /// Whether a Welcome was processed, and the relay has not been told so.
+    pub accepting: bool,
+    /// Whether this device asked to leave, and has not heard whether it did.
+    pub leaving: bool,
 }
 
 impl StoredRoom {
@@ -70,7 +76,8 @@ impl StoredRoom {
 }
 
 const COLUMNS: &str = "room, label, state, public, slug, name, topic, description, role, members, suite, generation, epoch, \
-                       cursor, owner_secret, invited_by, invitation, muted, refused, next_secret";
+                       cursor, owner_secret, invited_by, invitation, muted, refused, next_secret, denied, accepting, \
+                       leaving";
 
 fn read(row: &Row<'_>) -> Result<StoredRoom> {
     let name = |column| Ok::<_, StoreError>(SafeText::single_line(&row.get::<_, String>(column)?));
@@ -99,6 +106,9 @@ fn read(row: &Row<'_>) -> Result<StoredRoom> {
         invitation: row.get(16)?,
         muted: row.get(17)?,
         refused: row.get::<_, Option<String>>(18)?.map(|text| SafeText::single_line(&text)),
+        denied: row.get(20)?,
+        accepting: row.get(21)?,
+        leaving: row.get(22)?,
     })
 }
 
@@ -128,15 +138,19 @@ impl Tx<'_> {
         }
         let chat = ChatId::from(room.id);
         let sql = "INSERT INTO rooms (room, chat, label, state, public, slug, name, topic, description, role, members,
-                   suite, generation, epoch, cursor, owner_secret, invited_by, invitation, muted, refused, next_secret)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+                   suite, generation, epoch, cursor, owner_secret, invited_by, invitation, muted, refused, next_secret,
+                   denied, accepting, leaving)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                   ?22, ?23, ?24)
                    ON CONFLICT (room) DO UPDATE SET state = excluded.state, public = excluded.public,
                    slug = excluded.slug, name = excluded.name, topic = excluded.topic,
                    description = excluded.description, role = excluded.role, members = excluded.members,
                    suite = excluded.suite, generation = excluded.generation, epoch = excluded.epoch,
                    cursor = excluded.cursor, owner_secret = excluded.owner_secret, invited_by = excluded.invited_by,
                    invitation = excluded.invitation, muted = excluded.muted, refused = excluded.refused,
-                   next_secret = excluded.next_secret";
+                   next_secret = excluded.next_secret, denied = excluded.denied,
+                   accepting = excluded.accepting,
+                   leaving = excluded.leaving";
         self.run(
             sql,
             params![
@@ -161,6 +175,9 @@ impl Tx<'_> {
                 room.muted,
                 room.refused.as_deref(),
                 room.next_secret.as_ref().map(|secret| secret.as_slice()),
+                room.denied,
+                room.accepting,
+                room.leaving,
             ],
         )?;
         self.open_chat(&chat)
@@ -253,6 +270,8 @@ impl Tx<'_> {
     pub fn delete_room(&self, room: RoomId) -> Result<()> {
         self.run("DELETE FROM chats WHERE chat = ?1", [ChatId::from(room).to_string()])?;
         self.run("DELETE FROM rooms WHERE room = ?1", [room.as_bytes()])?;
+        self.run("DELETE FROM room_commits_seen WHERE room = ?1", [room.as_bytes()])?;
+        self.run("DELETE FROM room_evidence WHERE room = ?1", [room.as_bytes()])?;
         Ok(())
     }
 
@@ -273,6 +292,7 @@ impl Tx<'_> {
             epoch: stored.epoch,
             invited_by: stored.invited_by.as_ref().map(ToString::to_string),
             muted: stored.muted,
+            denied: stored.denied,
             mentions: self.mentions(&ChatId::from(stored.id))?,
         })
     }

@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../../migrations/V1__initial.sql")),
     ("V2__mls", include_str!("../../migrations/V2__mls.sql")),
     ("V3__rooms", include_str!("../../migrations/V3__rooms.sql")),
+    ("V4__room_evidence", include_str!("../../migrations/V4__room_evidence.sql")),
 ];
 
 fn runner() -> Result<Runner> {

@@ -12,6 +12,7 @@ mod lying;
 mod relay;
 mod relay_rooms;
 mod rng;
+mod room_judge;
 mod rooms;
 mod simulation;
 mod talking;

@@ -41,6 +41,8 @@ pub struct Room {
     /// Entries before this one are gone.
     pub first_kept: u64,
     pub roster: BTreeMap<RoomDevice, Member>,
+    /// Entries that the relay keeps back, whatever is asked.
+    pub holes: BTreeSet<u64>,
     /// Who was removed, and by which entry.
     pub removed: BTreeMap<RoomDevice, (u64, u64)>,
     pub banned: BTreeSet<Username>,
@@ -59,10 +61,16 @@ pub struct Rooms {
     pub lost: usize,
     /// Devices publish KeyPackages. Otherwise they are told that there are enough: making them takes time.
     pub open: bool,
+    /// These devices publish them in any case.
+    pub opened: BTreeSet<Place>,
+    /// The only suite that they publish them of, by its number; 0 for the hybrid one.
+    pub suite: u16,
     /// The room that new accounts join.
     pub lobby: Option<subrosa_protocol::Slug>,
     /// Commits that came too late, as they came.
     pub losers: Vec<RoomCommit>,
+    /// Devices of which the relay says that they are not in a room, whatever is true.
+    pub denied: BTreeSet<(RoomId, RoomDevice)>,
     /// Every byte that any request about rooms held.
     pub seen: Vec<u8>,
 }
@@ -84,6 +92,13 @@ pub fn device_of(place: &Place) -> RoomDevice {
 
 fn place_of(device: &RoomDevice) -> Place {
     (device.account.to_string(), device.device.get())
+}
+
+impl Rooms {
+    /// Whether a device is in a room, or invited.
+    pub fn roster_has(&self, room: RoomId, place: &Place) -> bool {
+        self.rooms[&room].roster.contains_key(&device_of(place))
+    }
 }
 
 impl Room {
@@ -113,7 +128,11 @@ impl Room {
     fn after(&self, device: &RoomDevice, after: u64) -> (Vec<RoomEntry>, bool) {
         let (from, until) = self.readable(device).unwrap_or((u64::MAX, 0));
         let from = from.max(after).max(self.first_kept.saturating_sub(1));
-        let all: Vec<_> = self.log.iter().filter(|e| e.seq > from && e.seq <= until).collect();
+        let all: Vec<_> = self
+            .log
+            .iter()
+            .filter(|e| e.seq > from && e.seq <= until && !self.holes.contains(&e.seq))
+            .collect();
         let more = all.len() > PAGE;
         (all.into_iter().take(PAGE).cloned().collect(), more)
     }
@@ -151,6 +170,14 @@ impl Relay {
         pushes: &mut Vec<(Place, Push)>,
     ) -> Response {
         let me = device_of(from);
+        if let Some(generation) = generation_of(&request)
+            && let Some(device) = self.devices.get_mut(from)
+        {
+            device.generation = device.generation.max(generation);
+        }
+        if room_of(&request).is_some_and(|room| self.rooms.denied.contains(&(room, me.clone()))) {
+            return error(ErrorCode::NotAMember);
+        }
         match request {
             Request::RelayShow(_) => {
                 Response::RelayInfo(RelayInfo { lobby: self.rooms.lobby.clone(), room_days: 30 })
@@ -225,6 +252,7 @@ impl Relay {
                     log: Vec::new(),
                     first_kept: 1,
                     roster: [(me, Member { joined: true, cursor: 0, from: 0 })].into(),
+                    holes: BTreeSet::new(),
                     removed: BTreeMap::new(),
                     banned: BTreeSet::new(),
                     group_info,
@@ -417,6 +445,8 @@ impl Relay {
             Request::RoomHeads(heads) => {
                 let rooms =
                     self.rooms.rooms.iter().filter(|(id, _)| heads.after.is_none_or(|after| **id > after));
+                let denied = &self.rooms.denied;
+                let rooms = rooms.filter(|(id, _)| !denied.contains(&(**id, me.clone())));
                 let rooms = rooms.filter_map(|(id, room)| {
                     let (_, head) = room.readable(&me)?;
                     Some(RoomHead {
@@ -435,7 +465,7 @@ impl Relay {
     }
 
     fn key_package_counts(&self, from: &Place) -> Response {
-        if !self.rooms.open {
+        if !self.rooms.open && !self.rooms.opened.contains(from) {
             let enough = |suite| SuiteCount { suite, left: 50, last_resort: true, last_resort_used: false };
             let suites = BoundedVec::new(vec![enough(0x0003), enough(0x004d)]).unwrap();
             return Response::KeyPackageCounts(KeyPackageCounts { suites });
@@ -461,7 +491,8 @@ impl Relay {
                 }
             })
             .collect();
-        suites.push(SuiteCount { suite: 0x0003, left: 50, last_resort: true, last_resort_used: false });
+        let other = if self.rooms.suite == 0x0003 { 0x004d } else { 0x0003 };
+        suites.push(SuiteCount { suite: other, left: 50, last_resort: true, last_resort_used: false });
         Response::KeyPackageCounts(KeyPackageCounts { suites: BoundedVec::new(suites).unwrap() })
     }
 
@@ -561,6 +592,7 @@ impl Relay {
         room.group_info = group_info;
         let entry = room.log.last().unwrap().clone();
         told.sort();
+        told.retain(|place| !self.rooms.denied.contains(&(commit.room, device_of(place))));
         if !self.silent {
             for place in told {
                 let deliver = RoomDeliver { room: commit.room, entry: Box::new(entry.clone()) };
@@ -653,7 +685,7 @@ impl Relay {
             return;
         }
         for (device, member) in &room.roster {
-            if member.joined {
+            if member.joined && !self.rooms.denied.contains(&(id, device.clone())) {
                 let deliver = RoomDeliver { room: id, entry: Box::new(entry.clone()) };
                 pushes.push((place_of(device), Push::RoomDeliver(deliver)));
             }
@@ -664,6 +696,33 @@ impl Relay {
     pub fn forget_before(&mut self, id: RoomId, seq: u64) {
         self.rooms.rooms.get_mut(&id).unwrap().first_kept = seq;
     }
+}
+
+/// What a device says of its state with a request (R23).
+const fn generation_of(request: &Request) -> Option<u64> {
+    Some(match request {
+        Request::RoomCommit(commit) => commit.state_generation,
+        Request::RoomPost(post) => post.state_generation,
+        Request::RoomReboot(reboot) => reboot.state_generation,
+        Request::RoomAccept(accept) => accept.state_generation,
+        Request::RoomLeave(leave) => leave.state_generation,
+        Request::RoomCursor(cursor) => cursor.state_generation,
+        _ => return None,
+    })
+}
+
+/// The room that a request is about, where it names one that its sender is to be in.
+const fn room_of(request: &Request) -> Option<RoomId> {
+    Some(match request {
+        Request::RoomCommit(commit) => commit.room,
+        Request::RoomPost(post) => post.room,
+        Request::RoomReboot(reboot) => reboot.room,
+        Request::RoomAccept(accept) => accept.room,
+        Request::RoomLeave(leave) => leave.room,
+        Request::RoomSync(sync) => sync.room,
+        Request::RoomEphemeral(signal) => signal.room,
+        _ => return None,
+    })
 }
 
 fn passed(room: &Room, me: &RoomDevice, after: u64) -> Response {

@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use rand_core::Rng;
 use serde_bytes::ByteArray;
 use subrosa_client::{
     api::{
@@ -12,7 +13,7 @@ use subrosa_client::{
         SendMessage, SendResult, Status, WaitFor,
     },
     core::{Core, Effect, Facts, Input},
-    store::{Identity, IdentityKeys, Progress, Store, Tx},
+    store::{Identity, IdentityKeys, Progress, Store, StoreError, StoredRoom, Tx},
 };
 use subrosa_crypto::{
     account::AccountSecret,
@@ -27,6 +28,7 @@ use subrosa_protocol::{
     DeviceId, RawFrame, SafeText, Username,
     frames::{FromRelay, PreAuthRequest, Push, Request as Frame, Response},
 };
+use subrosa_rooms::{Me, RoomError};
 
 use crate::{
     relay::{EXPORTER, NONCE, Place, Relay},
@@ -38,6 +40,8 @@ pub const START: u64 = 1_800_000_000_000;
 
 pub struct Client {
     pub core: Option<Core>,
+    /// What a program left that is not running, if its store is in memory.
+    left: Option<Store>,
     pub path: PathBuf,
     pub place: Place,
     pub account: AccountSecret,
@@ -67,6 +71,8 @@ pub struct World {
     pub reorder: bool,
     /// All that is waiting for a client is handed over at once.
     pub grouped: bool,
+    /// Stores are in memory from now on, and outlive the programs.
+    pub in_memory: bool,
 }
 
 pub fn name(text: &str) -> Username {
@@ -81,6 +87,26 @@ impl Client {
     /// Frames that were not handed over yet.
     pub fn waiting(&self) -> usize {
         self.inbox.len()
+    }
+
+    /// The store, also of a program that does not run, if it is in memory.
+    pub fn store(&self) -> Option<&Store> {
+        self.core.as_ref().map(Core::store).or(self.left.as_ref())
+    }
+
+    /// Doubles a push that is waiting, or swaps it with the next one; whether there was one.
+    pub fn disturb(&mut self, at: usize, double: bool) -> bool {
+        let push = |frame: Option<&FromRelay>| matches!(frame, Some(FromRelay::Push(_)));
+        if !push(self.inbox.get(at)) || !double && !push(self.inbox.get(at + 1)) {
+            return false;
+        }
+        if let (true, Some(FromRelay::Push(again))) = (double, self.inbox.get(at)) {
+            let again = FromRelay::Push(again.clone());
+            self.inbox.push_back(again);
+        } else {
+            self.inbox.swap(at, at + 1);
+        }
+        true
     }
 
     /// Takes them, to be handed over some other way.
@@ -99,6 +125,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             reorder: false,
             grouped: false,
+            in_memory: false,
         }
     }
 
@@ -173,7 +200,8 @@ impl World {
     ) {
         let path = self.folder.path().join(format!("{handle}.db"));
         let place = (account.to_owned(), number);
-        let mut store = Store::open_at(&path, &KEY).unwrap();
+        let store = if self.in_memory { Store::in_memory() } else { Store::open_at(&path, &KEY) };
+        let mut store = store.unwrap();
         let keys = AccountSecret::from_bytes(&secret.to_bytes()[..]).unwrap();
         let (now, rng, relay) = (self.now, &mut self.rng, &mut self.relay);
         let device_of = relay.device(account, number);
@@ -211,6 +239,7 @@ impl World {
             .unwrap();
         let client = Client {
             core: Some(Core::new(store, Facts::default()).unwrap()),
+            left: None,
             path,
             place,
             account: secret,
@@ -255,8 +284,10 @@ impl World {
 
     /// The program dies between two instructions; the store is what it is.
     pub fn crash(&mut self, handle: &str) {
+        let in_memory = self.in_memory;
         let client = self.client(handle);
-        drop(client.core.take());
+        let left = client.core.take().map(Core::into_store);
+        client.left = left.filter(|_| in_memory);
         client.connected = false;
         client.authenticated = false;
         client.inbox.clear();
@@ -270,7 +301,8 @@ impl World {
 
     fn start(&mut self, handle: &str) {
         let client = self.client(handle);
-        let store = Store::open_at(&client.path, &KEY).unwrap();
+        let store = client.left.take();
+        let store = store.unwrap_or_else(|| Store::open_at(&client.path, &KEY).unwrap());
         client.core = Some(Core::new(store, Facts::default()).unwrap());
         client.blocked = false;
         client.connected = false;
@@ -406,6 +438,63 @@ impl World {
         true
     }
 
+    /// Hands over some of the frames that wait for a client that chance picks; whether there were any.
+    pub fn step_anywhere(&mut self) -> bool {
+        let ready = |client: &&Client| !client.inbox.is_empty() && client.core.is_some();
+        let count = self.clients.values().filter(ready).count();
+        if count == 0 {
+            return false;
+        }
+        let at = self.rng.next_u32() as usize % count;
+        let picked = self.clients.iter().filter(|(_, client)| ready(client)).nth(at);
+        let handle = picked.map(|(handle, _)| handle.clone()).unwrap();
+        let max = 1 + self.rng.next_u32() as usize % 4;
+        let client = self.client(&handle);
+        let count = client.inbox.len().min(max);
+        let inputs = client.inbox.drain(..count).map(Input::Frame).collect();
+        self.feed_all(&handle, inputs);
+        true
+    }
+
+    /// Changes a store while its program does not run. The program runs again afterwards, without a connection.
+    pub fn with_store<T>(
+        &mut self,
+        handle: &str,
+        change: impl FnOnce(&Tx<'_>, Me<'_>, &mut SeededRng) -> Result<T, RoomError>,
+    ) -> T {
+        let client = self.clients.get_mut(handle).unwrap();
+        client.connected = false;
+        client.authenticated = false;
+        client.inbox.clear();
+        let mut store = client.core.take().unwrap().into_store();
+        let identity = store.read(|tx| tx.identity()).unwrap().unwrap();
+        let keys = identity.keys.as_ref().unwrap();
+        let me = Me {
+            account: identity.account.as_str(),
+            account_key: identity.account_key,
+            device: identity.device.get(),
+            secrets: &keys.device,
+        };
+        let rng = &mut self.rng;
+        let mut failed = None;
+        let done = store.transaction(|tx| match change(tx, me, rng) {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                failed = Some(format!("{error:?}"));
+                Err(StoreError::Corrupt("test"))
+            }
+        });
+        let done = done.unwrap_or_else(|_| panic!("{failed:?}"));
+        let client = self.clients.get_mut(handle).unwrap();
+        client.core = Some(Core::new(store, Facts::default()).unwrap());
+        done
+    }
+
+    /// A room as a device has it.
+    pub fn peek_room(&self, handle: &str, room: subrosa_protocol::RoomId) -> Option<StoredRoom> {
+        self.clients[handle].store()?.read(|tx| tx.room(room)).unwrap()
+    }
+
     /// Hands over the next frame that is waiting for a client.
     pub fn step_of(&mut self, handle: &str) {
         if let Some(frame) = self.client(handle).inbox.pop_front() {
@@ -416,7 +505,7 @@ impl World {
     /// Lets everything happen that happens within so many milliseconds.
     pub fn run_for(&mut self, ms: u64) {
         let end = self.now + ms;
-        for _ in 0..200_000 {
+        for _ in 0..200_000.max(2_000 * self.clients.len()) {
             if self.step() {
                 continue;
             }
@@ -436,7 +525,11 @@ impl World {
                 }
             }
         }
-        panic!("it never comes to rest");
+        let last = self.clients.iter().map(|(handle, client)| {
+            let sent = client.sent.iter().rev().take(4).map(|frame| format!("{:?}", Frame::from_raw(frame)));
+            (handle, client.inbox.len(), client.core.as_ref().map(Core::wake_at), sent.collect::<Vec<_>>())
+        });
+        panic!("it never comes to rest at {}: {:#?}", self.now, last.collect::<Vec<_>>());
     }
 
     /// Lets everything happen that happens soon: answers, pushes, receipts.
@@ -584,6 +677,6 @@ impl World {
         let client = self.client(handle);
         let path = client.path.clone();
         let store = Store::open_at(&path, &KEY).unwrap();
-        store.read(|tx| Ok::<_, subrosa_client::store::StoreError>(look(tx))).unwrap()
+        store.read(|tx| Ok::<_, StoreError>(look(tx))).unwrap()
     }
 }

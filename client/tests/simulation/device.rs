@@ -94,6 +94,8 @@ pub struct Device {
     pub newer_requests: HashSet<u32>,
     /// The relay took one of them: the old copy must not talk any more.
     pub newer_seen: bool,
+    /// Texts of the room that it displayed, as told live.
+    pub room_shown: HashSet<String>,
     /// Texts it displayed, as told live.
     pub shown: HashSet<usize>,
     /// Of each sending device: how many texts were told missing before the last such event, and since.
@@ -127,6 +129,7 @@ impl Device {
             acked: 0,
             newer_requests: HashSet::new(),
             newer_seen: false,
+            room_shown: HashSet::new(),
             shown: HashSet::new(),
             missing: HashMap::new(),
             last_order: 0,

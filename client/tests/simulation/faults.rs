@@ -190,7 +190,8 @@ pub fn refuse(world: &mut World) -> bool {
 pub fn clock_jump(world: &mut World) -> bool {
     let at = world.dice.index(world.devices.len());
     // Prekeys that are made more than a day ahead of time are refused until then: no such clock where prekeys are made.
-    let makes_prekeys = world.sort.refills || world.sort.long;
+    // Nor where rooms are: keys of past epochs go a day after the epoch, by the clock.
+    let makes_prekeys = world.sort.refills || world.sort.long || world.sort.rooms;
     let farthest = if makes_prekeys { 20 * HOUR_MS } else { 3 * 24 * HOUR_MS };
     let far = if world.dice.once_in(4) { farthest } else { HOUR_MS };
     let jump = i64::try_from(world.dice.below(2 * far)).unwrap() - i64::try_from(far).unwrap();

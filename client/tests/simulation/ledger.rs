@@ -96,6 +96,9 @@ impl Ledger {
 
     /// Something was told live.
     pub fn told(&mut self, device: &mut Device, body: &EventBody, lossy: bool, counts: &mut Counts) {
+        if crate::rooms::told(device, body) {
+            return;
+        }
         match body {
             EventBody::MessageReceived { message } | EventBody::MessageQueued { message } => {
                 device.last_order = device.last_order.max(message.order);

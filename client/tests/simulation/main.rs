@@ -15,6 +15,7 @@
 //! | `events` | what may happen, and how often |
 //! | `faults` | what may go wrong |
 //! | `ledger` | what was asked, accepted and displayed, and what must hold at every step |
+//! | `rooms` | a room in which all are, in every fourth world: what happens and what must hold there |
 //! | `rest` | the kind end of a world, and what must hold there |
 //! | `mutations` | the list of deliberate mistakes in `mutations/` fits the code |
 //!
@@ -46,6 +47,9 @@ mod relay;
 #[allow(dead_code)]
 mod relay_rooms;
 mod rest;
+#[path = "../engine/room_judge.rs"]
+mod room_judge;
+mod rooms;
 mod run;
 mod template;
 mod world;

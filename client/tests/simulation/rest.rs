@@ -73,6 +73,9 @@ impl World {
         if let Err(why) = outcome {
             panic!("{why}");
         }
+        if let Err(why) = crate::rooms::hold(self) {
+            panic!("{why}");
+        }
         self.check_stores();
     }
 
@@ -111,6 +114,9 @@ impl World {
             let count = core.store().read(|tx| {
                 Ok::<_, StoreError>((tx.outbox_count()?, tx.pending_count()?, tx.deferred_count()?))
             });
+            if let Some(waits) = crate::rooms::what_waits(self, at) {
+                return Some(waits);
+            }
             let (outbox, pending, deferred) = count.unwrap();
             let mailbox = self.relay.devices.get(&device.place).map_or(0, |device| device.mailbox.len());
             // Requests of strangers wait for people.

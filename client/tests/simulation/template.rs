@@ -31,7 +31,7 @@ use crate::{
 /// ms since 1970.
 const START: u64 = 1_800_000_000_000;
 /// No world is made of these: it would draw the same ids again.
-const SEEDS: [u64; 2] = [u64::MAX - 1, u64::MAX];
+const SEEDS: [u64; 3] = [u64::MAX - 1, u64::MAX, u64::MAX - 2];
 /// One-time prekeys of each kind that a device begins with.
 const PREKEYS: u32 = 4;
 const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
@@ -53,6 +53,7 @@ fn same(secret: &AccountSecret) -> AccountSecret {
 pub struct Templates {
     strangers: World,
     friends: World,
+    rooms: World,
 }
 
 impl Templates {
@@ -63,12 +64,20 @@ impl Templates {
         let mut friends = copy(&strangers, SEEDS[1]);
         friends.ledger.before = true;
         befriend(&mut friends);
-        Self { strangers, friends }
+        let mut rooms = copy(&friends, SEEDS[2]);
+        rooms.ledger.before = true;
+        crate::rooms::begin(&mut rooms, settle);
+        Self { strangers, friends, rooms }
     }
 
     /// A world in which nothing has happened yet.
-    pub fn begin(&self, strangers: bool, seed: u64) -> World {
-        copy(if strangers { &self.strangers } else { &self.friends }, seed)
+    pub fn begin(&self, strangers: bool, rooms: bool, seed: u64) -> World {
+        let begun = match (strangers, rooms) {
+            (true, _) => &self.strangers,
+            (false, true) => &self.rooms,
+            (false, false) => &self.friends,
+        };
+        copy(begun, seed)
     }
 }
 
@@ -92,6 +101,7 @@ fn copy(world: &World, seed: u64) -> World {
         dice: Dice::new(seed, 1),
         rng: Dice::new(seed, 2),
         ledger: Ledger { seed, ..Ledger::default() },
+        rooms: world.rooms.clone(),
         counts: Counts::default(),
         trace: Trace::default(),
         event: 0,
@@ -104,7 +114,7 @@ fn strangers() -> World {
     let mut relay = Relay::new();
     relay.pretended = 200;
     let mut world = World {
-        sort: Sort { lossy: false, strangers: true, refills: false, long: false },
+        sort: Sort { lossy: false, strangers: true, refills: false, long: false, rooms: false },
         relay,
         accounts: Vec::new(),
         devices: Vec::new(),
@@ -112,6 +122,7 @@ fn strangers() -> World {
         dice: Dice::new(SEEDS[0], 1),
         rng: Dice::new(SEEDS[0], 2),
         ledger: Ledger { before: true, ..Ledger::default() },
+        rooms: crate::rooms::Ledger::default(),
         counts: Counts::default(),
         trace: Trace::default(),
         event: 0,

@@ -39,6 +39,8 @@ pub struct Sort {
     pub refills: bool,
     /// Days pass.
     pub long: bool,
+    /// All are in a room.
+    pub rooms: bool,
 }
 
 pub struct World {
@@ -52,6 +54,7 @@ pub struct World {
     /// What the machines draw.
     pub rng: Dice,
     pub ledger: Ledger,
+    pub rooms: crate::rooms::Ledger,
     pub counts: Counts,
     pub trace: Trace,
     pub event: u32,
@@ -68,8 +71,9 @@ impl World {
             strangers: seed % 8 == 6,
             refills: seed % 32 == 13,
             long: seed % 5 == 2,
+            rooms: seed.is_multiple_of(4),
         };
-        let mut world = templates.begin(sort.strangers, seed);
+        let mut world = templates.begin(sort.strangers, sort.rooms, seed);
         world.sort = sort;
         world.relay.pretended = if sort.refills { 0 } else { 200 };
         world.trace.on = trace;
@@ -83,6 +87,15 @@ impl World {
         self.event += 1;
         self.counts.events += 1;
         self.now += self.dice.below(20);
+        if self.sort.rooms {
+            if self.dice.once_in(16) && crate::rooms::happen(self) {
+                self.counts.room_doings += 1;
+                return;
+            }
+            if self.event.is_multiple_of(16) {
+                crate::rooms::check_head(self);
+            }
+        }
         events::happen(self);
     }
 
@@ -193,6 +206,12 @@ impl World {
                     if device.ratchets(&names) != copy.ratchets {
                         device.newer_requests.insert(frame.id);
                     }
+                }
+                if !proof
+                    && self.sort.rooms
+                    && let Ok(request) = Request::from_raw(&frame)
+                {
+                    crate::rooms::check_sent(self, at, &request);
                 }
                 if !proof {
                     self.ledger.check_sent(&self.devices[at], &frame, self.event);
@@ -392,6 +411,11 @@ counts! {
     envelopes_doubled: "envelopes doubled",
     exhausted: "prekeys exhausted",
     rounds: "rounds of mending",
+    room_doings: "things done in rooms",
+    room_entries: "entries of rooms",
+    room_commits: "changes of rooms accepted",
+    room_lost: "changes of rooms that came too late",
+    room_texts: "texts of rooms found where they belong",
 }
 
 impl Counts {
@@ -444,6 +468,9 @@ impl Counts {
             self.envelopes_lost,
             self.envelopes_doubled,
             self.exhausted,
+            self.room_commits,
+            self.room_lost,
+            self.room_texts,
         ];
         all.iter().all(|count| *count > 0)
     }

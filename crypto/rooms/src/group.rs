@@ -271,6 +271,24 @@ impl Room {
             .filter(|_| self.is_member())
     }
 
+    /// Counts the own leaf as renewed at `now`. For tests whose rooms are made at once, with a thousand leaves that would
+    /// all be renewed first.
+    ///
+    /// # Errors
+    /// The store's.
+    #[cfg(feature = "ledger")]
+    pub fn count_as_renewed(
+        &mut self,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
+        now: u64,
+    ) -> Result<(), RoomError> {
+        self.change(store, rng, now, |room, _| {
+            room.record.renewed(now);
+            Ok(())
+        })
+    }
+
     /// The head of this epoch, to tell others (R29).
     #[must_use]
     pub fn head(&self) -> Head {
@@ -292,6 +310,18 @@ impl Room {
                 kept.map_or(HeadMatch::Forgotten, |(_, hash)| same(hash))
             }
         }
+    }
+
+    /// The head of this generation's `epoch`, if it is the current one or still kept.
+    #[must_use]
+    pub fn head_of(&self, epoch: u64) -> Option<Head> {
+        let generation = self.record.generation;
+        let hash = if epoch == self.epoch() {
+            self.head_hash()
+        } else {
+            self.record.heads.iter().find(|(kept, _)| *kept == epoch)?.1
+        };
+        Some(Head { generation, epoch, hash })
     }
 
     pub(crate) fn head_hash(&self) -> [u8; 32] {

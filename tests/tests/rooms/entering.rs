@@ -47,3 +47,18 @@ fn a_lobby_that_nobody_made_hinders_nobody() {
     let rooms = scene.who("bob").run(&["ls", "rooms"]).ok().lines()[0]["rooms"].clone();
     assert_eq!(rooms.as_array().unwrap().len(), 1, "{rooms}");
 }
+
+#[test]
+fn somebody_who_joined_the_relay_by_a_script_a_moment_ago_can_be_invited() {
+    let scene = Scene::of(&["alice"]);
+    scene.room("alice", &["create", "Ops"]).ok();
+    // No daemon, and no connection after `rosa join`.
+    let bob = scene.world.joined("bob");
+    scene.room("alice", &["invite", "#ops", "bob"]).ok();
+    bob.run(&["recv", "--filter", "room.invited", "--max", "1", "--timeout", "50s"]).ok();
+    bob.run(&["room", "join", "#ops"]).ok();
+    scene.sees("alice", "#ops", &[("alice", "owner"), ("bob", "member")]);
+    bob.run(&["send", "#ops", "here already"]).ok();
+    assert_eq!(scene.hears("alice")["text"], "here already");
+    report::did("rooms: somebody invited right after a scripted join");
+}

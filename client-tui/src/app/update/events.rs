@@ -101,6 +101,7 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         | EventBody::RoomMemberAdded { chat, .. }
         | EventBody::RoomMemberRemoved { chat, .. }
         | EventBody::RoomChanged { chat, .. }
+        | EventBody::RoomAnswered { chat }
         | EventBody::RoomRekeyed { chat } => {
             changed(model, &chat, fx);
             members::changed(model, &chat, fx);
@@ -111,6 +112,17 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         }
         EventBody::RoomCutOff { chat } => {
             model.complain(format!("{chat}: the relay has not kept what was said while you were away"));
+            changed(model, &chat, fx);
+        }
+        EventBody::RoomDenied { chat } => {
+            model.complain(format!("{chat}: the relay says that you are not in it, but nobody took you out"));
+            changed(model, &chat, fx);
+        }
+        EventBody::RoomForked { chat, by, .. } => {
+            let by = by.map(|by| format!(" (told by {by})")).unwrap_or_default();
+            model.complain(format!(
+                "{chat}: the relay shows its members different histories{by}; rosa room evidence '{chat}' writes the proof"
+            ));
             changed(model, &chat, fx);
         }
         EventBody::ConnectionUp { connection } | EventBody::ConnectionDown { connection } => {

@@ -91,6 +91,17 @@ fn told(event: &Event) -> String {
         EventBody::RoomCutOff { chat } => {
             format!("-- the relay has not kept what was said in {chat} while you were away")
         }
+        EventBody::RoomDenied { chat } => {
+            format!("-- the relay says that you are not in {chat}, but nobody took you out")
+        }
+        EventBody::RoomAnswered { chat } => format!("-- the relay answers for {chat} again"),
+        EventBody::RoomForked { chat, by, epoch } => {
+            let by = by.as_deref().map(|by| format!(", as {by} tells")).unwrap_or_default();
+            format!(
+                "-- the relay shows the members of {chat} different histories at epoch {epoch}{by}; \
+                 `rosa room evidence '{chat}'` writes the proof"
+            )
+        }
         EventBody::ServerNotice { text } => format!("-- {text}"),
         EventBody::ProfileFault { error: Some(error) } => {
             let hint = error.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();

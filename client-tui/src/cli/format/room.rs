@@ -1,11 +1,13 @@
 //! Rooms and members.
 
-use subrosa_client::api::{ListedRoom, Member, Role, Room, RoomState, Visibility};
+use subrosa_client::api::{ListedRoom, Member, Role, Room, RoomEvidence, RoomState, SeenCommit, Visibility};
 
 use super::table::{pairs, short, table};
 
 /// Characters of a description in a list.
 const PREVIEW: usize = 60;
+/// Of a room that the relay denies.
+const DENIED: &str = "joined, but the relay says that you are not";
 
 /// Where this device stands in a room.
 #[must_use]
@@ -41,7 +43,7 @@ pub fn room(room: &Room) -> String {
         ("room", room.chat.clone()),
         ("name", room.name.to_string()),
         ("visibility", visibility.to_owned()),
-        ("you", room.state.map_or("not in it", state).to_owned()),
+        ("you", if room.denied { DENIED } else { room.state.map_or("not in it", state) }.to_owned()),
         ("members", room.members.to_string()),
         ("id", room.id.clone()),
     ];
@@ -57,6 +59,32 @@ pub fn room(room: &Room) -> String {
         lines.push(("epoch", room.epoch.to_string()));
     }
     pairs(&lines)
+}
+
+/// Proof of different histories: two lines a piece.
+#[must_use]
+pub fn evidence(all: &[RoomEvidence]) -> String {
+    let line = |found: &RoomEvidence| {
+        let what = match &found.theirs {
+            Some(told) => format!(
+                "{}/{} told another head than this device has\n  ours {}, theirs {}",
+                told.by,
+                told.device,
+                found.our_head.as_deref().unwrap_or_default(),
+                told.head
+            ),
+            None => {
+                let hash = |commit: &Option<SeenCommit>| commit.as_ref().map(|commit| commit.hash.clone());
+                format!(
+                    "the relay gave two changes\n  {} and {}",
+                    hash(&found.our_commit).unwrap_or_default(),
+                    hash(&found.their_commit).unwrap_or_default()
+                )
+            }
+        };
+        format!("epoch {}: {what}", found.epoch)
+    };
+    all.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A line a room of this profile: label, name, where this device stands, role, topic.

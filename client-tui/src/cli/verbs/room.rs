@@ -1,9 +1,16 @@
 //! `rosa room …`: making, finding, joining and ruling rooms. Each waits until the relay has taken it.
 
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
 use serde_json::json;
 use subrosa_client::{
     Handle, Reply, Request,
-    api::{ConnectionState, CreateRoom, Role},
+    api::{ConnectionState, CreateRoom, Kind, Role, RoomEvidence},
 };
 
 use crate::cli::{
@@ -125,6 +132,14 @@ pub enum Action {
         /// Label, slug or id
         room: String,
     },
+    /// Proof that the relay showed members different histories
+    Evidence {
+        /// Label, slug or id
+        room: String,
+        /// Write it as JSON to this new file; without it, it is shown
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Who is in a room
     Members {
         /// Label, slug or id
@@ -190,6 +205,7 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let local = matches!(
         args.action,
         Action::Members { .. }
+            | Action::Evidence { .. }
             | Action::History { .. }
             | Action::Mute { name: None, .. }
             | Action::Edit { .. }
@@ -201,8 +217,15 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if !local && (context.owns().await || connects(context, &*handle).await?) {
         context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await?;
     }
+    let file = match &args.action {
+        Action::Evidence { out, .. } => out.clone(),
+        _ => None,
+    };
     let reply = context.call(&*handle, request(args.action)).await?;
-    show(reply, context)?;
+    match (reply, file) {
+        (Reply::RoomEvidence { evidence }, Some(path)) => write_evidence(&evidence, &path, context)?,
+        (reply, _) => show(reply, context)?,
+    }
     leave(context, &*handle).await
 }
 
@@ -241,6 +264,7 @@ fn request(action: Action) -> Request {
         Action::Topic { room, topic } => Request::RoomTopic { room, topic },
         Action::Rename { room, name } => Request::RoomRename { room, name },
         Action::Renew { room } => Request::RoomRenew { room },
+        Action::Evidence { room, .. } => Request::RoomEvidence { room },
         Action::Members { room } => Request::RoomMembers { room },
         Action::Mute { room, name, undo } => Request::RoomMute { room, name, undo },
         Action::Edit { id, text } => Request::MessageEdit { id, text },
@@ -251,6 +275,29 @@ fn request(action: Action) -> Request {
     }
 }
 
+/// Writes proof to a file of its own, which must not be there yet.
+fn write_evidence(evidence: &[RoomEvidence], path: &Path, context: &Context) -> Result<(), Failure> {
+    if evidence.is_empty() {
+        return Err(Failure::new(
+            Kind::NotFound,
+            "there is no proof about this room: nothing contradicted it so far",
+        ));
+    }
+    let failed = |error: &std::io::Error| Failure::new(Kind::Refused, format!("{}: {error}", path.display()));
+    let json = serde_json::to_vec_pretty(&json!({ "v": 1, "evidence": evidence }));
+    let json = json.map_err(std::io::Error::other).map_err(|error| failed(&error))?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| {
+        file.write_all(&json)?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    });
+    written.map_err(|error| failed(&error))?;
+    let count = evidence.len();
+    let said = json!({ "file": path.display().to_string(), "pieces": count });
+    context.out.either(&said, || format!("{count} written to {}", path.display()))
+}
+
 fn show(reply: Reply, context: &Context) -> Result<(), Failure> {
     let out = &context.out;
     match reply {
@@ -258,6 +305,9 @@ fn show(reply: Reply, context: &Context) -> Result<(), Failure> {
         Reply::Rooms { rooms } => out.either(&json!({ "rooms": rooms }), || format::room::rooms(&rooms)),
         Reply::Members { members } => {
             out.either(&json!({ "members": members }), || format::room::members(&members))
+        }
+        Reply::RoomEvidence { evidence } => {
+            out.either(&json!({ "evidence": evidence }), || format::room::evidence(&evidence))
         }
         Reply::Message { message, .. } => {
             let clock = format::time::Clock::here();

@@ -25,6 +25,8 @@ pub(in crate::core) enum Act {
     Renewal,
     /// An account that was invited does not come.
     Declined(Username),
+    /// This account leaves: its other devices are taken out first, since each leaf can only ask for its own removal.
+    Leave,
     /// A device of a member was cut off from the log.
     Lost(Username, u32),
     Kick(Username),
@@ -147,10 +149,20 @@ impl Core {
         let Some(at) = self.rooms.wanted.iter().position(|wanted| wanted.room == room && wanted.made) else {
             return Ok(());
         };
-        if let Some(token) = self.rooms.wanted.remove(at).token {
-            let result = self.room_reply(room).map_err(ApiError::from);
-            turn.out.push(Effect::Reply { token, result });
-        }
+        let Wanted { act, token, .. } = self.rooms.wanted.remove(at);
+        let Some(token) = token else { return Ok(()) };
+        let result = if act == Act::Leave {
+            let stored = self.store.read(|tx| tx.room(room))?.ok_or(Fault::Internal("room"))?;
+            match self.leave_room(turn, token, &stored, 1) {
+                Ok(None) => return Ok(()),
+                Ok(Some(reply)) => Ok(reply),
+                Err(Fault::Refused(error)) => Err(error),
+                Err(other) => return Err(other),
+            }
+        } else {
+            self.room_reply(room).map_err(ApiError::from)
+        };
+        turn.out.push(Effect::Reply { token, result });
         Ok(())
     }
 

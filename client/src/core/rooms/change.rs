@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, EntryId, EnvelopeId, ErrorCode, MessageId, RoomId, Username, codec,
     frames::{
-        CommitBody, Invitation, Invitations, Request, Response, RoomCommit, RoomDelta, RoomUnreachable,
+        CommitBody, Invitation, Invitations, Request, Response, RoomAccepted, RoomCommit, RoomDelta,
+        RoomUnreachable,
     },
     limits::{INVITATIONS_INLINE, ROOM_COMMIT_INLINE},
 };
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::OWN_DEVICES_EVERY_MS,
+    limits::{OWN_DEVICES_EVERY_MS, ROOM_DENIED_ASK_EVERY_MS},
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom},
 };
@@ -110,7 +111,11 @@ impl Core {
     fn is_quiet(&mut self, room: RoomId) -> Result<bool, Fault> {
         let live = self.rooms.live(room);
         let up_to_date = !live.behind && !live.syncing && live.needs.is_empty();
-        Ok(up_to_date && self.store.read(|tx| tx.pending_commit(room))?.is_none())
+        Ok(up_to_date
+            && self.store.read(|tx| {
+                let denied = tx.room(room)?.is_some_and(|stored| stored.denied || stored.leaving);
+                Ok::<_, Fault>(!denied && tx.pending_commit(room)?.is_none())
+            })?)
     }
 
     fn make(&mut self, turn: &mut Turn<'_>, room: RoomId, act: &Act) -> Result<Made, Fault> {
@@ -247,7 +252,7 @@ impl Core {
     ) -> Result<(), Fault> {
         self.rooms.live(room).committing = false;
         match response {
-            Response::RoomAccepted(accepted) => self.commit_accepted(turn, room, accepted.seq),
+            Response::RoomAccepted(accepted) => self.commit_accepted(turn, room, accepted),
             Response::EpochPassed(passed) => self.on_commit_passed(turn, room, passed),
             Response::RoomUnreachable(unreachable) => self.on_unreachable(turn, room, &unreachable),
             Response::Error(frame) => match frame.code {
@@ -260,14 +265,34 @@ impl Core {
                     let at = w.now.saturating_add(retry_after(frame.retry_after_ms, attempts));
                     Ok(w.tx.retry_pending_commit(room, at)?)
                 }),
+                ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned
+                    if self.is_renewing(room)? =>
+                {
+                    // The group before it is gone: the relay's word alone must not end the room here.
+                    self.rooms.live(room).behind = true;
+                    self.rooms.heads_asked = false;
+                    let at = turn.now.saturating_add(ROOM_DENIED_ASK_EVERY_MS);
+                    self.transact(turn, |w| Ok(w.tx.retry_pending_commit(room, at)?))
+                }
                 _ => self.commit_refused(turn, room, &relay_refused(&frame)),
             },
             _ => Err(Fault::Relay("another answer to a commit than there is")),
         }
     }
 
+    /// Whether the pending commit of a room is a renewal.
+    fn is_renewing(&self, room: RoomId) -> Result<bool, Fault> {
+        let own = self.store.read(|tx| tx.pending_commit(room))?;
+        Ok(own.is_some_and(|own| super::renew::is_renewal(&own)))
+    }
+
     /// It stands in the log. It is merged in its turn; of a join there is no log before it.
-    fn commit_accepted(&mut self, turn: &mut Turn<'_>, room: RoomId, seq: u64) -> Result<(), Fault> {
+    fn commit_accepted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        RoomAccepted { seq, accepted_at }: RoomAccepted,
+    ) -> Result<(), Fault> {
         let merged = self.transact(turn, |w| {
             let Some(commit) = w.tx.pending_commit(room)? else { return Ok(false) };
             let Some(mut stored) = w.tx.room(room)? else { return Ok(false) };
@@ -275,7 +300,7 @@ impl Core {
             if !joins && stored.cursor.saturating_add(1) != seq {
                 return Ok(false);
             }
-            super::entry::merge_own(w, &mut stored, &commit)?;
+            super::entry::merge_own(w, &mut stored, &commit, (seq, accepted_at))?;
             stored.cursor = seq;
             w.tx.put_room(&stored)?;
             Ok(true)
@@ -515,6 +540,11 @@ fn plan(
             (may && !group.devices_of(account.as_str()).is_empty()).then(|| group.plan_kick(account.as_str()))
         }
         Act::Invite(account) => invite::plan(w, group, stored, account, fresh, packages)?,
+        Act::Leave => {
+            let mut others = group.devices_of(w.me.account.as_str());
+            others.remove(&RoomDevice::new(w.me.account.as_str(), w.me.device.get()));
+            (!others.is_empty()).then(|| Plan { remove: others, ..Plan::default() })
+        }
         Act::Settle => settle(w, group, fresh),
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
         Act::Kick(account) => {

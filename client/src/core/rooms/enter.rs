@@ -180,6 +180,10 @@ impl Core {
                     )
                     .hint("leave it first: rosa room leave ROOM")),
                     (_, false, None) => Err(no_room()),
+                    (Standing::Removed | Standing::Stranger, true, _) => {
+                        Err(ApiError::new(Kind::Refused, "you were taken out of this room again")
+                            .hint("ask a member for another invitation"))
+                    }
                     _ => Ok(info),
                 }
             }
@@ -201,6 +205,17 @@ impl Core {
         let Some(entering) = self.entering(number) else { return Ok(()) };
         let (Some(room), Some(info)) = (entering.room, entering.info.clone()) else { return Ok(()) };
         let invitation = entering.invitation.clone();
+        if invitation.is_some() {
+            // Another invitation may have come meanwhile: the one before is void then.
+            let stored = self.store.read(|tx| tx.room(room))?;
+            let newest = stored.as_ref().and_then(invitation_of);
+            let Some(entering) = self.entering(number) else { return Ok(()) };
+            if newest.is_some() && newest != invitation {
+                (entering.invitation, entering.info, entering.step) = (newest, None, Step::Ask);
+                return self.step_entering(turn, number);
+            }
+        }
+        let Some(entering) = self.entering(number) else { return Ok(()) };
         let Some(object) = entering.object() else { return Err(no_room().into()) };
         if !self.rooms.live(room).needs.is_empty() {
             return Ok(());
@@ -250,6 +265,13 @@ impl Core {
     ) -> Result<(), Fault> {
         if let Response::Error(frame) = response {
             self.entering_failed(turn, room, &refused(frame));
+        } else {
+            self.transact(turn, |w| match w.tx.room(room)? {
+                Some(stored) if stored.accepting => {
+                    Ok(w.tx.put_room(&StoredRoom { accepting: false, ..stored })?)
+                }
+                _ => Ok(()),
+            })?;
         }
         self.rooms.live(room).behind = true;
         self.entered(turn, room)?;
@@ -390,6 +412,9 @@ fn join(
         invited_by: None,
         invitation: None,
         refused: None,
+        denied: false,
+        accepting: false,
+        leaving: false,
         ..before
     };
     lines::refresh(w, &mut stored, &group);
@@ -408,6 +433,8 @@ fn welcomed(
     welcome: &[u8],
     fresh: &std::collections::BTreeSet<Username>,
 ) -> Result<Tried, Fault> {
+    // One that the relay had denied: the person comes in anew.
+    super::leave::forget_group(w, invitation.room)?;
     let (leaf, tx) = (w.leaf()?, w.tx);
     let directory = lists(tx, w.me, fresh);
     let id = *invitation.room.as_bytes();
@@ -420,7 +447,8 @@ fn welcomed(
     let Some(mut stored) = w.tx.room(invitation.room)? else { return Err(Fault::Internal("invitation")) };
     stored.state = RoomState::Joined;
     stored.cursor = info.cursor;
-    (stored.invitation, stored.refused) = (None, None);
+    (stored.invitation, stored.refused, stored.denied) = (None, None, false);
+    (stored.accepting, stored.leaving) = (true, false);
     stored.invited_by = None;
     if let Some(listing) = &info.listing {
         stored.slug = Some(listing.slug.to_string());

@@ -9,7 +9,7 @@ use subrosa_protocol::{
     content::{Content, ReceiptKind, RoomRejected, Text},
     frames::{EntryBody, EntryKind, ObjectHash, RoomEntry},
 };
-use subrosa_rooms::{Change, Merged, Opened, Room, Verdict};
+use subrosa_rooms::{Change, Merged, Opened, Refusal, Room, Verdict};
 
 use super::{
     super::{
@@ -125,10 +125,16 @@ fn take(
     }
     match entry.kind {
         EntryKind::Application => application(w, stored, entry, bytes, fresh, taken),
-        EntryKind::Proposal => leave_of(w, stored, bytes),
+        EntryKind::Proposal => leave_of(w, stored, entry, bytes),
         EntryKind::Commit => commit(w, stored, entry, bytes, fresh, taken),
         EntryKind::Reboot => Ok(None),
     }
+}
+
+/// When an entry came into the log, by the relay's clock, and not after now. Keys of past epochs live for a day of the log: whoever was
+/// away for longer reads what was written before, and then loses them.
+fn log_time(now: u64, entry: &RoomEntry) -> u64 {
+    entry.accepted_at.min(now)
 }
 
 fn application(
@@ -147,7 +153,7 @@ fn application(
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let opened = match group.open(tx, &mut w.rng, bytes, &directory, w.now) {
+    let opened = match group.open(tx, &mut w.rng, bytes, &directory, log_time(w.now, entry)) {
         Ok(opened) => opened,
         Err(subrosa_rooms::RoomError::NeedLists(needs)) => {
             return Ok(Some(Missing::Lists(accounts(needs))));
@@ -274,10 +280,15 @@ fn mentions(text: &str, name: &str, moderator: bool) -> bool {
 }
 
 /// Somebody leaves: taken out with the next commit.
-fn leave_of(w: &mut Work<'_>, stored: &StoredRoom, bytes: &[u8]) -> Result<Option<Missing>, Fault> {
+fn leave_of(
+    w: &mut Work<'_>,
+    stored: &StoredRoom,
+    entry: &RoomEntry,
+    bytes: &[u8],
+) -> Result<Option<Missing>, Fault> {
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
-    if let Err(refusal) = group.receive_leave(tx, &mut w.rng, bytes, w.now).map_err(fault)? {
+    if let Err(refusal) = group.receive_leave(tx, &mut w.rng, bytes, log_time(w.now, entry)).map_err(fault)? {
         tracing::debug!(%refusal, "a proposal is refused");
         w.tx.count(Counter::DiscardedMismatch)?;
     }
@@ -298,7 +309,9 @@ fn commit(
     let delta = entry.delta.as_ref().map(from_wire).unwrap_or_default();
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let verdict = group.receive_commit(tx, &mut w.rng, bytes, &delta, &directory, w.now).map_err(fault)?;
+    let verdict = group
+        .receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry))
+        .map_err(fault)?;
     match verdict {
         Verdict::NeedLists(needs) => Ok(Some(Missing::Lists(accounts(needs)))),
         Verdict::Accept(merged) => {
@@ -313,12 +326,19 @@ fn commit(
                 }
             }
             taken.out = merged.removed_me;
+            super::evidence::seen_entry(w, stored.id, entry, bytes, &merged.actor)?;
             followed(w, stored, group, &merged, &before)?;
             Ok(None)
         }
         Verdict::Refuse(refusal) => {
             w.loaded.keep(group);
-            if refusal.breaks_room() && stored.refused.is_none() {
+            let mut left_out = false;
+            if let Refusal::Epoch(epoch) = refusal {
+                super::evidence::hold_against(w, stored, entry, bytes)?;
+                // The log is whole by its numbers, and a change before this one is missing.
+                left_out = epoch > stored.epoch;
+            }
+            if (refusal.breaks_room() || left_out) && stored.refused.is_none() {
                 reject(w, stored, entry, &refusal)?;
                 w.done.broken.insert(stored.id);
             }
@@ -340,6 +360,10 @@ fn followed(
     before: &BTreeSet<RoomDevice>,
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
+    // The log goes on: nobody took this device out and added it again.
+    (stored.invitation, stored.invited_by) = (None, None);
+    // A leave that this commit does not refer to is void.
+    stored.leaving = false;
     let after = devices(&group);
     let owner = |account: &str| group.policy().role(account) == mls_role(Role::Owner);
     let mut new_owners = BTreeSet::new();
@@ -378,6 +402,7 @@ pub(super) fn merge_own(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     commit: &PendingCommit,
+    (seq, accepted_at): (u64, u64),
 ) -> Result<(), Fault> {
     let mut group = w.group_of(stored.id)?;
     let before = devices(&group);
@@ -395,6 +420,7 @@ pub(super) fn merge_own(
     let hash = super::objects::hash(&commit.bytes).0;
     let merged = group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
     w.tx.remove_pending_commit(stored.id)?;
+    super::evidence::seen_own(w, commit, (seq, accepted_at))?;
     if stored.state == RoomState::Joining {
         stored.state = RoomState::Joined;
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
@@ -407,7 +433,7 @@ fn reject(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     entry: &RoomEntry,
-    refusal: &subrosa_rooms::Refusal,
+    refusal: &Refusal,
 ) -> Result<(), Fault> {
     stand_still(w, stored, SafeText::single_line(&refusal.to_string()))?;
     let group = w.group_of(stored.id)?;

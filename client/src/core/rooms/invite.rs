@@ -269,9 +269,20 @@ pub(in crate::core) fn invited(
 ) -> Result<(), Fault> {
     let known = w.tx.room(invitation.room)?;
     let mine = w.is_me(&sender.account);
-    if known.as_ref().is_some_and(|room| room.state == RoomState::Joined) {
-        // Of the rooms that it is in, this device hears by their logs.
-        return Ok(());
+    if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joined) {
+        // Of the rooms that it is in, this device hears by their logs. But it may have been taken out and added again while it was
+        // away: the log before is not for it then. A member's word for that is kept, until it is seen whether the log goes on.
+        let newer = (invitation.generation, invitation.epoch) > (room.generation, room.epoch);
+        if !newer || !super::shares(w, &sender.account, room.id)? {
+            return Ok(());
+        }
+        if !room.denied {
+            let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
+            let by = Some(sender.account.clone());
+            w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+            w.done.readded.insert(room.id);
+            return Ok(());
+        }
     }
     if !mine && known.as_ref().is_none_or(|room| room.state != RoomState::Invited) {
         let waiting = w.tx.rooms()?.into_iter().filter(|room| room.state == RoomState::Invited);
@@ -300,6 +311,9 @@ pub(in crate::core) fn invited(
         invited_by: Some(sender.account.clone()),
         invitation: Some(codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?),
         refused: None,
+        denied: false,
+        accepting: false,
+        leaving: false,
         ..before
     };
     w.tx.put_room(&stored)?;
@@ -333,5 +347,8 @@ pub(super) fn new_room(id: RoomId, label: String, visibility: Visibility) -> Sto
         invitation: None,
         muted: false,
         refused: None,
+        denied: false,
+        accepting: false,
+        leaving: false,
     }
 }

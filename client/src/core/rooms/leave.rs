@@ -1,7 +1,7 @@
 //! Getting out of rooms, and taking out who left.
 
 use subrosa_protocol::{
-    BoundedBytes, EntryId, RoomId, Username,
+    BoundedBytes, EntryId, ErrorCode, RoomId, Username,
     content::{Content, RoomDeclined},
     frames::{LeaveProposal, Request, Response, RoomLeave},
 };
@@ -42,6 +42,17 @@ impl Core {
                 .hint("try again")
                 .into());
         }
+        if tries == 0 && stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
+            let alone = self.transact(turn, |w| {
+                let Some(group) = w.group(room)? else { return Ok(true) };
+                let own = group.devices_of(w.me.account.as_str()).len();
+                w.loaded.keep(group);
+                Ok(own <= 1)
+            })?;
+            if !alone {
+                return self.want(turn, room, Act::Leave, Some(token)).map(|()| None);
+            }
+        }
         let (proposal, state_generation) = self.transact(turn, |w| {
             let mut proposal = None;
             if stored.state == RoomState::Joined
@@ -57,6 +68,7 @@ impl Core {
                     bytes: BoundedBytes::new(bytes).map_err(|_| Fault::Internal("proposal"))?,
                 });
                 w.loaded.keep(group);
+                w.tx.put_room(&StoredRoom { leaving: true, ..stored.clone() })?;
             }
             Ok((proposal, w.tx.generation()?))
         })?;
@@ -90,6 +102,17 @@ impl Core {
                     None => Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again")),
                 }
             }
+            // The relay knows of no such member: there is nothing to leave there.
+            Response::Error(frame)
+                if matches!(
+                    frame.code,
+                    ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned
+                ) =>
+            {
+                self.transact(turn, |w| left(w, room))?;
+                self.forget_live(turn, room);
+                Ok(Reply::Done {})
+            }
             Response::Error(frame) => Err(refused(&frame)),
             _ => return Err(Fault::Relay("another answer to leaving a room than there is")),
         };
@@ -116,7 +139,7 @@ impl Core {
 }
 
 /// This device is in a room no more, by its person's own act.
-fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+pub(super) fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
     let was_in = stored.state == RoomState::Joined;
     if stored.state == RoomState::Invited
@@ -147,7 +170,8 @@ pub(super) fn out(w: &mut Work<'_>, room: RoomId, by: Option<&Username>) -> Resu
 /// What only members have and do ends.
 fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.role, stored.owner_secret, stored.invitation, stored.invited_by) = (None, None, None, None);
-    (stored.refused, stored.next_secret) = (None, None);
+    (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
+    stored.leaving = false;
     w.tx.put_room(stored)?;
     w.tx.remove_pending_commit(stored.id)?;
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));

@@ -13,6 +13,7 @@
 //! | `renew` | a group that nobody can follow is made anew; the key for it |
 //! | `state` | whether members see the same room |
 //! | `sync`, `entry`, `lines` | the log: in order and whole, each entry understood and shown |
+//! | `deny`, `evidence` | a relay that says that this device is not in a room; proof of different histories |
 //! | `lists`, `objects` | what has to be fetched first |
 //! | `key_packages` | this device's KeyPackages on the relay |
 
@@ -20,8 +21,10 @@ mod about;
 mod act;
 mod change;
 mod create;
+mod deny;
 mod enter;
 mod entry;
+mod evidence;
 mod invite;
 mod key_packages;
 mod leave;
@@ -119,6 +122,10 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// The relay said on this connection that this device is in the room.
+    let_in: bool,
+    /// When the relay is asked again for a room that it denied.
+    ask_again_at: Option<u64>,
     /// When this device renews the room, if nobody else does before; and when it did.
     renew_at: Option<u64>,
     renewed_at: Option<u64>,
@@ -147,6 +154,8 @@ pub(super) struct Rooms {
     /// Whether the relay was asked where the rooms are, and whether it has told.
     heads_asked: bool,
     heads_known: bool,
+    /// An invitation to a room came in which this device is: the relay is asked whether it was added again.
+    pub(super) ask_heads_again: bool,
     pub(super) uploads: key_packages::Uploads,
     /// Rooms whose log cannot be followed, here or for a member.
     pub(super) reported: BTreeSet<RoomId>,
@@ -213,6 +222,10 @@ impl Core {
         if !self.link.is_up() {
             return Ok(());
         }
+        if std::mem::take(&mut self.rooms.ask_heads_again) {
+            self.rooms.heads_asked = false;
+        }
+        self.pump_denied(turn);
         self.ask_heads(turn)?;
         self.ask_lobby(turn)?;
         self.pump_key_packages(turn)?;
@@ -316,14 +329,19 @@ impl Core {
     }
 }
 
-/// What happens to rooms by the clock. The rooms in which this device's own leaf is to be renewed (R34).
-pub(super) fn upkeep(w: &mut Work<'_>) -> Result<Vec<RoomId>, Fault> {
+/// What happens to rooms by the clock. The rooms in which this device's own leaf is to be renewed (R34). Keys of epochs that
+/// ended a day ago go (R30), once all of the logs was read.
+pub(super) fn upkeep(w: &mut Work<'_>, caught_up: bool) -> Result<Vec<RoomId>, Fault> {
     subrosa_rooms::key_packages::expire(w.tx, w.now).map_err(mls::fault)?;
     post::give_up(w)?;
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
-        if stored.state == RoomState::Joined && stored.refused.is_none() {
-            let Some(group) = w.group(stored.id)? else { continue };
+        if stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
+            let Some(mut group) = w.group(stored.id)? else { continue };
+            let tx = w.tx;
+            if caught_up && group.pending().is_none() {
+                group.expire(tx, &mut w.rng, w.now).map_err(mls::fault)?;
+            }
             due.extend(group.update_due(w.now).map(|_| stored.id));
             w.loaded.keep(group);
         }

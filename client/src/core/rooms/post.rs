@@ -1,5 +1,5 @@
-//! Messages to rooms: encrypted when they are the next to go, in order, one at a time; the same bytes at every try, unless
-//! the relay says that their epoch passed before it took them (R21).
+//! Messages to rooms: encrypted when they are the next to go, in order, one at a time; the same bytes at every try, as long as
+//! their epoch lasts (R21).
 
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, EntryId, ErrorCode, MessageId, Payload, RoomId, SafeText,
@@ -136,8 +136,8 @@ impl Core {
     }
 
     fn pump_post(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
-        // What happened while this device was away comes first: it may be muted, or out, and what it wrote then is to fail with
-        // that reason and not to be accepted and seen by nobody.
+        // What happened while this device was away comes first: it says in which epoch to encrypt; and whoever is muted or out is
+        // to be told so, in place of a text that is accepted and seen by nobody.
         if !self.rooms.heads_known {
             return Ok(());
         }
@@ -149,7 +149,7 @@ impl Core {
             let (stored, row) =
                 self.store.read(|tx| Ok::<_, Fault>((tx.room(room)?, tx.room_post_head(room)?)))?;
             let Some((stored, row)) = stored.zip(row) else { return Ok(()) };
-            if stored.state != RoomState::Joined {
+            if stored.state != RoomState::Joined || stored.denied || stored.leaving {
                 return Ok(());
             }
             if row.next_try > turn.now {
@@ -233,6 +233,7 @@ impl Core {
         // Why may be seen in the log.
         let out = matches!(frame.code, ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned);
         self.rooms.live(room).behind |= out;
+        self.rooms.heads_asked &= !out;
         self.transact(turn, |w| {
             let Some(post) = w.tx.room_post_row(row)? else { return Ok(()) };
             if hopeless {
@@ -248,10 +249,13 @@ impl Core {
 
 /// Encrypts a message, if it is not yet or not any more, in the transaction that stores the ciphertext.
 fn seal(w: &mut Work<'_>, stored: &StoredRoom, mut row: RoomPostRow) -> Result<Sealing, Fault> {
-    if row.sealed.is_some() {
+    let Some(mut group) = w.group(stored.id)? else { return Ok(Sealing::Later) };
+    let now = (group.generation(), group.epoch());
+    if row.sealed.as_ref().is_some_and(|sealed| (sealed.generation, sealed.epoch) == now) {
+        w.loaded.keep(group);
         return Ok(Sealing::Ready(Box::new(row)));
     }
-    let Some(mut group) = w.group(stored.id)? else { return Ok(Sealing::Later) };
+    // The relay would still take what was encrypted in one of the last epochs, but members keep their keys for a day only.
     let slot = row.place.map_or(Slot::Next, |(counter, prev_hash)| Slot::Again(Place { counter, prev_hash }));
     let (leaf, tx) = (w.leaf()?, w.tx);
     match group.seal(tx, &mut w.rng, leaf, *row.message.as_bytes(), slot, &row.content, w.now) {

@@ -246,7 +246,7 @@ pub(super) fn follow(
     }
     if let Some(own) = w.tx.pending_commit(stored.id)? {
         if own.entry == entry.id {
-            super::entry::merge_own(w, stored, &own)?;
+            super::entry::merge_own(w, stored, &own, (entry.seq, entry.accepted_at))?;
             (taken.merged, taken.renewed) = (true, true);
             return Ok(None);
         }

@@ -44,6 +44,10 @@ impl Core {
                 let stored = self.room_named(&room)?;
                 return self.leave_room(turn, token, &stored, 0);
             }
+            Request::RoomEvidence { room } => {
+                let stored = self.room_named(&room)?;
+                return self.evidence(&stored).map(Some);
+            }
             Request::RoomMembers { room } => {
                 let stored = self.room_named(&room)?;
                 return self.members(turn, &stored).map(Some);
@@ -81,6 +85,9 @@ impl Core {
             return Err(ApiError::new(Kind::Refused, "you have no right to renew the room")
                 .hint("ask an owner of the room")
                 .into());
+        }
+        if stored.denied {
+            return Err(super::deny::error(&stored).into());
         }
         if let Some(why) = stored.refused.as_ref().filter(|_| act != Act::Renewal) {
             let error = ApiError::new(

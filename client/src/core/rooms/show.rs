@@ -174,6 +174,7 @@ fn public(info: &RoomInfo) -> Room {
         epoch: info.epoch,
         invited_by: None,
         muted: false,
+        denied: false,
         mentions: 0,
     }
 }

@@ -2,7 +2,7 @@
 //! the rooms that both are in (R29).
 
 use subrosa_protocol::{
-    SafeText, Username,
+    MessageId, SafeText, Username,
     content::{Content, RoomState as State},
 };
 use subrosa_rooms::{Head, HeadMatch};
@@ -52,22 +52,33 @@ pub(in crate::core) fn tell_states(w: &mut Work<'_>, account: &Username) -> Resu
 
 /// Where a member is in a room. In another history than this device: the relay lies to one of the two, or that member does.
 /// It is shown, and nothing more is sent.
-pub(in crate::core) fn heard(w: &mut Work<'_>, sender: &Sender, state: &State) -> Result<(), Fault> {
+pub(in crate::core) fn heard(
+    w: &mut Work<'_>,
+    sender: &Sender,
+    message: MessageId,
+    state: &State,
+) -> Result<(), Fault> {
     let stored = w.tx.room(state.room)?.filter(|stored| stored.state == RoomState::Joined);
     let Some(mut stored) = stored else { return Ok(()) };
     let Some(group) = w.group(state.room)? else { return Ok(()) };
     let member = !group.devices_of(sender.account.as_str()).is_empty();
     let head = Head { generation: state.generation, epoch: state.epoch, hash: state.hash };
     let found = group.compare(&head);
+    let ours = group.head_of(state.epoch);
     w.loaded.keep(group);
     if !member {
         return Ok(w.tx.count(Counter::DiscardedMismatch)?);
     }
-    if found == HeadMatch::Forked && !is_forked(&stored) {
-        tracing::warn!(room = %stored.id, epoch = state.epoch, "a room is forked");
-        stored.refused = None;
-        stand_still(w, &mut stored, SafeText::single_line(FORKED))?;
-        w.tx.put_room(&stored)?;
+    let Some(ours) = ours.filter(|_| found == HeadMatch::Forked) else { return Ok(()) };
+    super::evidence::told_otherwise(w, &stored, sender, message, &ours, &head)?;
+    if is_forked(&stored) {
+        return Ok(());
     }
-    Ok(())
+    tracing::warn!(room = %stored.id, epoch = state.epoch, "a room is forked");
+    stored.refused = None;
+    stand_still(w, &mut stored, SafeText::single_line(FORKED))?;
+    w.tx.put_room(&stored)?;
+    // The other side learns of it too, and keeps what it has.
+    let Head { generation, epoch, hash } = ours;
+    tell(w, &sender.account, Content::RoomState(State { room: stored.id, generation, epoch, hash }))
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{EventBody, MessageKind, RoomState},
-    limits::ROOM_ACK_DELAY_MS,
+    limits::{ROOM_ACK_DELAY_MS, ROOM_DENIED_ASK_EVERY_MS},
 };
 
 impl Core {
@@ -51,17 +51,29 @@ impl Core {
         self.rooms.heads_known = true;
         for stored in self.store.read(|tx| tx.rooms())? {
             let head = known.iter().find(|head| head.room == stored.id);
+            let inside = |head: &RoomHead| matches!(head.standing, Standing::Joined | Standing::Invited);
+            if stored.leaving && stored.state == RoomState::Joined && !head.is_some_and(inside) {
+                // It had asked to leave, and the answer was lost.
+                self.transact(turn, |w| super::leave::left(w, stored.id))?;
+                self.forget_live(turn, stored.id);
+                continue;
+            }
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {
                     self.add_own_devices(turn, stored.id)?;
                     self.rooms.live(stored.id).behind |= head.head > stored.cursor;
+                    if !self.stands(turn, &stored, head)? && head.head <= stored.cursor {
+                        // All of the log is known that this device may read, and nothing in it took it out.
+                        self.denied(turn, stored.id)?;
+                    }
                     match head.standing {
-                        Standing::Invited => self.accept_at_relay(turn, stored.id)?,
+                        Standing::Invited if stored.accepting => self.accept_at_relay(turn, stored.id)?,
+                        Standing::Invited => self.added_again(turn, stored.id)?,
                         Standing::Joined => self.entered(turn, stored.id)?,
                         _ => {}
                     }
                 }
-                // It is not told of any more: the log says why, or the room is gone.
+                // It is not told of any more: the log says why.
                 (RoomState::Joined, None) => self.rooms.live(stored.id).behind = true,
                 (RoomState::Joining, head) => self.found_joining(turn, &stored, head)?,
                 _ => {}
@@ -83,6 +95,7 @@ impl Core {
         if entry.seq <= stored.cursor {
             return Ok(());
         }
+        self.rooms.heads_asked &= !stored.denied;
         let live = self.rooms.live(room);
         if live.syncing
             || live.behind
@@ -124,12 +137,22 @@ impl Core {
         match response {
             Response::RoomPage(page) if page.gap => self.cut_off(turn, room),
             Response::RoomPage(page) => {
-                let cursor = self.store.read(|tx| tx.room(room))?.map_or(0, |stored| stored.cursor);
-                let news = page.entries.iter().any(|entry| entry.seq > cursor);
+                let stored = self.store.read(|tx| tx.room(room))?;
+                if stored.as_ref().is_some_and(|stored| stored.denied) {
+                    // Whether this device is in the room, the heads say.
+                    let at = turn.now.saturating_add(ROOM_DENIED_ASK_EVERY_MS);
+                    self.rooms.live(room).ask_again_at.get_or_insert(at);
+                }
+                let cursor = stored.map_or(0, |stored| stored.cursor);
+                let next = page.entries.iter().map(|entry| entry.seq).find(|seq| *seq > cursor);
+                if next.is_some_and(|seq| seq != cursor.saturating_add(1)) {
+                    return self.kept_back(turn, room);
+                }
+                let news = next.is_some();
                 self.take_page(turn, room, &page.entries, page.more && news)
             }
             Response::Error(frame) => match frame.code {
-                ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned => self.gone(turn, room),
+                ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned => self.denied(turn, room),
                 _ => {
                     self.drop_connection(turn);
                     Ok(())
@@ -159,6 +182,10 @@ impl Core {
             live.ack_at.get_or_insert(at);
         }
         live.behind |= more || taken.gap;
+        if taken.moved && !taken.out {
+            self.log_goes_on(turn, room)?;
+        }
+        let live = self.rooms.live(room);
         if taken.renewed {
             live.renew_at = None;
             self.rooms.wanted.retain(|wanted| {
@@ -243,13 +270,6 @@ impl Core {
             super::leave::forget_group(w, room)?;
             w.emit(EventBody::RoomCutOff { chat: stored.shown() })
         })?;
-        self.forget_live(turn, room);
-        Ok(())
-    }
-
-    /// The relay says that this device is in no such room.
-    fn gone(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
-        self.transact(turn, |w| super::leave::out(w, room, None))?;
         self.forget_live(turn, room);
         Ok(())
     }

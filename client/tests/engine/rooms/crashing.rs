@@ -1,9 +1,13 @@
 //! The program ends at every commit of its store; what it said is kept, and nothing is done twice (R21, R22, R32).
 //!
 //! By default it ends at the first few points; `SUBROSA_ROOM_CRASHES=N` goes through N points of each story.
+//! `SUBROSA_ROOM_CLIENT_KILLS=200` kills that often between a commit accepted and merged; 12 times without it.
+
+use std::io::Write;
 
 use subrosa_client::{Request, api::RoomState};
 
+use super::id_of;
 use crate::world::World;
 
 /// How many points of a story the program dies at.
@@ -117,4 +121,69 @@ fn a_crash_of_who_joins() {
         world.agree(&["alice", "bob"], "#rust");
         assert_eq!(world.texts("bob", "#rust"), ["hi"]);
     }
+}
+
+/// How many kills.
+fn kills() -> usize {
+    std::env::var("SUBROSA_ROOM_CLIENT_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(12)
+}
+
+/// The relay has the commit, and the program dies before it knows: after the restart the same commit is merged, once.
+#[test]
+fn r32_kills_between_a_commit_accepted_and_merged() {
+    let mut world = World::with_rooms(64, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    let (mut with_invitation, mut answered) = (0, 0);
+    for kill in 0..kills() {
+        let carol = world.names("bob", "#ops").len() == 3;
+        let change = match kill % 3 {
+            0 => Request::RoomTopic { room: "#ops".into(), topic: format!("topic {kill}") },
+            1 => Request::RoomRename { room: "#ops".into(), name: format!("name {kill}") },
+            _ if carol => Request::RoomKick { room: "#ops".into(), name: "carol".into() },
+            _ => Request::RoomInvite { room: "#ops".into(), name: "carol".into() },
+        };
+        with_invitation += usize::from(matches!(change, Request::RoomInvite { .. }));
+        let (commits, epoch) = (world.relay.rooms.commits, world.relay.rooms.rooms[&room].epoch);
+        // Every third time it dies in the step that merges, on either side of what the step does.
+        let inside = kill % 6 == 5;
+        let token = world.ask_later("alice", change);
+        for _ in 0..1_000 {
+            if world.relay.rooms.commits > commits {
+                break;
+            }
+            if !world.step() {
+                world.run_for(50);
+            }
+        }
+        assert_eq!(world.relay.rooms.commits, commits + 1, "kill {kill}: no commit");
+        if inside {
+            world.client("alice").crash_in = Some(0);
+            world.step_of("alice");
+            world.client("alice").crash_in = None;
+        }
+        if world.client("alice").core.is_some() {
+            world.crash("alice");
+            let (stored, pending) =
+                world.peek("alice", |tx| (tx.room(room).unwrap().unwrap(), tx.pending_commit(room).unwrap()));
+            assert!(stored.epoch == epoch && pending.is_some(), "kill {kill}: it was merged before");
+        }
+        answered += usize::from(world.answer("alice", token).is_some());
+        world.restart("alice");
+        world.run_for(20_000);
+        assert_eq!(world.relay.rooms.commits, commits + 1, "kill {kill}: it is made once");
+        let pending = world.peek("alice", |tx| tx.pending_commit(room).unwrap());
+        assert!(pending.is_none(), "kill {kill}: it is settled");
+        world.agree(&["alice", "bob"], "#ops");
+        assert_eq!(world.shown("alice", "#ops").epoch, world.relay.rooms.rooms[&room].epoch);
+        let text = format!("after {kill}");
+        world.send("alice", "#ops", &text);
+        world.settle();
+        assert_eq!(world.texts("bob", "#ops").last(), Some(&text));
+    }
+    assert_eq!(answered, 0, "whoever asked was told before the program died");
+    let did = format!(
+        "did: rooms: {} kills of a client between its commit accepted and merged, {with_invitation} with an invitation",
+        kills()
+    );
+    writeln!(std::io::stderr(), "{did}").unwrap();
 }

@@ -1,8 +1,11 @@
 //! Rooms: making, joining, talking, leaving; races, crashes and refusals.
 
 mod about;
+mod away;
 mod changing;
 mod crashing;
+mod crowd;
+mod denying;
 mod hostile;
 mod joining;
 mod racing;
@@ -11,7 +14,7 @@ mod talking;
 
 use subrosa_client::{
     ApiError, Reply, Request,
-    api::{CreateRoom, Member, Message, MessageKind, Role, Room, RoomState},
+    api::{CreateRoom, Member, Message, MessageKind, Role, Room, RoomEvidence, RoomState},
 };
 use subrosa_protocol::RoomId;
 
@@ -95,6 +98,13 @@ impl World {
 
     pub fn shown(&mut self, handle: &str, room: &str) -> Room {
         self.room(handle, Request::RoomShow { room: room.into() }).unwrap()
+    }
+
+    pub fn evidence(&mut self, handle: &str) -> Vec<RoomEvidence> {
+        match self.ask(handle, Request::RoomEvidence { room: "#ops".into() }).unwrap() {
+            Reply::RoomEvidence { evidence } => evidence,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub fn members(&mut self, handle: &str, room: &str) -> Vec<Member> {

@@ -1,9 +1,10 @@
 //! A room that nobody can follow any more is renewed by an owner; members who are shown different rooms find out; who declines
 //! an invitation goes; new accounts join the lobby.
 
+use sha2::Digest;
 use subrosa_client::{
     Request,
-    api::{EventKind, Kind, MessageKind, Role, RoomState, WaitFor},
+    api::{EventBody, EventKind, Kind, MessageKind, Role, RoomState, WaitFor},
 };
 use subrosa_protocol::frames::{CommitBody, EntryBody, EntryKind};
 
@@ -245,6 +246,68 @@ fn r29_members_who_are_shown_different_commits_find_out() {
     assert!(format!("{told:?}").contains("different histories"), "{told:?}");
     let error = world.try_send("bob", "#ops", "hello?", WaitFor::Queued).error.unwrap();
     assert_eq!(error.kind, Kind::Identity, "{error:?}");
+    // Both have proof: their own head and the commit that led there, and what the other one told.
+    let (theirs, ours) = (world.evidence("bob"), world.evidence("alice"));
+    assert_eq!((theirs.len(), ours.len()), (1, 1), "{theirs:?} {ours:?}");
+    let (theirs, ours) = (&theirs[0], &ours[0]);
+    assert_eq!((theirs.epoch, theirs.generation), (ours.epoch, ours.generation));
+    let (told_bob, told_alice) = (theirs.theirs.as_ref().unwrap(), ours.theirs.as_ref().unwrap());
+    assert_eq!((told_bob.by.as_str(), told_alice.by.as_str()), ("alice", "bob"));
+    assert_eq!(theirs.our_head.as_ref(), Some(&told_alice.head));
+    assert_eq!(ours.our_head.as_ref(), Some(&told_bob.head));
+    let commits = [theirs.our_commit.as_ref().unwrap(), ours.our_commit.as_ref().unwrap()];
+    assert_eq!(commits[0].epoch, commits[1].epoch);
+    assert_ne!(commits[0].hash, commits[1].hash, "two commits of one epoch, each signed by who made it");
+    assert_eq!(commits.map(|commit| commit.by.as_deref()), [Some("carol/1"), Some("alice/1")]);
+    for commit in commits {
+        let bytes = data_encoding::HEXLOWER.decode(commit.commit.as_ref().unwrap().as_bytes()).unwrap();
+        assert_eq!(data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes)), commit.hash);
+    }
+    for who in ["alice", "bob"] {
+        assert_eq!(world.told(who, EventKind::RoomForked).len(), 1, "{who}");
+    }
+    // It is kept whatever happens to the program.
+    world.crash("bob");
+    world.restart("bob");
+    world.settle();
+    assert_eq!(world.evidence("bob").len(), 1);
+}
+
+#[test]
+fn r29_a_relay_that_gives_two_commits_of_an_epoch_leaves_proof() {
+    let mut world = World::with_rooms(607, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob", "carol"]));
+    let role = Request::RoomRole { room: "#ops".into(), name: "carol".into(), role: Role::Moderator };
+    world.room("alice", role).unwrap();
+    world.settle();
+    world.disconnect("bob");
+    for who in ["alice", "carol"] {
+        world.ask_later(who, Request::RoomTopic { room: "#ops".into(), topic: format!("by {who}") });
+    }
+    world.settle();
+    let loser = world.relay.rooms.losers.last().unwrap().clone();
+    let CommitBody::Inline(bytes) = loser.commit else { panic!() };
+    let log = &mut world.relay.rooms.rooms.get_mut(&room).unwrap().log;
+    let mut other = log.iter().rfind(|entry| entry.kind == EntryKind::Commit).unwrap().clone();
+    (other.seq, other.id) = (log.len() as u64 + 1, subrosa_protocol::EntryId::from_bytes([5; 16]));
+    (other.epoch, other.body, other.delta) = (loser.epoch, EntryBody::Inline(bytes), Some(loser.delta));
+    log.push(other);
+    world.connect("bob");
+    world.settle();
+    let told = world.told("bob", EventKind::RoomForked);
+    assert!(matches!(told[..], [EventBody::RoomForked { by: None, .. }]), "{told:?}");
+    let evidence = world.evidence("bob");
+    let [found] = &evidence[..] else { panic!("{evidence:?}") };
+    let (ours, theirs) = (found.our_commit.as_ref().unwrap(), found.their_commit.as_ref().unwrap());
+    assert_eq!((found.epoch, ours.epoch, theirs.epoch), (loser.epoch, loser.epoch, loser.epoch));
+    assert!(ours.hash != theirs.hash && ours.commit.is_some() && theirs.commit.is_some(), "{found:?}");
+    // What was followed stays, and the room goes on.
+    assert!(world.told("bob", EventKind::RoomRefused).is_empty());
+    world.send("bob", "#ops", "still here");
+    world.settle();
+    assert!(world.texts("bob", "#ops").contains(&"still here".to_owned()));
+    let row = world.line("bob", "#ops", "still here");
+    assert_ne!(row.state, subrosa_client::api::MessageState::Failed);
 }
 
 #[test]
