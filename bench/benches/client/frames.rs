@@ -33,6 +33,9 @@ const ROOM: &str = "#large";
 /// What a frame may take, at the 99th percentile.
 const GOAL: Duration = Duration::from_millis(8);
 
+/// What is done to the application, at each step.
+type Step<'a> = &'a dyn Fn(&mut Desk, u64);
+
 pub(crate) fn run() {
     let members = size("SUBROSA_FRAMES_MEMBERS", 1_000);
     let messages = size("SUBROSA_FRAMES_MESSAGES", 10_000);
@@ -42,11 +45,11 @@ pub(crate) fn run() {
     let mut table = Table::new(&title, &columns);
     for (width, height) in [(80, 24), (140, 40), (250, 70)] {
         let mut desk = Desk::open(members, messages, Size { width, height });
-        let parts: [(&str, &dyn Fn(&mut Desk, u64)); 5] = [
+        let parts: [(&str, Step<'_>); 5] = [
             ("scrolling a page", &|desk, step| {
                 // Up through the whole history, and down again.
                 let pages = messages / u64::from(height) + 1;
-                desk.key(if step / pages % 2 == 0 { KeyCode::PageUp } else { KeyCode::PageDown });
+                desk.key(if (step / pages).is_multiple_of(2) { KeyCode::PageUp } else { KeyCode::PageDown });
             }),
             ("scrolling by the wheel", &|desk, step| {
                 desk.frame(Msg::Wheel(if step / 500 % 2 == 0 { -3 } else { 3 }));
@@ -215,7 +218,7 @@ impl Desk {
             files: Vec::new(),
             sent_at: new.sent_at,
             order: new.order,
-            mention: step % 10 == 0,
+            mention: step.is_multiple_of(10),
         };
         self.messages.push(new);
         self.event(EventBody::MessageReceived { message });
@@ -240,7 +243,7 @@ fn member(name: &str, n: u64) -> Member {
         3..=8 => Role::Moderator,
         _ => Role::Member,
     };
-    let trust = if n % 7 == 0 { Trust::Verified } else { Trust::Unverified };
+    let trust = if n.is_multiple_of(7) { Trust::Verified } else { Trust::Unverified };
     Member { name: name.to_owned(), role, devices: vec![1], muted: n % 50 == 49, trust }
 }
 
