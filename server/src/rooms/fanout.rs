@@ -3,7 +3,8 @@
 //! An entry is stored once and encoded once; every connection of the roster gets the same bytes. Senders run side by side,
 //! so the wake-up for entry 8 may come before the one for 7: one that is early waits a little. A room's roster is read from
 //! the store when the room is first written to, and changed by the commits that are pushed, in their place; whatever
-//! changes it otherwise (joining, leaving, a gap in the wake-ups) makes it be read again.
+//! changes it otherwise (joining, leaving, a gap in the wake-ups) makes it be read again. Entries that were stored before it was
+//! read go out as their wake-ups come, in any order: a push is a hint, and clients go by `seq`.
 //!
 //! Memory: about 100 bytes a device of a room that was written to lately, and 500 a room; at most
 //! [`FANOUT_DEVICES`] and [`FANOUT_ROOMS`], the ones that were not used for the longest time go first.
