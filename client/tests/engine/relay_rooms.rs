@@ -708,7 +708,13 @@ impl Relay {
             signature: reboot.signature,
         };
         let accepted = room.append(now, reboot.id, EntryKind::Reboot, room.epoch, EntryBody::Reboot(notice));
-        let before = std::mem::take(&mut room.roster);
+        let mut before = std::mem::take(&mut room.roster);
+        // Who was removed lately may come back by it.
+        for device in reboot.roster.iter() {
+            if let Some((from, _)) = room.removed.remove(device) {
+                before.insert(device.clone(), Member { joined: true, cursor: from, from });
+            }
+        }
         for (device, member) in before {
             if reboot.roster.contains(&device) {
                 room.roster.insert(device, member);

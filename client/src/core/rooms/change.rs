@@ -84,7 +84,12 @@ impl Core {
                         busy.remove(&room);
                         continue;
                     }
-                    Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
+                    Ok(Made::Needs(needs)) => {
+                        self.rooms.live(room).needs.extend(needs);
+                        // They are asked for with the next step.
+                        let now = turn.now;
+                        self.rooms.again(now);
+                    }
                     Ok(Made::Later) => {}
                     Ok(Made::PutOff) => {
                         let not_before = turn.now.saturating_add(OWN_DEVICES_EVERY_MS);
@@ -527,7 +532,7 @@ pub(super) fn keep(
 
 /// What a change does to the room as it is now; `None` when it is so already.
 fn plan(
-    w: &Work<'_>,
+    w: &mut Work<'_>,
     group: &Room,
     stored: &StoredRoom,
     act: &Act,
@@ -570,7 +575,7 @@ fn plan(
         }
         Act::Settle => settle(w, group, fresh),
         Act::Silent => super::silent::plan(w, group, stored)?,
-        Act::Follow(account) => super::follow::plan(w, group, account, fresh, packages)?,
+        Act::Follow(account) => super::follow::plan(w, group, stored, account, fresh, packages)?,
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
         Act::Kick(account) => {
             member(account)?;

@@ -17,7 +17,7 @@ use super::{
     invite::invitees,
     mls::lists,
 };
-use crate::api::RoomState;
+use crate::{api::RoomState, store::StoredRoom};
 
 /// An account has another valid device list than before: its leaves are to follow in the rooms in which it is.
 pub(in crate::core) fn others_changed(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
@@ -49,10 +49,13 @@ pub(super) fn needs_list(
     Ok(!fresh.contains(account) && there.iter().any(|leaf| known.list.device(leaf.device).is_none()))
 }
 
-/// The commit that lets them follow. Nothing while no device of the account could stay or come.
+/// The commit that lets them follow: first those come in that are missing, and with a further commit those go that are listed no
+/// more. Who comes in sees by a leaf of its own account that nobody needs a right to invite it (5.8). Nothing goes while no
+/// device of the account could stay.
 pub(super) fn plan(
-    w: &Work<'_>,
+    w: &mut Work<'_>,
     group: &Room,
+    stored: &StoredRoom,
     account: &Username,
     fresh: &BTreeSet<Username>,
     packages: &BTreeMap<RoomDevice, Vec<u8>>,
@@ -62,7 +65,12 @@ pub(super) fn plan(
     let dropped = group.dropped_members(&lists(w.tx, w.me, fresh)).into_iter();
     let remove: BTreeSet<Leaf> = dropped.filter(|leaf| leaf.account == account.as_str()).collect();
     let add = invitees(w, group, account, &list, fresh, packages);
-    let nobody_left = add.is_empty() && remove == there && !list.list.devices.is_empty();
-    let nothing = add.is_empty() && remove.is_empty();
-    Ok((!nothing && !nobody_left).then(|| Plan { add, remove, ..Plan::default() }))
+    if !add.is_empty() {
+        if !remove.is_empty() {
+            w.done.follows.push((stored.id, Act::Follow(account.clone())));
+        }
+        return Ok(Some(Plan { add, ..Plan::default() }));
+    }
+    let nobody_left = remove == there && !list.list.devices.is_empty();
+    Ok((!remove.is_empty() && !nobody_left).then(|| Plan { remove, ..Plan::default() }))
 }

@@ -1,6 +1,9 @@
 //! Commits that do not fit a frame, and several that carry objects at once: the relay keeps four objects of a connection.
 
-use subrosa_client::{Request, api::RoomState};
+use subrosa_client::{
+    Request,
+    api::{ConnectionState, RoomState},
+};
 use subrosa_protocol::{
     frames::EntryBody,
     limits::ROOM_COMMIT_INLINE,
@@ -36,6 +39,10 @@ fn r4_a_commit_of_more_than_40_kib_that_also_adds_comes_through_in_a_public_room
     world.ask("bob", Request::RoomLeave { room: "#crowd".into() }).unwrap();
     let before = world.relay.rooms.rooms[&id].log.len();
     world.connect("alice");
+    let is_up = |world: &mut World| matches!(world.status("alice").connection, ConnectionState::Up { .. });
+    while !is_up(&mut world) {
+        assert!(world.step());
+    }
     let token = world.ask_later("alice", Request::RoomInvite { room: "#crowd".into(), name: "zoe".into() });
     world.settle();
     world.answer("alice", token).unwrap().unwrap();
