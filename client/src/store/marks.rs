@@ -15,8 +15,7 @@ impl Tx<'_> {
     /// The text at a place is another one from now on, and mentions this account or not; whether there is a text there and it was
     /// another.
     pub fn change_text(&self, order: i64, text: &SafeText, mention: bool) -> Result<bool> {
-        let sql =
-            "UPDATE messages SET text = ?2, edited = 1, mention = ?3 WHERE place = ?1 AND kind = 0 AND text <> ?2";
+        let sql = "UPDATE messages SET text = ?2, edited = 1, mention = ?3 WHERE place = ?1 AND kind = 0 AND text <> ?2";
         let changed = self.run(sql, (order, text.as_str(), mention))? > 0;
         if changed {
             self.scrub_is_due()?;

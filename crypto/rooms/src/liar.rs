@@ -32,7 +32,8 @@ impl Room {
         let index = |device: &RoomDevice| leaves.get(device).map(|leaf| leaf.index);
         let gone: Vec<_> = delta.removed.iter().filter_map(index).collect();
         let provider = Provider::new(store, rng);
-        self.group.set_aad(delta.hash(&self.id, self.record.generation, self.group.epoch().as_u64()).to_vec());
+        self.group
+            .set_aad(delta.hash(&self.id, self.record.generation, self.group.epoch().as_u64()).to_vec());
         let wrong = |_| RoomError::Mls("lie");
         let mut builder = self.group.commit_builder().force_self_update(true).propose_removals(gone);
         if let Some(policy) = policy {

@@ -96,7 +96,7 @@ fn told(event: &Event) -> String {
         }
         EventBody::RoomAnswered { chat } => format!("-- the relay answers for {chat} again"),
         EventBody::RoomMemberSilent { chat, name, device, days, removed } => {
-            let then = if removed { "; it was taken out" } else { "" };
+            let then = if *removed { "; it was taken out" } else { "" };
             format!("-- nothing was heard of {name}'s device {device} in {chat} for {days} days{then}")
         }
         EventBody::RoomForked { chat, by, epoch } => {

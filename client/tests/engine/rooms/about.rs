@@ -29,7 +29,10 @@ fn whom_a_text_mentions_is_as_it_says_now() {
         let told = world.told("alice", EventKind::MessageEdited);
         let Some(EventBody::MessageEdited { message }) = told.last() else { panic!() };
         assert_eq!(message.mention, event, "{text}");
-        assert!(!world.line("bob", "#ops", text).marks.mention, "{text}: who wrote it mentions nobody at home");
+        assert!(
+            !world.line("bob", "#ops", text).marks.mention,
+            "{text}: who wrote it mentions nobody at home"
+        );
     };
     changes("hello @alice", 1, true);
     changes("hello @alicia", 0, false);

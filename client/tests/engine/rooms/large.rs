@@ -4,10 +4,7 @@ use subrosa_client::{
     Request,
     api::{ConnectionState, RoomState},
 };
-use subrosa_protocol::{
-    frames::EntryBody,
-    limits::ROOM_COMMIT_INLINE,
-};
+use subrosa_protocol::{frames::EntryBody, limits::ROOM_COMMIT_INLINE};
 
 use super::id_of;
 use crate::world::World;

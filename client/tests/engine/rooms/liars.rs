@@ -189,7 +189,8 @@ fn r30_thousands_of_proposals_are_passed_over_and_the_others_go_on() {
     world.settle();
     use std::io::Write as _;
     let took = began.elapsed().as_millis() / 3;
-    let line = format!("did: {count} proposals of a lying member passed over, {took} ms at each of 3 members\n");
+    let line =
+        format!("did: {count} proposals of a lying member passed over, {took} ms at each of 3 members\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
     for who in ["alice", "bob", "carol"] {
         assert_eq!(world.names(who, "#ops").len(), 4, "{who}: nobody is removed");

@@ -119,7 +119,8 @@ fn r34_several_owners_devices_take_out_who_is_silent_by_one_commit() {
     let room = id_of(&world.shown("alice", "#ops"));
     let log = &world.relay.rooms.rooms[&room].log;
     let commits = log.iter().filter(|entry| entry.kind == EntryKind::Commit);
-    let removals = commits.filter(|entry| entry.delta.as_ref().is_some_and(|delta| !delta.removed.is_empty()));
+    let removals =
+        commits.filter(|entry| entry.delta.as_ref().is_some_and(|delta| !delta.removed.is_empty()));
     assert_eq!(removals.count(), 1, "the others saw that it was done");
     let out: usize = ["alice", "olga", "oscar"]
         .iter()
@@ -191,9 +192,7 @@ fn r34_neither_the_relays_clock_nor_a_wrong_one_here_takes_anybody_out() {
     let mut rng = SeededRng::new(1);
     let core = world.client("alice").core.as_mut().unwrap();
     let effects = core.handle_all(vec![Input::Wake], ahead, &mut rng);
-    let told = |effect: &Effect| {
-        matches!(effect, Effect::Event(event) if event.body.kind() == EventKind::RoomMemberSilent)
-    };
+    let told = |effect: &Effect| matches!(effect, Effect::Event(event) if event.body.kind() == EventKind::RoomMemberSilent);
     assert!(!effects.iter().any(told));
     let Some(Reply::Members { members }) = world.ask("alice", members()).ok() else { panic!() };
     assert_eq!(members.len(), 3);

@@ -208,7 +208,7 @@ fn r33_whether_a_device_is_listed_no_more_is_said_by_the_newest_list() {
     let delta = Delta { removed: [target.clone()].into(), ..Delta::default() };
     let gone = world.people[3].borrow().room().leaves().unwrap()[&target].index;
     let commit = lie(&mut world, 3, &delta, |b| b.propose_removals([gone]));
-    let mut judge = |world: &mut World, newest: bool| {
+    let judge = |world: &mut World, newest: bool| {
         let mut person = world.people[1].borrow_mut();
         let person = &mut *person;
         let before = person.store.contents();
