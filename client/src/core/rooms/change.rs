@@ -84,12 +84,7 @@ impl Core {
                         busy.remove(&room);
                         continue;
                     }
-                    Ok(Made::Needs(needs)) => {
-                        self.rooms.live(room).needs.extend(needs);
-                        // They are asked for with the next step.
-                        let now = turn.now;
-                        self.rooms.again(now);
-                    }
+                    Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
                     Ok(Made::Later) => {}
                     Ok(Made::PutOff) => {
                         let not_before = turn.now.saturating_add(OWN_DEVICES_EVERY_MS);
@@ -175,8 +170,8 @@ impl Core {
                 continue;
             }
             self.adopt_act(turn, &commit);
-            let live = self.rooms.live(room);
-            (live.committing, live.objects) = (true, objects);
+            self.rooms.live(room).objects = objects;
+            self.rooms.live(room).committing = true;
             self.hand_over(turn, &commit, generation)?;
         }
         Ok(())

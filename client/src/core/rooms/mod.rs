@@ -201,7 +201,7 @@ impl Rooms {
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let wanted = self.wanted.iter().filter(|wanted| wanted.token.is_some()).map(|wanted| wanted.deadline);
-        wanted.chain(self.entering.iter().map(|entering| entering.deadline)).min()
+        wanted.chain(self.entering.iter().filter_map(Entering::deadline)).min()
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {
@@ -240,6 +240,8 @@ impl Core {
         self.pump_commits(turn)?;
         self.pump_renewals(turn)?;
         self.pump_acts(turn)?;
+        // Lists that the changes need.
+        self.pump_room_lists(turn)?;
         self.pump_commits(turn)?;
         self.pump_posts(turn)?;
         self.pump_entering(turn)?;
