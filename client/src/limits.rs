@@ -175,6 +175,21 @@ pub const INVITATIONS: usize = 100;
 /// Of these, from one account that is no contact.
 pub const INVITATIONS_PER_STRANGER: usize = 3;
 
+/// Milliseconds of silence after which owners and moderators are told of a member's device: 45 days (R34).
+pub const SILENT_TOLD_AFTER_MS: u64 = 45 * DAY;
+/// Milliseconds of silence after which an owner's device takes it out: 90 days (R34).
+pub const SILENT_OUT_AFTER_MS: u64 = 90 * DAY;
+/// Devices of a room of which that is told, or that go, at once; more follow an hour later.
+pub const SILENT_AT_ONCE: usize = 32;
+/// Milliseconds within which one of the owners' devices takes out who is silent.
+pub const SILENT_OUT_WITHIN_MS: u32 = 5 * 60_000;
+/// Milliseconds that a member's own devices have to bring another one of theirs into a room, and
+pub const FOLLOW_AFTER_MS: u64 = 30 * SECOND;
+/// within which, after that, one of the other members does.
+pub const FOLLOW_WITHIN_MS: u32 = 120_000;
+/// Objects of commits on their way at once: the relay keeps no more of a connection that were not used yet.
+pub const OBJECTS_ON_THE_WAY: usize = 4;
+
 /// Milliseconds within which an owner's device renews a room that stands still: one of them is the first (R31).
 pub const RENEW_WITHIN_MS: u32 = 5_000;
 /// Milliseconds between two renewals of a room that only others say stands still.

@@ -131,6 +131,12 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
                 .to_owned()
         }
         MessageKind::RoomAnswered {} => "the relay answers for this room again".to_owned(),
+        MessageKind::MemberSilent { name, device } => format!(
+            "nothing was heard of {name}'s device {device} for 45 days; after 90 an owner's device takes it out. /kick {name} does so now"
+        ),
+        MessageKind::SilentRemoved { name, device } => {
+            format!("{name}'s device {device} was silent for 90 days and was taken out; /invite {name} adds it again")
+        }
         MessageKind::Text { .. }
         | MessageKind::Missing { .. }
         | MessageKind::Undecryptable {}

@@ -263,6 +263,15 @@ events! {
     RoomDenied(#[doc = "The room."] chat: String,) = "room.denied",
     /// The relay answers for a room again that it had denied.
     RoomAnswered(#[doc = "The room."] chat: String,) = "room.answered",
+    /// Nothing was heard of a member's device for 45 days; after 90 an owner's device takes it out. Told to owners and
+    /// moderators.
+    RoomMemberSilent(
+        #[doc = "The room."] chat: String,
+        #[doc = "Whose."] name: String,
+        #[doc = "The device."] device: u32,
+        #[doc = "For how many days."] days: u64,
+        #[doc = "Whether this device has taken it out."] removed: bool,
+    ) = "room.member_silent",
     /// There is proof that members of a room were shown different histories: `rosa room evidence ROOM`.
     RoomForked(
         #[doc = "The room."] chat: String,

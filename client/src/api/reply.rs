@@ -313,6 +313,20 @@ pub enum MessageKind {
     RoomDenied {},
     /// The relay answers for the room again.
     RoomAnswered {},
+    /// Nothing was heard of a member's device for 45 days: told to owners and moderators.
+    MemberSilent {
+        /// Whose.
+        name: String,
+        /// Its number.
+        device: u32,
+    },
+    /// Nothing was heard of a member's device for 90 days: this owner's device took it out.
+    SilentRemoved {
+        /// Whose.
+        name: String,
+        /// Its number.
+        device: u32,
+    },
 }
 
 /// One line of a chat.

@@ -87,6 +87,7 @@ pub(super) fn follow(
         peer.trust = Trust::Unverified;
         w.tx.put_peer(&peer)?;
         trust::release(w, account, HeldFor::Identity)?;
+        super::rooms::others_changed(w, account)?;
     }
     adopt(w, account, known.as_ref(), newest, signed)
 }
@@ -214,7 +215,7 @@ pub(super) fn reconcile(
         outbox::settle(w, account, message)?;
     }
     w.done.outbox = true;
-    Ok(())
+    super::rooms::others_changed(w, account)
 }
 
 /// Texts that have not reached the relay for every device of an account, in the order they were written in.

@@ -241,6 +241,7 @@ pub(super) fn trust(w: &mut Work<'_>, account: &Username, expected: Option<&str>
     } else {
         // Forked: the chain that the relay shows now is believed from here on, under the same account key.
         w.tx.delete_device_list(account)?;
+        super::rooms::others_changed(w, account)?;
     }
     peer.trust = Trust::Unverified;
     w.tx.put_peer(&peer)?;

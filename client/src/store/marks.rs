@@ -12,10 +12,11 @@ use super::{
 use crate::{api::Message, chat::ChatId};
 
 impl Tx<'_> {
-    /// The text at a place is another one from now on; whether there is a text there and it was another.
-    pub fn change_text(&self, order: i64, text: &SafeText) -> Result<bool> {
-        let sql = "UPDATE messages SET text = ?2, edited = 1 WHERE place = ?1 AND kind = 0 AND text <> ?2";
-        let changed = self.run(sql, (order, text.as_str()))? > 0;
+    /// The text at a place is another one from now on, and mentions this account or not; whether there is a text there and it was
+    /// another.
+    pub fn change_text(&self, order: i64, text: &SafeText, mention: bool) -> Result<bool> {
+        let sql = "UPDATE messages SET text = ?2, edited = 1, mention = ?3 WHERE place = ?1 AND kind = 0 AND text <> ?2";
+        let changed = self.run(sql, (order, text.as_str(), mention))? > 0;
         if changed {
             self.scrub_is_due()?;
         }

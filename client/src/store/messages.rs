@@ -112,6 +112,8 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::Deleted {} => (36, 0, None),
         MessageKind::RoomDenied {} => (37, 0, None),
         MessageKind::RoomAnswered {} => (38, 0, None),
+        MessageKind::MemberSilent { name, device } => (39, i64::from(*device), Some(name)),
+        MessageKind::SilentRemoved { name, device } => (40, i64::from(*device), Some(name)),
     }
 }
 
@@ -148,6 +150,8 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         36 => MessageKind::Deleted {},
         37 => MessageKind::RoomDenied {},
         38 => MessageKind::RoomAnswered {},
+        39 => MessageKind::MemberSilent { device: device?, name: said()? },
+        40 => MessageKind::SilentRemoved { device: device?, name: said()? },
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }

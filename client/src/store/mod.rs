@@ -23,6 +23,7 @@
 //! | [`receipts`] | receipts due and given, and those that came before their message |
 //! | [`rooms`], [`room_outbox`] | rooms, messages and commits on their way to them |
 //! | [`room_evidence`] | commits that were followed, and what contradicts them |
+//! | [`room_seen`] | when each device of a room was heard of last |
 //! | [`events`] | the event log |
 //! | [`meta`] | the state generation, counters, settings |
 //! | [`upkeep`] | forgetting what is too old |
@@ -52,6 +53,7 @@ pub mod prekeys;
 pub mod receipts;
 pub mod room_evidence;
 pub mod room_outbox;
+pub mod room_seen;
 pub mod rooms;
 mod rows;
 mod schema;

@@ -272,6 +272,7 @@ impl Tx<'_> {
         self.run("DELETE FROM rooms WHERE room = ?1", [room.as_bytes()])?;
         self.run("DELETE FROM room_commits_seen WHERE room = ?1", [room.as_bytes()])?;
         self.run("DELETE FROM room_evidence WHERE room = ?1", [room.as_bytes()])?;
+        self.forget_seats(room)?;
         Ok(())
     }
 

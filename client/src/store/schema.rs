@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V2__mls", include_str!("../../migrations/V2__mls.sql")),
     ("V3__rooms", include_str!("../../migrations/V3__rooms.sql")),
     ("V4__room_evidence", include_str!("../../migrations/V4__room_evidence.sql")),
+    ("V5__room_seen", include_str!("../../migrations/V5__room_seen.sql")),
 ];
 
 fn runner() -> Result<Runner> {

@@ -22,6 +22,8 @@ use crate::relay::{Place, Relay};
 
 /// Entries in a page of this relay.
 const PAGE: usize = 6;
+/// Objects of a connection that it keeps until they are used.
+const HELD: usize = 4;
 
 #[derive(Clone)]
 pub struct Member {
@@ -73,6 +75,10 @@ pub struct Rooms {
     pub denied: BTreeSet<(RoomId, RoomDevice)>,
     /// Every byte that any request about rooms held.
     pub seen: Vec<u8>,
+    /// Objects that were put and not used yet, of each connection: at most four.
+    pub held: BTreeMap<Place, Vec<ObjectHash>>,
+    /// Objects that were one too many, or named and not there.
+    pub too_many: usize,
 }
 
 fn error(code: ErrorCode) -> Response {
@@ -178,6 +184,10 @@ impl Relay {
         if room_of(&request).is_some_and(|room| self.rooms.denied.contains(&(room, me.clone()))) {
             return error(ErrorCode::NotAMember);
         }
+        if !self.take_held(from, &request) {
+            self.rooms.too_many += 1;
+            return error(ErrorCode::NoSuchObject);
+        }
         match request {
             Request::RelayShow(_) => {
                 Response::RelayInfo(RelayInfo { lobby: self.rooms.lobby.clone(), room_days: 30 })
@@ -208,6 +218,18 @@ impl Relay {
                 Response::KeyPackages(KeyPackages { packages: BoundedVec::new(found).unwrap() })
             }
             Request::ObjectPut(put) => {
+                let held = self.rooms.held.entry(from.clone()).or_default();
+                if put.offset == 0 {
+                    held.retain(|hash| *hash != put.object.hash);
+                    if held.len() >= HELD {
+                        self.rooms.too_many += 1;
+                        return error(ErrorCode::TooLarge);
+                    }
+                    held.push(put.object.hash);
+                }
+                if !held.contains(&put.object.hash) {
+                    return error(ErrorCode::NoSuchObject);
+                }
                 let object = self.rooms.objects.entry(put.object.hash).or_default();
                 if put.offset == 0 {
                     object.clear();
@@ -464,6 +486,44 @@ impl Relay {
         }
     }
 
+    /// The objects that a request names are used up; whether all of them are there.
+    fn take_held(&mut self, from: &Place, request: &Request) -> bool {
+        let body = |body: &CommitBody| match body {
+            CommitBody::Object(hash) => Some(*hash),
+            CommitBody::Inline(_) => None,
+        };
+        let named = match request {
+            Request::RoomCreate(create) => vec![create.group_info],
+            Request::RoomReboot(reboot) => vec![reboot.group_info, reboot.welcome],
+            Request::RoomCommit(commit) => {
+                let invitations = match &commit.invitations {
+                    Invitations::Object(hash) => Some(*hash),
+                    Invitations::Inline(_) => None,
+                };
+                vec![commit.group_info, commit.welcome, body(&commit.commit), invitations]
+            }
+            _ => return true,
+        };
+        let held = self.rooms.held.entry(from.clone()).or_default();
+        named.into_iter().flatten().all(|hash| {
+            let at = held.iter().position(|held| *held == hash);
+            at.map(|at| held.remove(at)).is_some()
+        })
+    }
+
+    /// Appends what a member's client sent, as the relay does that sees no more than its outside.
+    pub fn append(&mut self, id: RoomId, kind: EntryKind, bytes: Vec<u8>) -> Vec<(Place, Push)> {
+        let now = self.now;
+        let room = self.rooms.rooms.get_mut(&id).unwrap();
+        let mut entry = [0xee; 16];
+        entry[..8].copy_from_slice(&room.head().to_le_bytes());
+        let body = EntryBody::Inline(BoundedBytes::new(bytes).unwrap());
+        let accepted = room.append(now, EntryId::from_bytes(entry), kind, room.epoch, body);
+        let mut pushes = Vec::new();
+        self.push_entry(id, accepted.seq, &mut pushes);
+        pushes
+    }
+
     fn key_package_counts(&self, from: &Place) -> Response {
         if !self.rooms.open && !self.rooms.opened.contains(from) {
             let enough = |suite| SuiteCount { suite, left: 50, last_resort: true, last_resort_used: false };
@@ -648,7 +708,13 @@ impl Relay {
             signature: reboot.signature,
         };
         let accepted = room.append(now, reboot.id, EntryKind::Reboot, room.epoch, EntryBody::Reboot(notice));
-        let before = std::mem::take(&mut room.roster);
+        let mut before = std::mem::take(&mut room.roster);
+        // Who was removed lately may come back by it.
+        for device in reboot.roster.iter() {
+            if let Some((from, _)) = room.removed.remove(device) {
+                before.insert(device.clone(), Member { joined: true, cursor: from, from });
+            }
+        }
         for (device, member) in before {
             if reboot.roster.contains(&device) {
                 room.roster.insert(device, member);

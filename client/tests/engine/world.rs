@@ -265,6 +265,8 @@ impl World {
     // --- connections ---------------------------------------------------------------------------------------
 
     pub fn connect(&mut self, handle: &str) {
+        let place = self.clients[handle].place.clone();
+        self.relay.rooms.held.remove(&place);
         let client = self.client(handle);
         client.connected = true;
         client.inbox.clear();

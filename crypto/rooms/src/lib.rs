@@ -39,6 +39,8 @@ mod error;
 mod group;
 mod join;
 pub mod key_packages;
+#[cfg(feature = "ledger")]
+mod liar;
 pub mod limits;
 mod message;
 mod pieces;

@@ -98,9 +98,21 @@ impl From<Refusal> for Judgement {
 /// Judges a commit.
 pub(crate) fn judge(before: &Before<'_>, deed: &Deed, directory: &dyn Directory) -> Judgement {
     match rights(before, deed, directory) {
+        // Whoever has no right to remove a device may do it when it is in its account's list no more: the newest one says so.
+        Err(Refusal::NoRight(Act::Kick)) if !stale(before, deed, directory).is_empty() => {
+            Judgement::NeedLists(stale(before, deed, directory))
+        }
         Err(refusal) => refusal.into(),
         Ok(changes) => leaves(deed, directory).unwrap_or(Judgement::Allowed(changes)),
     }
+}
+
+/// Accounts of which devices are removed without a right to it, and whose newest lists are not known.
+fn stale(before: &Before<'_>, deed: &Deed, directory: &dyn Directory) -> BTreeSet<String> {
+    let actor = deed.actor.account.as_str();
+    let accounts = deed.removed.iter().map(|device| device.account.as_str());
+    let without = accounts.filter(|account| *account != actor && !before.policy.may_moderate(actor, account));
+    without.filter(|account| !directory.is_newest(account)).map(str::to_owned).collect()
 }
 
 /// What a commit that was allowed changes, without judging it again.

@@ -101,6 +101,7 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         | EventBody::RoomMemberAdded { chat, .. }
         | EventBody::RoomMemberRemoved { chat, .. }
         | EventBody::RoomChanged { chat, .. }
+        | EventBody::RoomMemberSilent { chat, .. }
         | EventBody::RoomAnswered { chat }
         | EventBody::RoomRekeyed { chat } => {
             changed(model, &chat, fx);

@@ -95,6 +95,10 @@ fn told(event: &Event) -> String {
             format!("-- the relay says that you are not in {chat}, but nobody took you out")
         }
         EventBody::RoomAnswered { chat } => format!("-- the relay answers for {chat} again"),
+        EventBody::RoomMemberSilent { chat, name, device, days, removed } => {
+            let then = if *removed { "; it was taken out" } else { "" };
+            format!("-- nothing was heard of {name}'s device {device} in {chat} for {days} days{then}")
+        }
         EventBody::RoomForked { chat, by, epoch } => {
             let by = by.as_deref().map(|by| format!(", as {by} tells")).unwrap_or_default();
             format!(

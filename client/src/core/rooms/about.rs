@@ -12,6 +12,7 @@ use super::{
         Core, Fault, Turn,
         work::{Work, message_event},
     },
+    entry::mentions,
     post::may_write,
 };
 use crate::{
@@ -103,7 +104,7 @@ fn carry_out(
     let content = match wish {
         Wish::Edit(_) if !own => return refuse("only its writer can change a message"),
         Wish::Edit(text) => {
-            edit(w, line, &text)?;
+            edit(w, line, &text, false)?;
             let text = BoundedStr::new(text.as_str()).map_err(|_| Fault::Internal("text"))?;
             Content::Edit(Edit { message: id, text, edited_at: w.now })
         }
@@ -173,7 +174,11 @@ pub(super) fn said(
         return Ok(w.tx.count(Counter::DiscardedMismatch)?);
     }
     match content {
-        Content::Edit(new) => edit(w, &line, &SafeText::multi_line(&new.text)),
+        Content::Edit(new) => {
+            let text = SafeText::multi_line(&new.text);
+            let mention = !w.is_me(sender) && mentions(&text, w.me.account.as_str(), moderator);
+            edit(w, &line, &text, mention)
+        }
         Content::Delete(_) => delete(w, &line, sender),
         Content::Reaction(new) => match sign_of(&new.sign) {
             Some(sign) => react(w, &line, sender, &sign, new.undo).map(drop),
@@ -188,12 +193,13 @@ fn touched(line: &Message, by: &Username) -> Touched {
     Touched { id: line.id.clone(), chat: line.chat.clone(), author: line.from.clone(), by: by.to_string() }
 }
 
-fn edit(w: &mut Work<'_>, line: &Message, text: &SafeText) -> Result<(), Fault> {
-    if text.trim().is_empty() || !w.tx.change_text(line.order, text)? {
+fn edit(w: &mut Work<'_>, line: &Message, text: &SafeText, mention: bool) -> Result<(), Fault> {
+    if text.trim().is_empty() || !w.tx.change_text(line.order, text, mention)? {
         return Ok(());
     }
     let changed = Message { kind: MessageKind::Text { text: text.clone() }, ..line.clone() };
-    w.emit(EventBody::MessageEdited { message: message_event(&changed) })
+    let message = crate::api::MessageEvent { mention, ..message_event(&changed) };
+    w.emit(EventBody::MessageEdited { message })
 }
 
 fn delete(w: &mut Work<'_>, line: &Message, by: &Username) -> Result<(), Fault> {

@@ -27,6 +27,10 @@ pub(in crate::core) enum Act {
     Declined(Username),
     /// This account leaves: its other devices are taken out first, since each leaf can only ask for its own removal.
     Leave,
+    /// Devices of which nothing was heard for long go.
+    Silent,
+    /// The devices of a member are others, or are trusted again: those that are listed come in, the others go.
+    Follow(Username),
     /// A device of a member was cut off from the log.
     Lost(Username, u32),
     Kick(Username),
@@ -43,7 +47,7 @@ impl Act {
     /// The account that it adds.
     pub(super) const fn adds(&self) -> Option<&Username> {
         match self {
-            Self::Invite(account) => Some(account),
+            Self::Invite(account) | Self::Follow(account) => Some(account),
             _ => None,
         }
     }
@@ -95,6 +99,27 @@ impl Core {
         let patience = if token.is_some() { DEFAULT_WAIT_MS } else { LONGEST_WAIT_MS };
         let deadline = turn.now.saturating_add(patience);
         self.rooms.wanted.push(Wanted { room, act, token, deadline, tries: 0, not_before: 0, made: false });
+        Ok(())
+    }
+
+    /// A change that any of several devices can make: after a random while this one does, if none of the others has.
+    pub(super) fn want_after(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (room, act): (RoomId, Act),
+        after_ms: u64,
+        within_ms: u32,
+    ) -> Result<(), Fault> {
+        let wait = after_ms.saturating_add(u64::from(turn.rng.next_u32() % within_ms));
+        let not_before = turn.now.saturating_add(wait);
+        let count = self.rooms.wanted.len();
+        self.want(turn, room, act, None)?;
+        if self.rooms.wanted.len() > count
+            && let Some(wanted) = self.rooms.wanted.last_mut()
+        {
+            wanted.not_before = not_before;
+            self.rooms.again(not_before);
+        }
         Ok(())
     }
 

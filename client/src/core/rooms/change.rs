@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::{OWN_DEVICES_EVERY_MS, ROOM_DENIED_ASK_EVERY_MS},
+    limits::{OBJECTS_ON_THE_WAY, OWN_DEVICES_EVERY_MS, ROOM_DENIED_ASK_EVERY_MS},
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom},
 };
@@ -63,9 +63,11 @@ impl Core {
         let mut at = 0;
         while let Some(wanted) = self.rooms.wanted.get(at) {
             let (room, act) = (wanted.room, wanted.act.clone());
-            let first = busy.insert(room);
-            if wanted.not_before > turn.now {
-                let not_before = wanted.not_before;
+            let not_before = wanted.not_before;
+            let waits = not_before > turn.now;
+            // What nobody waits for holds up nobody's change meanwhile.
+            let first = if waits && wanted.token.is_none() { false } else { busy.insert(room) };
+            if waits {
                 self.rooms.again(not_before);
             } else if first && !wanted.made && self.is_quiet(room)? {
                 match self.make(turn, room, &act) {
@@ -119,7 +121,7 @@ impl Core {
     }
 
     fn make(&mut self, turn: &mut Turn<'_>, room: RoomId, act: &Act) -> Result<Made, Fault> {
-        if let Act::Invite(account) = act
+        if let Some(account) = act.adds()
             && !self.is_invitable(turn, room, account)?
         {
             return Ok(Made::Later);
@@ -137,7 +139,7 @@ impl Core {
         if matches!((&made, act), (Ok(Made::Done), Act::Renewal)) {
             self.rooms.packages.clear();
         }
-        if let Act::Invite(account) = act {
+        if let Some(account) = act.adds() {
             // Who has none now may have some when it is asked for again.
             let (done, failed) = (matches!(made, Ok(Made::Done)), made.is_err());
             self.rooms.packages.retain(|device, package| {
@@ -160,7 +162,15 @@ impl Core {
             let (commit, generation) =
                 self.store.read(|tx| Ok::<_, Fault>((tx.pending_commit(room)?, tx.generation()?)))?;
             let Some(commit) = commit else { continue };
+            let objects = objects_of(&commit);
+            let under_way = self.rooms.live.values().filter(|live| live.committing);
+            let under_way: usize = under_way.map(|live| live.objects).sum();
+            if objects > 0 && under_way > 0 && under_way.saturating_add(objects) > OBJECTS_ON_THE_WAY {
+                // Its turn comes with the answer to one that is under way.
+                continue;
+            }
             self.adopt_act(turn, &commit);
+            self.rooms.live(room).objects = objects;
             self.rooms.live(room).committing = true;
             self.hand_over(turn, &commit, generation)?;
         }
@@ -396,6 +406,13 @@ impl Core {
     }
 }
 
+/// How many objects go to the relay before a commit: GroupInfo, Welcome, the commit itself when it is large.
+const fn objects_of(commit: &PendingCommit) -> usize {
+    commit.group_info.is_some() as usize
+        + commit.welcome.is_some() as usize
+        + (commit.bytes.len() > ROOM_COMMIT_INLINE) as usize
+}
+
 /// The pending commit of a room is void: its group is as it was before, and invitations that were encrypted for it go out
 /// by themselves, so that no counter of their chains is missing.
 pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
@@ -450,6 +467,12 @@ fn make(
     let stored = w.tx.room(room)?.filter(|stored| stored.state == RoomState::Joined);
     let mut stored = stored.ok_or_else(super::mls::not_in)?;
     let mut group = w.group_of(room)?;
+    if let Act::Follow(account) = act
+        && super::follow::needs_list(w, &group, account, fresh)?
+    {
+        w.loaded.keep(group);
+        return Ok(Made::Needs([account.clone()].into()));
+    }
     let Some(mut plan) = plan(w, &group, &stored, act, fresh, packages)? else {
         let waits =
             act.adds().is_some_and(|account| invite::is_incomplete(w, &group, account).unwrap_or(false));
@@ -504,7 +527,7 @@ pub(super) fn keep(
 
 /// What a change does to the room as it is now; `None` when it is so already.
 fn plan(
-    w: &Work<'_>,
+    w: &mut Work<'_>,
     group: &Room,
     stored: &StoredRoom,
     act: &Act,
@@ -546,6 +569,8 @@ fn plan(
             (!others.is_empty()).then(|| Plan { remove: others, ..Plan::default() })
         }
         Act::Settle => settle(w, group, fresh),
+        Act::Silent => super::silent::plan(w, group, stored)?,
+        Act::Follow(account) => super::follow::plan(w, group, stored, account, fresh, packages)?,
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
         Act::Kick(account) => {
             member(account)?;

@@ -54,6 +54,11 @@ enum Step {
 }
 
 impl Entering {
+    /// When it is given up, unless the relay has decided.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        (self.step != Step::Decided).then_some(self.deadline)
+    }
+
     /// The connection is gone: it begins anew with the next one.
     pub(super) fn begin_anew(&mut self) {
         if self.step != Step::Decided {

@@ -148,6 +148,8 @@ fn application(
     if let Some(own) = w.tx.room_post(stored.id, entry.id)? {
         w.tx.remove_room_post(own.id)?;
         w.advance_line(own.message, MessageState::Accepted)?;
+        let me = RoomDevice::new(w.me.account.as_str(), w.me.device.get());
+        super::silent::heard(w, stored.id, &me, log_time(w.now, entry))?;
         return Ok(None);
     }
     let mut group = w.group_of(stored.id)?;
@@ -166,6 +168,7 @@ fn application(
             let moderator = moderates(&group, &opened.sender.account);
             w.loaded.keep(group);
             taken.wrote.extend(Username::new(opened.sender.account.clone()));
+            super::silent::heard(w, stored.id, &opened.sender, log_time(w.now, entry))?;
             said(w, stored, &opened, moderator)?;
         }
         Err(refusal) => {
@@ -270,7 +273,7 @@ fn text_of(
 }
 
 /// Whether a text mentions an account: `@name`, or `@room` when a moderator wrote it.
-fn mentions(text: &str, name: &str, moderator: bool) -> bool {
+pub(super) fn mentions(text: &str, name: &str, moderator: bool) -> bool {
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split('@').skip(1).any(|rest| {
         let end = rest.find(|c| !part_of_name(c)).unwrap_or(rest.len());
@@ -320,6 +323,7 @@ fn commit(
                 w.tx.remove_pending_commit(stored.id)?;
                 if own.entry == entry.id {
                     taken.merged = true;
+                    super::silent::say(w, stored, &own, &merged)?;
                 } else {
                     super::change::send_alone(w, &own)?;
                     taken.lost = true;
@@ -327,7 +331,7 @@ fn commit(
             }
             taken.out = merged.removed_me;
             super::evidence::seen_entry(w, stored.id, entry, bytes, &merged.actor)?;
-            followed(w, stored, group, &merged, &before)?;
+            followed(w, stored, group, &merged, &before, log_time(w.now, entry))?;
             Ok(None)
         }
         Verdict::Refuse(refusal) => {
@@ -358,6 +362,7 @@ fn followed(
     group: Room,
     merged: &Merged,
     before: &BTreeSet<RoomDevice>,
+    logged_at: u64,
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
     // The log goes on: nobody took this device out and added it again.
@@ -389,6 +394,7 @@ fn followed(
     for account in new_owners {
         super::renew::give_key(w, stored, &account)?;
     }
+    super::silent::changed(w, stored.id, merged, (before, &after), logged_at)?;
     lines::show(w, stored, merged, before, &after)?;
     if merged.removed_me {
         let actor = Username::new(merged.actor.account.clone()).ok();
@@ -425,7 +431,8 @@ pub(super) fn merge_own(
         stored.state = RoomState::Joined;
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
     }
-    followed(w, stored, group, &merged, &before)
+    super::silent::say(w, stored, commit, &merged)?;
+    followed(w, stored, group, &merged, &before, accepted_at.min(w.now))
 }
 
 /// A commit that the relay took must be refused: shown, and told to the owners (R31).

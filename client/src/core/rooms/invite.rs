@@ -8,7 +8,7 @@ use subrosa_protocol::{
     content::{Content, RoomInvitation},
     frames::{KeyPackageClaim, KeyPackages, ObjectHash, Request, Response, RoomDevice},
 };
-use subrosa_rooms::{OwnCommit, Plan, Room, Suite, Visibility as PolicyVisibility, key_packages};
+use subrosa_rooms::{Invitee, OwnCommit, Plan, Room, Suite, Visibility as PolicyVisibility, key_packages};
 
 use super::{
     super::{
@@ -26,7 +26,7 @@ use crate::{
     api::{ApiError, EventBody, Kind, RoomState, Visibility},
     limits::{CLAIMED_PACKAGES, INVITATIONS, INVITATIONS_PER_STRANGER},
     net::refused,
-    store::{Counter, StoredRoom},
+    store::{Counter, KnownList, StoredRoom},
 };
 
 /// Invitations as they are stored beside a pending commit.
@@ -185,19 +185,7 @@ pub(super) fn plan(
         return Err(error.into());
     }
     let Some(list) = w.list(account)? else { return Ok(None) };
-    let directory = lists(w.tx, w.me, fresh);
-    let mut add = Vec::new();
-    for device in devices_of(&list) {
-        let leaf = Leaf::new(account.as_str(), device.get());
-        let package = packages.get(&RoomDevice { account: account.clone(), device });
-        let Some(package) = package.filter(|package| !package.is_empty() && !there.contains(&leaf)) else {
-            continue;
-        };
-        match key_packages::check(package, &leaf, group.suite(), &directory, w.now) {
-            Ok(invitee) => add.push(invitee),
-            Err(error) => tracing::warn!(%error, "a KeyPackage is refused"),
-        }
-    }
+    let add = invitees(w, group, account, &list, fresh, packages);
     match (add.is_empty(), there.is_empty(), w.is_me(account)) {
         (false, ..) => Ok(Some(Plan { add, ..Plan::default() })),
         (true, _, true) => Ok(None),
@@ -212,6 +200,32 @@ pub(super) fn plan(
                 .into())
         }
     }
+}
+
+/// The devices of an account that are not in the room and can be added.
+pub(super) fn invitees(
+    w: &Work<'_>,
+    group: &Room,
+    account: &Username,
+    list: &KnownList,
+    fresh: &BTreeSet<Username>,
+    packages: &BTreeMap<RoomDevice, Vec<u8>>,
+) -> Vec<Invitee> {
+    let there = group.devices_of(account.as_str());
+    let directory = lists(w.tx, w.me, fresh);
+    let mut add = Vec::new();
+    for device in devices_of(list) {
+        let leaf = Leaf::new(account.as_str(), device.get());
+        let package = packages.get(&RoomDevice { account: account.clone(), device });
+        let Some(package) = package.filter(|package| !package.is_empty() && !there.contains(&leaf)) else {
+            continue;
+        };
+        match key_packages::check(package, &leaf, group.suite(), &directory, w.now) {
+            Ok(invitee) => add.push(invitee),
+            Err(error) => tracing::warn!(%error, "a KeyPackage is refused"),
+        }
+    }
+    add
 }
 
 /// Whether devices of this account are missing in a room that it is in.

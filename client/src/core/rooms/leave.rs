@@ -183,6 +183,7 @@ fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
 
 /// The keys of a room's group end.
 pub(super) fn forget_group(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+    w.tx.forget_seats(room)?;
     match w.group(room)? {
         Some(group) => group.forget(w.tx).map_err(fault),
         None => Ok(()),

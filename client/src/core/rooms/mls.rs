@@ -111,6 +111,10 @@ impl Directory for Lists<'_> {
             None => Listed::Unknown,
         }
     }
+
+    fn is_newest(&self, account: &str) -> bool {
+        self.fresh.iter().any(|fresh| fresh.as_str() == account)
+    }
 }
 
 /// A failed operation as a fault. What the others would refuse is a refusal for whoever asked.

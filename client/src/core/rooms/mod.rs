@@ -8,6 +8,7 @@
 //! | `act`, `change` | changes by commit: wanted, made, handed over, tried again when another one wins |
 //! | `invite` | adding devices: their KeyPackages, and the invitations that go with the commit |
 //! | `leave` | leaving, and settling what others left behind |
+//! | `silent`, `follow` | devices of which nothing is heard; devices of members that are others now |
 //! | `post`, `about` | messages on their way to the log; what is said about them: edits, signs, pins |
 //! | `receipts`, `typing` | who has a message; who writes |
 //! | `renew` | a group that nobody can follow is made anew; the key for it |
@@ -25,6 +26,7 @@ mod deny;
 mod enter;
 mod entry;
 mod evidence;
+mod follow;
 mod invite;
 mod key_packages;
 mod leave;
@@ -38,6 +40,7 @@ mod receipts;
 mod renew;
 mod requests;
 mod show;
+mod silent;
 mod state;
 mod sync;
 mod typing;
@@ -57,6 +60,7 @@ use super::{Core, Effect, Fault, Turn, work::Work};
 use crate::api::{ApiError, Kind, RoomState};
 
 pub(super) use entry::rejected;
+pub(super) use follow::others_changed;
 pub(super) use invite::invited;
 pub(super) use post::queue;
 pub(super) use receipts::{read, receipted, who_has};
@@ -110,6 +114,8 @@ pub(super) struct Live {
     syncing: bool,
     posting: bool,
     committing: bool,
+    /// How many objects were put for the commit that is on its way.
+    objects: usize,
     acking: bool,
     /// When the cursor is acknowledged.
     ack_at: Option<u64>,
@@ -195,7 +201,7 @@ impl Rooms {
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
         let wanted = self.wanted.iter().filter(|wanted| wanted.token.is_some()).map(|wanted| wanted.deadline);
-        wanted.chain(self.entering.iter().map(|entering| entering.deadline)).min()
+        wanted.chain(self.entering.iter().filter_map(Entering::deadline)).min()
     }
 
     pub(super) fn next_wake(&self) -> Option<u64> {
@@ -234,6 +240,8 @@ impl Core {
         self.pump_commits(turn)?;
         self.pump_renewals(turn)?;
         self.pump_acts(turn)?;
+        // Lists that the changes need.
+        self.pump_room_lists(turn)?;
         self.pump_commits(turn)?;
         self.pump_posts(turn)?;
         self.pump_entering(turn)?;
@@ -343,6 +351,9 @@ pub(super) fn upkeep(w: &mut Work<'_>, caught_up: bool) -> Result<Vec<RoomId>, F
                 group.expire(tx, &mut w.rng, w.now).map_err(mls::fault)?;
             }
             due.extend(group.update_due(w.now).map(|_| stored.id));
+            if caught_up {
+                silent::look(w, &stored, &group)?;
+            }
             w.loaded.keep(group);
         }
     }

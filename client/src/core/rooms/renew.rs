@@ -28,7 +28,10 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Role, RoomState},
-    limits::{CLAIMS_AT_ONCE, LOST_TOLD, RENEW_AFTER_REPORT_EVERY_MS, RENEW_WITHIN_MS},
+    limits::{
+        CLAIMS_AT_ONCE, FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS, LOST_TOLD, RENEW_AFTER_REPORT_EVERY_MS,
+        RENEW_WITHIN_MS, SILENT_OUT_WITHIN_MS,
+    },
     store::{Counter, HeldFor, NewPending, PendingCommit, StoredRoom},
 };
 
@@ -74,7 +77,11 @@ impl Core {
 
     pub(super) fn pump_renewals(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         for (room, act) in std::mem::take(&mut self.rooms.follows) {
-            self.want(turn, room, act, None)?;
+            match act {
+                Act::Silent => self.want_after(turn, (room, act), 0, SILENT_OUT_WITHIN_MS)?,
+                Act::Follow(_) => self.want_after(turn, (room, act), FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS)?,
+                _ => self.want(turn, room, act, None)?,
+            }
         }
         for room in std::mem::take(&mut self.rooms.reported) {
             self.plan_renewal(turn, room)?;

@@ -16,6 +16,31 @@ fn react(id: &str, sign: &str, undo: bool) -> Request {
 }
 
 #[test]
+fn whom_a_text_mentions_is_as_it_says_now() {
+    let mut world = World::with_rooms(715, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    let id = world.send("bob", "#ops", "hello all");
+    world.settle();
+    let mut changes = |text: &str, mentions: u64, event: bool| {
+        world.touch("bob", edit(&id, text)).unwrap();
+        world.settle();
+        assert_eq!(world.shown("alice", "#ops").mentions, mentions, "{text}");
+        assert_eq!(world.line("alice", "#ops", text).marks.mention, event, "{text}");
+        let told = world.told("alice", EventKind::MessageEdited);
+        let Some(EventBody::MessageEdited { message }) = told.last() else { panic!() };
+        assert_eq!(message.mention, event, "{text}");
+        assert!(
+            !world.line("bob", "#ops", text).marks.mention,
+            "{text}: who wrote it mentions nobody at home"
+        );
+    };
+    changes("hello @alice", 1, true);
+    changes("hello @alicia", 0, false);
+    changes("hello @room", 0, false);
+    changes("sorry, @Alice!", 1, true);
+}
+
+#[test]
 fn a_text_is_changed_and_taken_back_by_its_writer_or_a_moderator() {
     let mut world = World::with_rooms(700, &["alice", "bob", "carol"]);
     world.gather(&["alice", "bob", "carol"]);

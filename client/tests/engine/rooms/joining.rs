@@ -194,3 +194,21 @@ fn a_further_device_of_a_member_follows_by_itself() {
     }
     assert!(world.told("bob", EventKind::RoomMemberAdded).is_empty(), "devices of members are no news");
 }
+
+#[test]
+fn who_is_in_and_loses_the_connection_before_the_relay_knows_is_not_woken_without_end() {
+    let mut world = World::with_rooms(16, &["alice", "bob"]);
+    let room = id_of(&world.create_private("alice", "ops"));
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.ask_later("bob", Request::RoomJoin { room: "#ops".into() });
+    while world.peek_room("bob", room).is_none_or(|room| room.state != RoomState::Joined) {
+        assert!(world.step());
+    }
+    world.disconnect("bob");
+    // It would never come to rest.
+    world.run_for(10 * 60_000);
+    world.connect("bob");
+    world.settle();
+    world.agree(&["alice", "bob"], "#ops");
+}

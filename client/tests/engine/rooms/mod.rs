@@ -6,10 +6,14 @@ mod changing;
 mod crashing;
 mod crowd;
 mod denying;
+mod following;
 mod hostile;
 mod joining;
+mod large;
+mod liars;
 mod racing;
 mod renewing;
+mod silent;
 mod talking;
 
 use subrosa_client::{

@@ -188,6 +188,46 @@ fn r33_adding_and_removing_without_the_right_is_refused() {
     refused(&mut world, 3, &commit, &Delta::default(), &Refusal::Leaf(RoomDevice::new("user3", 1)));
 }
 
+/// Lists of which nobody knows whether they are the newest.
+struct Old<'l>(&'l dyn Directory);
+
+impl Directory for Old<'_> {
+    fn look(&self, device: &RoomDevice) -> Listed {
+        self.0.look(device)
+    }
+
+    fn is_newest(&self, _: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn r33_whether_a_device_is_listed_no_more_is_said_by_the_newest_list() {
+    let mut world = room(38);
+    let target = RoomDevice::new("user2", 1);
+    let delta = Delta { removed: [target.clone()].into(), ..Delta::default() };
+    let gone = world.people[3].borrow().room().leaves().unwrap()[&target].index;
+    let commit = lie(&mut world, 3, &delta, |b| b.propose_removals([gone]));
+    let judge = |world: &mut World, newest: bool| {
+        let mut person = world.people[1].borrow_mut();
+        let person = &mut *person;
+        let before = person.store.contents();
+        let old = Old(&world.lists);
+        let lists: &dyn Directory = if newest { &world.lists } else { &old };
+        let room = person.room.as_mut().unwrap();
+        let verdict =
+            room.receive_commit(&person.store, &mut world.rng, &commit, &delta, lists, world.now).unwrap();
+        (verdict, person.store.contents() == before)
+    };
+    // A member may not remove another one. Whether it was its account that took the device off is asked before that is said.
+    let asks = Verdict::NeedLists(["user2".to_owned()].into());
+    assert_eq!(judge(&mut world, false), (asks, true));
+    assert_eq!(judge(&mut world, true), (Verdict::Refuse(Refusal::NoRight(Act::Kick)), true));
+    world.lists.0.remove(&target);
+    let (verdict, _) = judge(&mut world, true);
+    assert!(matches!(verdict, Verdict::Accept(_)), "{verdict:?}");
+}
+
 #[test]
 fn r33_telling_the_relay_something_else_is_refused() {
     let mut world = room(33);
