@@ -193,9 +193,10 @@ pub struct Limits {
     pub envelopes_per_device: Quota,
     /// Envelopes of one account to everybody (R43).
     pub envelopes_per_account: Quota,
-    /// KeyPackage claims of one account from one device (R35, R37).
+    /// KeyPackage claims of one account from one device of another (R35, R37).
     pub key_package_claims: Quota,
-    /// KeyPackage claims from one device by everybody who is no contact (R35, R37).
+    /// KeyPackage claims from one device by everybody who is no contact, and by its own account, which adds it to each of its
+    /// rooms (R35, R37).
     pub key_package_claims_per_device: Quota,
     /// KeyPackages of each suite kept for contacts (R37).
     pub key_packages_reserved: u32,

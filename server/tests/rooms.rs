@@ -629,7 +629,12 @@ async fn r43_rooms_posts_and_signals_have_their_rates() {
     };
     assert_eq!(&got.packages[0].bytes[..], b"a key package");
     assert!(matches!(clients[1].push().await, Push::KeyPackagesLow(low) if low.suites[0].last_resort_used));
-    assert_eq!(code(clients[0].ask(Request::KeyPackageClaim(claim)).await), ErrorCode::RateLimited);
+    assert_eq!(code(clients[0].ask(Request::KeyPackageClaim(claim.clone())).await), ErrorCode::RateLimited);
+    // A new device of one's own is added to each of one's rooms.
+    for room in 0..20 {
+        let own = clients[1].ask(Request::KeyPackageClaim(claim.clone())).await;
+        assert!(matches!(&own, Response::KeyPackages(got) if got.packages.len() == 1), "{room}: {own:?}");
+    }
     common::quiet(&relay);
 }
 

@@ -54,11 +54,14 @@ pub(super) async fn claim(cx: Context, request: KeyPackageClaim) -> Answered {
     let (core, caller) = (&cx.core, &cx.caller);
     let (rates, now) = (&core.rates, Instant::now());
     cx.charge_lookup(&request.account)?;
-    let contact =
-        request.account == caller.account || rates.contacts.contains((&request.account, &caller.account));
+    let own = request.account == caller.account;
+    let contact = own || rates.contacts.contains((&request.account, &caller.account));
     for device in request.devices.iter() {
-        rates.key_package_claims.take((&caller.account, &request.account, device), 1, now)?;
-        if !contact {
+        // A new device of one's own is added to every room that one is in, with a KeyPackage for each.
+        if !own {
+            rates.key_package_claims.take((&caller.account, &request.account, device), 1, now)?;
+        }
+        if own || !contact {
             rates.key_package_claims_per_device.take((&request.account, device), 1, now)?;
         }
     }
