@@ -138,7 +138,7 @@ impl<C: Carrier> Authenticated<C> {
                 event = self.subscription.next(), if may_push => self.on_event(event)?,
                 turn = self.wire.channel.turn(may_read) => match turn? {
                     Turn::Ended => return Err(End::Gone),
-                    Turn::Read | Turn::Wrote => {}
+                    Turn::Read | Turn::Wrote | Turn::Waits => {}
                 },
                 () = timer.as_mut() => self.on_time(Instant::now())?,
             }

@@ -56,6 +56,8 @@ pub(crate) enum Turn {
     Wrote,
     /// Bytes came in.
     Read,
+    /// Output has begun to wait for the client to take some: from now on its time runs, see [`Channel::slow_since`].
+    Waits,
     /// The client has ended its side.
     Ended,
 }
@@ -220,8 +222,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
             true => Poll::Pending,
             false => pin!(self.writer.write_buf(&mut self.output)).poll(cx),
         };
-        if written.is_pending() && !self.output.is_empty() {
-            self.taking.get_or_insert_with(|| (Instant::now(), 0));
+        if written.is_pending() && !self.output.is_empty() && self.taking.is_none() {
+            self.taking = Some((Instant::now(), 0));
+            // Said at once: whoever turns has set its timer before it could know.
+            return Poll::Ready(Ok(Turn::Waits));
         }
         if let Poll::Ready(written) = written {
             let written = written?;
@@ -282,6 +286,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Channel<R, W> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use subrosa_protocol::{frames::Empty, limits::FRAME_MAX};
 
     use super::*;
@@ -381,7 +386,14 @@ mod tests {
         assert!(channel.settle(now) && channel.taking.is_none());
         assert_eq!(channel.slow_since(), channel.half_since(), "a large frame is half there");
         // The other side does not read: 4 KiB fit its pipe.
-        while tokio::time::timeout(Duration::from_millis(50), channel.turn(false)).await.is_ok() {}
+        let turn = |channel: &mut Channel<_, _>| channel.turn(false).now_or_never().map(Result::unwrap);
+        assert_eq!(turn(&mut channel), Some(Turn::Wrote));
+        assert_eq!(
+            turn(&mut channel),
+            Some(Turn::Waits),
+            "whoever sets timers hears that the client's time runs"
+        );
+        assert_eq!(turn(&mut channel), None);
         assert!(channel.taking.is_some());
         channel.send(&frame(65_000));
         assert!(!channel.settle(now), "one past the bound");
