@@ -11,6 +11,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`engine`] | runs store, core and net; one owner a profile |
 //! | [`join`] | registering, and logging in on a further device |
+//! | `key_packages`, [`mentions()`] | new KeyPackages of a device; who is named in a text |
 //! | [`attach`] | the profile's Unix socket: the owner serves it, everybody else attaches |
 
 #![warn(missing_docs)]
@@ -21,7 +22,9 @@ pub mod chat;
 pub mod core;
 pub mod engine;
 pub mod join;
+mod key_packages;
 pub mod limits;
+mod mentions;
 pub mod net;
 pub mod profile;
 pub mod store;
@@ -29,3 +32,4 @@ pub mod store;
 pub use api::{ApiError, Event, Handle, Reply, Request};
 pub use chat::ChatId;
 pub use engine::Engine;
+pub use mentions::mentions;

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use openmls::prelude::Ciphersuite;
 use subrosa_rooms::Suite;
 
 use crate::{
@@ -74,7 +73,7 @@ fn row(what: &str, count: u64, took: Duration, used: Usage, relay: Usage) -> Vec
 /// CPU time of one message that OpenMLS decrypts, in ns, and how long all of them take.
 fn alone(count: usize) -> (f64, Duration) {
     let (mut alice, mut bob) = (Alone::new("alice"), Alone::new("bob"));
-    let suite = Ciphersuite::from(Suite::ALL[0]);
+    let suite = Suite::ALL[0].mls();
     alice.create(suite);
     let (_, welcome) = alice.commit(vec![bob.package(suite)], None, false);
     bob.join(&welcome.unwrap());

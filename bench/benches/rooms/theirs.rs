@@ -15,7 +15,7 @@ pub(crate) struct Theirs {
 
 impl Theirs {
     pub(crate) fn new(size: usize, suite: Suite) -> Self {
-        let suite = Ciphersuite::from(suite);
+        let suite = suite.mls();
         let mut alice = Alone::new("user0");
         let mut bob = Alone::new("user1");
         alice.create(suite);

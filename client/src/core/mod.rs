@@ -291,7 +291,7 @@ impl Core {
         self.dirty.lines |= done.moved;
         self.dirty.rooms |= done.rooms;
         self.rooms.reported.extend(done.broken);
-        self.rooms.ask_heads_again |= !done.readded.is_empty();
+        self.rooms.heads_asked &= !done.ask_heads;
         self.rooms.follows.extend(done.follows);
         self.waits.failed.extend(done.failed);
         self.lookups.want(done.want_lists, done.want_chains);

@@ -35,8 +35,8 @@ pub(super) struct Done {
     pub(super) rooms: bool,
     /// Rooms whose log cannot be followed any more, here or for a member.
     pub(super) broken: BTreeSet<RoomId>,
-    /// Rooms that this device may have been taken out of and added to again.
-    pub(super) readded: BTreeSet<RoomId>,
+    /// This device may have been taken out of a room and added again: the relay is asked how its rooms stand.
+    pub(super) ask_heads: bool,
     /// Changes of rooms that follow from what was received.
     pub(super) follows: Vec<(RoomId, Act)>,
     /// Accounts of which a newer device list is said to exist.

@@ -4,15 +4,15 @@
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use subrosa_protocol::{
-    BoundedBytes, BoundedVec,
-    frames::{KeyPackageUpload, NewKeyPackage, Request, Response},
+    frames::{KeyPackageUpload, Request, Response},
     limits::KEY_PACKAGES_PER_UPLOAD,
 };
-use subrosa_rooms::{Me, RoomError, Suite, key_packages};
+use subrosa_rooms::{Me, RoomError, Suite};
 
 use super::relay;
 use crate::{
     api::ApiError,
+    key_packages::upload,
     store::{Identity, Store, StoreError, Tx},
 };
 
@@ -51,15 +51,5 @@ fn make(tx: &Tx<'_>, identity: &Identity, suite: Suite, now: u64) -> Result<KeyP
         device: identity.device.get(),
         secrets: &keys.device,
     };
-    let one = |last_resort: bool| -> Result<NewKeyPackage, RoomError> {
-        let made = key_packages::make(tx, &mut UnwrapErr(SysRng), me, suite, last_resort, now)?;
-        let bytes = BoundedBytes::new(made.bytes).map_err(|_| RoomError::Mls("KeyPackage"))?;
-        Ok(NewKeyPackage { key_id: tx.take_prekey_ids(1)?, expires_at: made.not_after, bytes })
-    };
-    let packages = (0..KEY_PACKAGES_PER_UPLOAD).map(|_| one(false)).collect::<Result<Vec<_>, _>>()?;
-    Ok(KeyPackageUpload {
-        suite: suite.code(),
-        packages: BoundedVec::new(packages).map_err(|_| RoomError::Mls("KeyPackages"))?,
-        last_resort: Some(one(true)?),
-    })
+    upload(tx, &mut UnwrapErr(SysRng), me, suite, (KEY_PACKAGES_PER_UPLOAD, true), now)
 }

@@ -73,6 +73,12 @@ impl StoredRoom {
     pub fn shown(&self) -> String {
         format!("#{}", self.label)
     }
+
+    /// Whether this device is in it and it goes on: its log can be followed, and the relay does not deny it.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.state == RoomState::Joined && self.refused.is_none() && !self.denied
+    }
 }
 
 const COLUMNS: &str = "room, label, state, public, slug, name, topic, description, role, members, suite, generation, epoch, \

@@ -71,9 +71,3 @@ impl Suite {
         Self::ALL.into_iter().find(|ours| ours.mls() == suite)
     }
 }
-
-impl From<Suite> for Ciphersuite {
-    fn from(suite: Suite) -> Self {
-        suite.mls()
-    }
-}

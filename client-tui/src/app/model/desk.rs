@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use subrosa_client::api::{ConnectionState, Contact, Room, Status, time::Timestamp};
+use subrosa_client::api::{ConnectionState, Contact, Room, RoomState, Status, time::Timestamp};
 
 use super::{Chats, Composer, Conversation, Hits, Openings, Overlay};
 
@@ -115,6 +115,12 @@ impl Desk {
     #[must_use]
     pub fn room_here(&self) -> Option<&Room> {
         self.chats.find(self.here()?)?.room.as_ref()
+    }
+
+    /// Whether the open chat is a room in which this account is.
+    #[must_use]
+    pub fn inside_room(&self) -> bool {
+        self.room_here().is_some_and(|room| room.state == Some(RoomState::Joined))
     }
 
     /// Somebody, as a chat or the contact list knows them.

@@ -1,15 +1,9 @@
 //! Mentions in a text: `@name`, as the engine finds them.
 
+use subrosa_client::mentions;
+
 /// Bytes of a name at most; what is longer is nobody's.
 const NAME_MAX: usize = 32;
-
-/// The words behind each `@` of a text, in order: letters, digits and `_`. Empty where none stands there.
-pub fn mentions(text: &str) -> impl Iterator<Item = &str> {
-    text.split('@').skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        rest.get(..end).unwrap_or_default()
-    })
-}
 
 /// The account a mention would be of: capitals do not matter. `None` where there cannot be one.
 #[must_use]

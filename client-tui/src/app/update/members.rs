@@ -1,9 +1,6 @@
 //! The members of the open room: asked for when it is opened, and again whenever something about them changed.
 
-use subrosa_client::{
-    ApiError, Request,
-    api::{Member, RoomState},
-};
+use subrosa_client::{ApiError, Request, api::Member};
 
 use super::{Effect, Purpose};
 use crate::app::{layout, model::Model, words};
@@ -11,7 +8,7 @@ use crate::app::{layout, model::Model, words};
 /// Asks for the members of the open room, where this account is one. Does nothing in chats with one person.
 pub(super) fn ask(model: &mut Model, fx: &mut Vec<Effect>) {
     let Some(desk) = model.desk_mut() else { return };
-    let inside = desk.room_here().is_some_and(|room| room.state == Some(RoomState::Joined));
+    let inside = desk.inside_room();
     let Some(open) = desk.open.as_mut().filter(|open| open.is_room()) else { return };
     if !inside {
         open.roster.replace(Vec::new());

@@ -1,10 +1,7 @@
 //! Telling the members of the open room that this person writes. The engine sends it, to those who are online, and no more
 //! often than the room bears; here it is only not called with every key.
 
-use subrosa_client::{
-    Request,
-    api::{RoomState, time::Timestamp},
-};
+use subrosa_client::{Request, api::time::Timestamp};
 
 use super::{Effect, Purpose};
 use crate::app::model::Model;
@@ -16,7 +13,7 @@ const EVERY: u64 = 2_000;
 pub(super) fn settle(model: &mut Model, fx: &mut Vec<Effect>) {
     let now = model.now;
     let Some(desk) = model.desk_mut() else { return };
-    let inside = desk.room_here().is_some_and(|room| room.state == Some(RoomState::Joined));
+    let inside = desk.inside_room();
     let text = desk.composer.editor.text();
     let writes = inside && desk.composer.aimed.is_none() && !text.is_empty() && !text.starts_with('/');
     let here = desk.here().filter(|_| writes).map(str::to_owned);

@@ -275,9 +275,7 @@ impl Core {
                     let at = w.now.saturating_add(retry_after(frame.retry_after_ms, attempts));
                     Ok(w.tx.retry_pending_commit(room, at)?)
                 }),
-                ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned
-                    if self.is_renewing(room)? =>
-                {
+                code if super::deny::puts_out(code) && self.is_renewing(room)? => {
                     // The group before it is gone: the relay's word alone must not end the room here.
                     self.rooms.live(room).behind = true;
                     self.rooms.heads_asked = false;

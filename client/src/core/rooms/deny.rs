@@ -3,7 +3,7 @@
 //! again as soon as the relay answers for the room. It ends for good by its person's own act, `room leave`.
 
 use subrosa_protocol::{
-    RoomId,
+    ErrorCode, RoomId,
     frames::{RoomHead, Standing},
 };
 
@@ -13,6 +13,11 @@ use crate::{
     limits::ROOM_DENIED_ASK_EVERY_MS,
     store::StoredRoom,
 };
+
+/// Whether a relay says by this that one is in no such room.
+pub(super) const fn puts_out(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned)
+}
 
 /// What is said of a room that the relay denies.
 pub(super) fn error(stored: &StoredRoom) -> ApiError {

@@ -133,8 +133,8 @@ fn take(
 
 /// When an entry came into the log, by the relay's clock, and not after now. Keys of past epochs live for a day of the log: whoever was
 /// away for longer reads what was written before, and then loses them.
-fn log_time(now: u64, entry: &RoomEntry) -> u64 {
-    entry.accepted_at.min(now)
+fn log_time(now: u64, accepted_at: u64) -> u64 {
+    accepted_at.min(now)
 }
 
 fn application(
@@ -149,13 +149,13 @@ fn application(
         w.tx.remove_room_post(own.id)?;
         w.advance_line(own.message, MessageState::Accepted)?;
         let me = RoomDevice::new(w.me.account.as_str(), w.me.device.get());
-        super::silent::heard(w, stored.id, &me, log_time(w.now, entry))?;
+        super::silent::heard(w, stored.id, &me, log_time(w.now, entry.accepted_at))?;
         return Ok(None);
     }
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
-    let opened = match group.open(tx, &mut w.rng, bytes, &directory, log_time(w.now, entry)) {
+    let opened = match group.open(tx, &mut w.rng, bytes, &directory, log_time(w.now, entry.accepted_at)) {
         Ok(opened) => opened,
         Err(subrosa_rooms::RoomError::NeedLists(needs)) => {
             return Ok(Some(Missing::Lists(accounts(needs))));
@@ -168,7 +168,7 @@ fn application(
             let moderator = moderates(&group, &opened.sender.account);
             w.loaded.keep(group);
             taken.wrote.extend(Username::new(opened.sender.account.clone()));
-            super::silent::heard(w, stored.id, &opened.sender, log_time(w.now, entry))?;
+            super::silent::heard(w, stored.id, &opened.sender, log_time(w.now, entry.accepted_at))?;
             said(w, stored, &opened, moderator)?;
         }
         Err(refusal) => {
@@ -274,12 +274,7 @@ fn text_of(
 
 /// Whether a text mentions an account: `@name`, or `@room` when a moderator wrote it.
 pub(super) fn mentions(text: &str, name: &str, moderator: bool) -> bool {
-    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.split('@').skip(1).any(|rest| {
-        let end = rest.find(|c| !part_of_name(c)).unwrap_or(rest.len());
-        let (word, _) = rest.split_at(end);
-        word.eq_ignore_ascii_case(name) || moderator && word == "room"
-    })
+    crate::mentions(text).any(|word| word.eq_ignore_ascii_case(name) || moderator && word == "room")
 }
 
 /// Somebody leaves: taken out with the next commit.
@@ -291,7 +286,9 @@ fn leave_of(
 ) -> Result<Option<Missing>, Fault> {
     let mut group = w.group_of(stored.id)?;
     let tx = w.tx;
-    if let Err(refusal) = group.receive_leave(tx, &mut w.rng, bytes, log_time(w.now, entry)).map_err(fault)? {
+    if let Err(refusal) =
+        group.receive_leave(tx, &mut w.rng, bytes, log_time(w.now, entry.accepted_at)).map_err(fault)?
+    {
         tracing::debug!(%refusal, "a proposal is refused");
         w.tx.count(Counter::DiscardedMismatch)?;
     }
@@ -313,7 +310,7 @@ fn commit(
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
     let verdict = group
-        .receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry))
+        .receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry.accepted_at))
         .map_err(fault)?;
     match verdict {
         Verdict::NeedLists(needs) => Ok(Some(Missing::Lists(accounts(needs)))),
@@ -331,7 +328,7 @@ fn commit(
             }
             taken.out = merged.removed_me;
             super::evidence::seen_entry(w, stored.id, entry, bytes, &merged.actor)?;
-            followed(w, stored, group, &merged, &before, log_time(w.now, entry))?;
+            followed(w, stored, group, &merged, &before, log_time(w.now, entry.accepted_at))?;
             Ok(None)
         }
         Verdict::Refuse(refusal) => {
@@ -432,7 +429,7 @@ pub(super) fn merge_own(
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
     }
     super::silent::say(w, stored, commit, &merged)?;
-    followed(w, stored, group, &merged, &before, accepted_at.min(w.now))
+    followed(w, stored, group, &merged, &before, log_time(w.now, accepted_at))
 }
 
 /// A commit that the relay took must be refused: shown, and told to the owners (R31).

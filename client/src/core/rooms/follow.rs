@@ -17,7 +17,7 @@ use super::{
     invite::invitees,
     mls::lists,
 };
-use crate::{api::RoomState, store::StoredRoom};
+use crate::store::StoredRoom;
 
 /// An account has another valid device list than before: its leaves are to follow in the rooms in which it is.
 pub(in crate::core) fn others_changed(w: &mut Work<'_>, account: &Username) -> Result<(), Fault> {
@@ -25,7 +25,7 @@ pub(in crate::core) fn others_changed(w: &mut Work<'_>, account: &Username) -> R
         return Ok(());
     }
     for stored in w.tx.rooms()? {
-        if stored.state != RoomState::Joined || stored.refused.is_some() || stored.denied {
+        if !stored.goes_on() {
             continue;
         }
         let Some(group) = w.group(stored.id)? else { continue };

@@ -294,7 +294,7 @@ pub(in crate::core) fn invited(
             let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
             let by = Some(sender.account.clone());
             w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
-            w.done.readded.insert(room.id);
+            w.done.ask_heads = true;
             return Ok(());
         }
     }

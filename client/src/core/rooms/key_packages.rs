@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use subrosa_protocol::{
-    BoundedBytes, BoundedVec,
-    frames::{Empty, KeyPackageCounts, KeyPackageUpload, NewKeyPackage, Request, Response},
-    limits::KEY_PACKAGES_PER_UPLOAD,
-};
+use subrosa_protocol::frames::{Empty, KeyPackageCounts, Request, Response};
 use subrosa_rooms::{Suite, key_packages};
 
 use super::{
-    super::{Core, Fault, Turn, work::Work},
+    super::{Core, Fault, Turn},
     RoomAsked,
     mls::fault,
 };
-use crate::limits::{REFILL_EVERY_MS, UPKEEP_EVERY_MS};
+use crate::{
+    key_packages::upload,
+    limits::{REFILL_EVERY_MS, UPKEEP_EVERY_MS},
+};
 
 /// What the relay has of a suite.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +72,10 @@ impl Core {
             if refill == 0 && !last_resort {
                 continue;
             }
-            let upload = self.transact(turn, |w| make(w, suite, refill, last_resort))?;
+            let upload = self.transact(turn, |w| {
+                let (leaf, tx) = (w.leaf()?, w.tx);
+                upload(tx, &mut w.rng, leaf, suite, (refill, last_resort), w.now).map_err(fault)
+            })?;
             self.rooms.uploads.asking = true;
             let asked = RoomAsked::Upload { suite: suite.code() };
             return self.ask_room(turn, asked, &Request::KeyPackageUpload(upload));
@@ -108,28 +110,4 @@ impl Core {
         }
         Ok(())
     }
-}
-
-/// New KeyPackages of a suite, as many as an upload holds.
-fn make(w: &mut Work<'_>, suite: Suite, refill: usize, last_resort: bool) -> Result<KeyPackageUpload, Fault> {
-    let mut packages = Vec::new();
-    for _ in 0..refill.min(KEY_PACKAGES_PER_UPLOAD) {
-        packages.push(one(w, suite, false)?);
-    }
-    let last_resort = if last_resort { Some(one(w, suite, true)?) } else { None };
-    Ok(KeyPackageUpload {
-        suite: suite.code(),
-        packages: BoundedVec::new(packages).map_err(|_| Fault::Internal("KeyPackages"))?,
-        last_resort,
-    })
-}
-
-fn one(w: &mut Work<'_>, suite: Suite, last_resort: bool) -> Result<NewKeyPackage, Fault> {
-    let (leaf, tx) = (w.leaf()?, w.tx);
-    let made = key_packages::make(tx, &mut w.rng, leaf, suite, last_resort, w.now).map_err(fault)?;
-    Ok(NewKeyPackage {
-        key_id: w.tx.take_prekey_ids(1)?,
-        expires_at: made.not_after,
-        bytes: BoundedBytes::new(made.bytes).map_err(|_| Fault::Internal("KeyPackage"))?,
-    })
 }

@@ -1,7 +1,7 @@
 //! Getting out of rooms, and taking out who left.
 
 use subrosa_protocol::{
-    BoundedBytes, EntryId, ErrorCode, RoomId, Username,
+    BoundedBytes, EntryId, RoomId, Username,
     content::{Content, RoomDeclined},
     frames::{LeaveProposal, Request, Response, RoomLeave},
 };
@@ -42,7 +42,7 @@ impl Core {
                 .hint("try again")
                 .into());
         }
-        if tries == 0 && stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
+        if tries == 0 && stored.goes_on() {
             let alone = self.transact(turn, |w| {
                 let Some(group) = w.group(room)? else { return Ok(true) };
                 let own = group.devices_of(w.me.account.as_str()).len();
@@ -103,12 +103,7 @@ impl Core {
                 }
             }
             // The relay knows of no such member: there is nothing to leave there.
-            Response::Error(frame)
-                if matches!(
-                    frame.code,
-                    ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned
-                ) =>
-            {
+            Response::Error(frame) if super::deny::puts_out(frame.code) => {
                 self.transact(turn, |w| left(w, room))?;
                 self.forget_live(turn, room);
                 Ok(Reply::Done {})

@@ -158,10 +158,8 @@ pub(super) struct Rooms {
     /// Those on their way here.
     fetching: BTreeSet<ObjectHash>,
     /// Whether the relay was asked where the rooms are, and whether it has told.
-    heads_asked: bool,
+    pub(super) heads_asked: bool,
     heads_known: bool,
-    /// An invitation to a room came in which this device is: the relay is asked whether it was added again.
-    pub(super) ask_heads_again: bool,
     pub(super) uploads: key_packages::Uploads,
     /// Rooms whose log cannot be followed, here or for a member.
     pub(super) reported: BTreeSet<RoomId>,
@@ -227,9 +225,6 @@ impl Core {
         self.pump_typing(turn)?;
         if !self.link.is_up() {
             return Ok(());
-        }
-        if std::mem::take(&mut self.rooms.ask_heads_again) {
-            self.rooms.heads_asked = false;
         }
         self.pump_denied(turn);
         self.ask_heads(turn)?;
@@ -344,7 +339,7 @@ pub(super) fn upkeep(w: &mut Work<'_>, caught_up: bool) -> Result<Vec<RoomId>, F
     post::give_up(w)?;
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
-        if stored.state == RoomState::Joined && stored.refused.is_none() && !stored.denied {
+        if stored.goes_on() {
             let Some(mut group) = w.group(stored.id)? else { continue };
             let tx = w.tx;
             if caught_up && group.pending().is_none() {

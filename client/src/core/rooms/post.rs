@@ -231,7 +231,7 @@ impl Core {
             ErrorCode::BadRequest | ErrorCode::TooLarge | ErrorCode::UnknownFrame | ErrorCode::Refused
         );
         // Why may be seen in the log.
-        let out = matches!(frame.code, ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned);
+        let out = super::deny::puts_out(frame.code);
         self.rooms.live(room).behind |= out;
         self.rooms.heads_asked &= !out;
         self.transact(turn, |w| {

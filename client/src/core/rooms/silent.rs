@@ -67,36 +67,32 @@ pub(super) fn look(w: &mut Work<'_>, stored: &StoredRoom, group: &Room) -> Resul
         let (chat, days) = (stored.shown(), seen.silent_ms / DAY_MS);
         w.emit(EventBody::RoomMemberSilent { chat, name, device, days, removed: false })?;
     }
-    if out(w, group, stored)?.next().is_some() {
+    if !out(w, group, stored)?.is_empty() {
         w.done.follows.push((stored.id, Act::Silent));
     }
     Ok(())
 }
 
 /// The devices that this one takes out now: of members and moderators, if this is an owner's; never of owners, itself among them.
-fn out(
-    w: &Work<'_>,
-    group: &Room,
-    stored: &StoredRoom,
-) -> Result<impl Iterator<Item = RoomDevice> + use<>, Fault> {
+fn out(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<BTreeSet<RoomDevice>, Fault> {
     let (policy, me) = (group.policy(), w.me.account.as_str());
     let members: BTreeSet<RoomDevice> = group.members().into_iter().collect();
-    let mut out = Vec::new();
+    let mut out = BTreeSet::new();
     if policy.role(me) == PolicyRole::Owner {
         for seen in w.tx.silent_in_room(stored.id, SILENT_OUT_AFTER_MS, SILENT_AT_ONCE, false, w.now)? {
             let (account, number) = seen.seat;
             let device = RoomDevice::new(account.as_str(), number);
             if policy.may_moderate(me, &account) && members.contains(&device) {
-                out.push(device);
+                out.insert(device);
             }
         }
     }
-    Ok(out.into_iter())
+    Ok(out)
 }
 
 /// The commit that takes them out; who has no device in the room then has no role either.
 pub(super) fn plan(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<Option<Plan>, Fault> {
-    let remove: BTreeSet<RoomDevice> = out(w, group, stored)?.collect();
+    let remove = out(w, group, stored)?;
     let mut policy = group.policy().clone();
     for device in &remove {
         if group.devices_of(&device.account).is_subset(&remove) {

@@ -2,7 +2,7 @@
 //! the commit (R21).
 
 use subrosa_protocol::{
-    ErrorCode, RoomId,
+    RoomId,
     frames::{
         EntryBody, Request, Response, RoomChange, RoomChanged, RoomCursor, RoomDeliver, RoomEntry, RoomHead,
         RoomHeads, RoomSync, Standing,
@@ -152,7 +152,7 @@ impl Core {
                 self.take_page(turn, room, &page.entries, page.more && news)
             }
             Response::Error(frame) => match frame.code {
-                ErrorCode::UnknownRoom | ErrorCode::NotAMember | ErrorCode::Banned => self.denied(turn, room),
+                code if super::deny::puts_out(code) => self.denied(turn, room),
                 _ => {
                     self.drop_connection(turn);
                     Ok(())
