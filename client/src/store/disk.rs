@@ -46,6 +46,8 @@ enum Plan {
     Works,
     /// So many commits succeed before one fails.
     After(u32, DiskFault),
+    /// No commit succeeds: no room is left.
+    Full,
     Dead,
 }
 
@@ -61,10 +63,16 @@ impl Disk {
         self.0.tight.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the file may not grow.
+    /// From now on no commit succeeds, for want of room. Unlike [`Disk::tighten`] it does not depend on how large a value
+    /// is: OpenMLS keeps the time of day with the secrets of past epochs, so that pages differ from run to run.
+    pub fn fill(&self) {
+        self.set(Plan::Full);
+    }
+
+    /// Whether there is no room left.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
-        self.0.tight.load(Ordering::Relaxed)
+    pub fn is_full(&self) -> bool {
+        self.0.tight.load(Ordering::Relaxed) || matches!(self.plan(), Plan::Full)
     }
 
     /// Everything works again.
@@ -91,7 +99,7 @@ impl Disk {
 
     /// Before a transaction that may write.
     pub(super) fn begin(&self, connection: &Connection) -> Result<()> {
-        let tight = self.is_tight();
+        let tight = self.0.tight.load(Ordering::Relaxed);
         if self.0.tightened.swap(tight, Ordering::Relaxed) == tight {
             return Ok(());
         }
@@ -108,6 +116,10 @@ impl Disk {
         let fault = match self.plan() {
             Plan::Works => return tx.commit(),
             Plan::Dead => return Err(io_error()),
+            Plan::Full => {
+                self.0.struck.fetch_add(1, Ordering::Relaxed);
+                return Err(StoreError::DiskFull);
+            }
             Plan::After(0, fault) => fault,
             Plan::After(left, fault) => {
                 self.set(Plan::After(left - 1, fault));

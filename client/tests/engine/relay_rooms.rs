@@ -329,6 +329,9 @@ impl Relay {
                 let Some(room) = self.rooms.rooms.get_mut(&leave.room) else {
                     return error(ErrorCode::UnknownRoom);
                 };
+                if !room.roster.contains_key(&me) {
+                    return error(ErrorCode::NotAMember);
+                }
                 if let Some(proposal) = &leave.proposal
                     && (proposal.generation, proposal.epoch) != (room.generation, room.epoch)
                 {

@@ -25,6 +25,8 @@ pub struct Judged<'j> {
     pub joined: bool,
     /// Places of the log after which it had asked to leave.
     pub left_at: &'j [u64],
+    /// Devices that their accounts have signed out since: what they wrote is missed by whoever knew that before it was read.
+    pub signed_out: &'j [RoomDevice],
     /// The room's history in its store.
     pub lines: &'j [Message],
 }
@@ -73,7 +75,9 @@ pub fn judge(
                     line.from == judged.device.account.as_str() && line.device == judged.device.device.get();
                 held.push((text.as_str().trim_end_matches('*').to_owned(), own, line.state));
             }
-            MessageKind::Missing { count: 1.. } => {
+            MessageKind::Missing { count: 1.. }
+                if !judged.signed_out.iter().any(|device| device.account.as_str() == line.from) =>
+            {
                 return Err(format!("I1: {name} misses something: {line:?}"));
             }
             MessageKind::CommitRefused { .. } => {
@@ -98,7 +102,8 @@ pub fn judge(
         let leaving = judged.left_at.iter().any(|at| at >= from && at < until && entry.seq > *at);
         // Who was added need not have accepted it, unless it is in now.
         let never_in = *from > 0 && !(judged.joined && *until == u64::MAX);
-        if entry.epoch >= *epoch && !leaving && !never_in {
+        let signed_out = judged.signed_out.contains(&said.by);
+        if entry.epoch >= *epoch && !leaving && !never_in && !signed_out {
             must.push(said);
         }
     }

@@ -62,16 +62,21 @@ pub fn disk(world: &mut World) -> bool {
     true
 }
 
-/// The file of a store may not grow, until there is room again.
+/// A store's disk has no room, until there is some again: its file may not grow, or nothing can be written at all.
 pub fn fill_disk(world: &mut World) -> bool {
-    let tight = |world: &World, at: usize| world.devices[at].disk.is_tight();
-    if let Some(at) = some(world, tight) {
+    let full = |world: &World, at: usize| world.devices[at].disk.is_full();
+    if let Some(at) = some(world, full) {
         world.devices[at].disk.heal();
         return true;
     }
     let Some(at) = some(world, running) else { return false };
     world.trace.line(|| format!("{}'s disk is full", world.devices[at].name()));
-    world.devices[at].disk.tighten();
+    // Which page is one too many is not a function of the seed where there is a room.
+    if world.sort.rooms {
+        world.devices[at].disk.fill();
+    } else {
+        world.devices[at].disk.tighten();
+    }
     world.counts.disk_tight += 1;
     true
 }

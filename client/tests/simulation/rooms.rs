@@ -6,7 +6,7 @@
 //! has what it may read, in order (I1 to I3).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -18,7 +18,7 @@ use subrosa_client::{
     store::StoreError,
 };
 use subrosa_protocol::{
-    EntryId, RoomId,
+    EntryId, RoomId, Username,
     frames::{CommitBody, Request as Frame, RoomDevice},
 };
 use subrosa_rooms::Room;
@@ -217,8 +217,12 @@ pub fn told(device: &mut Device, body: &EventBody) -> bool {
             }
             true
         }
-        EventBody::MessageMissing { chat, from, count, .. } if chat == CHAT => {
-            if !device.is_copy {
+        EventBody::MessageMissing { chat, from, device: sender, count } if chat == CHAT => {
+            // What a device wrote that its account has signed out since is missed by whoever knows that.
+            let account = Username::new(from.clone()).unwrap();
+            let known = device.store().read(|tx| tx.device_list(&account)).unwrap();
+            let listed = known.is_none_or(|known| known.list.device(*sender).is_some());
+            if listed && !device.is_copy {
                 panic!("I1: {} misses {count} of {from} in the room", device.name());
             }
             true
@@ -337,6 +341,9 @@ pub fn hold(world: &mut World) -> Result<(), String> {
     let relay = world.relay.rooms.rooms[&room].clone();
     let mut judged = 0;
     let mut stands: BTreeMap<String, String> = BTreeMap::new();
+    let listed: BTreeSet<RoomDevice> = world.relay.devices.keys().map(device_of).collect();
+    let signed_out: Vec<RoomDevice> =
+        world.rooms.said.values().map(|said| said.by.clone()).filter(|by| !listed.contains(by)).collect();
     for device in &world.devices {
         if device.fate != Fate::Active || device.is_copy {
             continue;
@@ -378,7 +385,14 @@ pub fn hold(world: &mut World) -> Result<(), String> {
         let left_at = world.rooms.left_at.iter().filter(|(who, _)| *who == device.place.0);
         let left_at: Vec<u64> = left_at.map(|(_, at)| *at).collect();
         let at_first = device.place == ("alice".to_owned(), 1);
-        let one = Judged { device: &place, at_first, joined, left_at: &left_at, lines: &lines };
+        let one = Judged {
+            device: &place,
+            at_first,
+            joined,
+            left_at: &left_at,
+            signed_out: &signed_out,
+            lines: &lines,
+        };
         judged += judge(&one, &relay.log, &world.rooms.said)?;
     }
     if stands.len() > 1 {

@@ -158,7 +158,7 @@ impl World {
         self.counts.mixed += u64::from(texts > 0 && texts < inputs_count);
         let effects = core.handle_all(inputs, now, &mut self.rng);
         let struck = device.disk.struck() > before;
-        let tight = device.disk.is_tight();
+        let full = device.disk.is_full();
         if struck {
             let together = inputs_count > 1;
             self.counts.disk_struck(device.disk_fault, together);
@@ -178,7 +178,7 @@ impl World {
                 return self.crash(at);
             }
             dropped |= matches!(effect, Effect::Drop);
-            self.carry_out(at, effect, struck || tight);
+            self.carry_out(at, effect, struck || full);
         }
         if cut.is_some() {
             self.counts.crashes_inside += 1;

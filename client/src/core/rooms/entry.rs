@@ -21,7 +21,7 @@ use super::{
     sync::object_of,
 };
 use crate::{
-    api::{Direction, EventBody, MessageKind, MessageState, Role, RoomState, time::Timestamp},
+    api::{Direction, EventBody, Message, MessageKind, MessageState, Role, RoomState, time::Timestamp},
     chat::ChatId,
     store::{Counter, NewMessage, PendingCommit, StoredRoom},
 };
@@ -175,9 +175,31 @@ fn application(
             w.loaded.keep(group);
             tracing::debug!(%refusal, "a room message is refused");
             w.tx.count(Counter::DiscardedMismatch)?;
+            if let Refusal::Leaf(sender) = refusal {
+                unlisted(w, stored, &sender)?;
+            }
         }
     }
     Ok(None)
+}
+
+/// A message of a member's device that its account has signed out since: not read, for whoever has that device now may have written
+/// it; but told, for it may as well be older than that. Those that follow each other are one line.
+fn unlisted(w: &mut Work<'_>, stored: &StoredRoom, sender: &RoomDevice) -> Result<(), Fault> {
+    let Ok(account) = Username::new(sender.account.clone()) else { return Ok(()) };
+    let last = w.tx.history(&ChatId::from(stored.id), None, None, 1)?.messages.pop();
+    match last {
+        Some(Message { order, from, kind: MessageKind::Missing { count }, .. })
+            if from == account.as_str() =>
+        {
+            w.tx.set_notice_count(order, count.saturating_add(1))?;
+        }
+        _ => {
+            w.room_notice(stored.id, &account, MessageKind::Missing { count: 1 })?;
+        }
+    }
+    let (chat, from) = (stored.shown(), account.to_string());
+    w.emit(EventBody::MessageMissing { chat, from, device: sender.device, count: 1 })
 }
 
 const fn mls_role(role: Role) -> subrosa_rooms::Role {

@@ -547,7 +547,8 @@ impl Crowd {
         let left_at: Vec<u64> =
             self.left_at.iter().filter(|(who, _)| who == name).map(|(_, at)| *at).collect();
         let joined = self.state(name) == Some(RoomState::Joined);
-        let judged = Judged { device: &device, at_first, joined, left_at: &left_at, lines: &lines };
+        let judged =
+            Judged { device: &device, at_first, joined, left_at: &left_at, signed_out: &[], lines: &lines };
         judge(&judged, log, &self.said).unwrap_or_else(|why| panic!("{why}"))
     }
 }
