@@ -2,11 +2,11 @@
 
 use subrosa_client::{
     Request,
-    api::{EventKind, MessageKind, RoomState},
+    api::{EventBody, EventKind, MessageKind, RoomState},
 };
 use subrosa_crypto::verify::device_list::DeviceList;
 
-use crate::world::World;
+use crate::{relay_rooms::device_of, world::World};
 
 impl World {
     /// A device goes from its account's list, without having been told.
@@ -108,4 +108,35 @@ fn r33_a_device_that_is_listed_no_more_goes_and_its_person_may_still_come_back()
     // Who asks for a change meanwhile does not wait for any of this.
     let topic = Request::RoomTopic { room: "#ops".into(), topic: "at once".into() };
     assert!(world.room("alice", topic).is_ok());
+}
+
+#[test]
+fn what_a_device_wrote_that_was_signed_out_since_is_told_as_missing() {
+    let mut world = World::with_rooms(823, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "bob", "carol"]);
+    world.befriend("carol", "bob");
+    // Bob writes with a device that he signs out then, and Carol hears of that before she reads the room's log.
+    world.disconnect("carol");
+    world.disconnect("alice");
+    world.send("bob", "#ops", "one");
+    world.send("bob", "#ops", "two");
+    world.settle();
+    world.login("bob", "bob2");
+    world.unlist("bob");
+    world.settle();
+    let room = super::id_of(&world.shown("bob", "#ops"));
+    let carol = (room, device_of(&world.clients["carol"].place));
+    world.relay.rooms.denied.insert(carol.clone());
+    world.connect("carol");
+    world.send("bob2", "carol", "my other device is gone");
+    world.settle();
+    world.relay.rooms.denied.remove(&carol);
+    world.run_for(10 * 60_000);
+    assert_eq!(world.texts("carol", "#ops"), [""; 0], "whoever has that device now may have written it");
+    assert!(world.notices("carol", "#ops").contains(&MessageKind::Missing { count: 2 }), "one line for both");
+    let told = world.told("carol", EventKind::MessageMissing);
+    assert!(
+        matches!(&told[..], [EventBody::MessageMissing { from, device: 1, count: 1, .. }, _] if from == "bob")
+    );
+    assert_eq!(world.texts("bob", "#ops"), ["one", "two"]);
 }
