@@ -154,8 +154,8 @@ pub const ACT_TRIES: u32 = 5;
 pub const ACT_JITTER_MIN_MS: u32 = 50;
 /// The longest.
 pub const ACT_JITTER_MAX_MS: u32 = 500;
-/// How often joining a public room is tried while others change it, each time a little later.
-pub const JOIN_TRIES: u32 = 12;
+/// Joining a public room is tried until its time is up while others change it: each time a little later, so many times.
+pub const JOIN_WAITS_GROW: u32 = 5;
 /// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet.
 pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
 /// Milliseconds within which one of the members takes out who left.

@@ -27,6 +27,8 @@ pub(in crate::core) enum Act {
     Declined(Username),
     /// This account leaves: its other devices are taken out first, since each leaf can only ask for its own removal.
     Leave,
+    /// An owner left and knows this owner key: the room gets another one.
+    OwnerKey([u8; 32]),
     /// Devices of which nothing was heard for long go.
     Silent,
     /// The devices of a member are others, or are trusted again: those that are listed come in, the others go.
@@ -174,19 +176,12 @@ impl Core {
         let Some(at) = self.rooms.wanted.iter().position(|wanted| wanted.room == room && wanted.made) else {
             return Ok(());
         };
-        let Wanted { act, token, .. } = self.rooms.wanted.remove(at);
+        let Wanted { act, token, deadline, .. } = self.rooms.wanted.remove(at);
         let Some(token) = token else { return Ok(()) };
-        let result = if act == Act::Leave {
-            let stored = self.store.read(|tx| tx.room(room))?.ok_or(Fault::Internal("room"))?;
-            match self.leave_room(turn, token, &stored, 1) {
-                Ok(None) => return Ok(()),
-                Ok(Some(reply)) => Ok(reply),
-                Err(Fault::Refused(error)) => Err(error),
-                Err(other) => return Err(other),
-            }
-        } else {
-            self.room_reply(room).map_err(ApiError::from)
-        };
+        if act == Act::Leave {
+            return self.only_this_device(turn, room, (token, deadline));
+        }
+        let result = self.room_reply(room).map_err(ApiError::from);
         turn.out.push(Effect::Reply { token, result });
         Ok(())
     }
@@ -208,14 +203,16 @@ impl Core {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);
             wanted.not_before = turn.now.saturating_add(u64::from(jitter));
-            given_up |= wanted.tries > ACT_TRIES;
+            // Whoever leaves does, however often others are faster.
+            given_up |= wanted.tries > ACT_TRIES && wanted.act != Act::Leave;
         }
         self.rooms.again(turn.now.saturating_add(u64::from(jitter)));
         if given_up {
             let error =
                 ApiError::new(Kind::Refused, "others changed the room again and again at the same time")
                     .hint("try again");
-            self.fail_acts(turn, |wanted| wanted.room == room && wanted.tries > ACT_TRIES, &error);
+            let too_often = |wanted: &Wanted| wanted.tries > ACT_TRIES && wanted.act != Act::Leave;
+            self.fail_acts(turn, |wanted| wanted.room == room && too_often(wanted), &error);
         }
     }
 }

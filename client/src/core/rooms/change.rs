@@ -61,10 +61,18 @@ impl Core {
     pub(super) fn pump_acts(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let mut busy = BTreeSet::new();
         let mut at = 0;
+        // What a device changes by itself gives way to what a person waits for.
+        let asked = |wanted: &&Wanted| wanted.token.is_some() && wanted.not_before <= turn.now;
+        let people: BTreeSet<RoomId> =
+            self.rooms.wanted.iter().filter(asked).map(|wanted| wanted.room).collect();
         while let Some(wanted) = self.rooms.wanted.get(at) {
             let (room, act) = (wanted.room, wanted.act.clone());
             let not_before = wanted.not_before;
             let waits = not_before > turn.now;
+            if wanted.token.is_none() && !wanted.made && people.contains(&room) {
+                at += 1;
+                continue;
+            }
             // What nobody waits for holds up nobody's change meanwhile.
             let first = if waits && wanted.token.is_none() { false } else { busy.insert(room) };
             if waits {
@@ -337,7 +345,7 @@ impl Core {
         let joining =
             self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
         if joining {
-            return self.join_lost(turn, room);
+            return self.join_lost(turn, room, &super::enter::no_time());
         }
         let before = self.store.read(|tx| tx.pending_commit(room))?;
         if let Some(commit) = &before
@@ -394,6 +402,10 @@ impl Core {
 
     /// The relay refuses a commit for good.
     fn commit_refused(&mut self, turn: &mut Turn<'_>, room: RoomId, error: &ApiError) -> Result<(), Fault> {
+        if self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining) {
+            // An own device came in meanwhile, or the room is gone: whoever asks again learns it.
+            return self.join_lost(turn, room, error);
+        }
         self.transact(turn, |w| void(w, room))?;
         self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, error);
         self.entering_failed(turn, room, error);
@@ -432,7 +444,10 @@ pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
 
 fn forget_joining(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     if let Some(mut stored) = w.tx.room(room)? {
-        stored.state = RoomState::Left;
+        // An invitation may have come meanwhile.
+        let invited = stored.invitation.is_some();
+        stored.state = if invited { RoomState::Invited } else { RoomState::Left };
+        w.done.rooms |= invited;
         w.tx.put_room(&stored)?;
     }
     Ok(())
@@ -477,7 +492,8 @@ fn make(
         w.loaded.keep(group);
         return Ok(if waits { Made::PutOff } else { Made::Nothing });
     };
-    if super::renew::replace_key(w, &group, &mut stored, &mut plan) {
+    group.drop_roles(&mut plan);
+    if super::renew::replace_key(w, &group, &mut stored, &mut plan, matches!(act, Act::OwnerKey(_))) {
         w.tx.put_room(&stored)?;
     }
     let leaf = w.leaf()?;
@@ -561,7 +577,13 @@ fn plan(
             (may && !group.devices_of(account.as_str()).is_empty()).then(|| group.plan_kick(account.as_str()))
         }
         Act::Invite(account) => invite::plan(w, group, stored, account, fresh, packages)?,
+        Act::OwnerKey(known) => {
+            let owner = policy.role(w.me.account.as_str()) == PolicyRole::Owner;
+            let new = || Plan { policy: Some(policy.clone()), ..Plan::default() };
+            (owner && policy.owner_key == *known).then(new)
+        }
         Act::Leave => {
+            super::leave::may_leave(w, group, stored)?;
             let mut others = group.devices_of(w.me.account.as_str());
             others.remove(&RoomDevice::new(w.me.account.as_str(), w.me.device.get()));
             (!others.is_empty()).then(|| Plan { remove: others, ..Plan::default() })

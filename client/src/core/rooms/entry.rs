@@ -305,7 +305,7 @@ fn commit(
     taken: &mut Taken,
 ) -> Result<Option<Missing>, Fault> {
     let mut group = w.group_of(stored.id)?;
-    let before = devices(&group);
+    let before = Before::of(&group);
     let delta = entry.delta.as_ref().map(from_wire).unwrap_or_default();
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
@@ -352,13 +352,25 @@ fn devices(group: &Room) -> BTreeSet<RoomDevice> {
     group.members().into_iter().collect()
 }
 
+/// A room before a commit.
+struct Before {
+    devices: BTreeSet<RoomDevice>,
+    owners: BTreeSet<String>,
+}
+
+impl Before {
+    fn of(group: &Room) -> Self {
+        Self { devices: devices(group), owners: group.policy().owners.clone() }
+    }
+}
+
 /// A commit was merged: what it changed is shown, and the room's row says how it is now.
 fn followed(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     group: Room,
     merged: &Merged,
-    before: &BTreeSet<RoomDevice>,
+    before: &Before,
     logged_at: u64,
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
@@ -387,7 +399,17 @@ fn followed(
                 .extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
     }
+    // An owner left by a commit of somebody who cannot replace the key that they know.
+    let known = group.policy().owner_key;
+    let owner_left = !merged.changes.contains(&Change::OwnerKey)
+        && !before.owners.is_subset(&group.policy().owners)
+        && stored.owner_secret.is_some()
+        && owner(w.me.account.as_str());
     w.loaded.keep(group);
+    if owner_left && !merged.removed_me {
+        w.done.follows.push((stored.id, super::act::Act::OwnerKey(known)));
+    }
+    let before = &before.devices;
     for account in new_owners {
         super::renew::give_key(w, stored, &account)?;
     }
@@ -408,7 +430,7 @@ pub(super) fn merge_own(
     (seq, accepted_at): (u64, u64),
 ) -> Result<(), Fault> {
     let mut group = w.group_of(stored.id)?;
-    let before = devices(&group);
+    let before = Before::of(&group);
     let tx = w.tx;
     if super::renew::is_renewal(commit) {
         let renewal = super::renew::Renewal::of(commit)?;

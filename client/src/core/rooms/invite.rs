@@ -313,6 +313,13 @@ pub(in crate::core) fn invited(
         None => w.tx.free_label(Slug::from_name(&name).as_str())?,
     };
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
+    if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {
+        // Its person is joining it: this is for when that fails.
+        let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
+        let by = Some(sender.account.clone());
+        w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+        return Ok(());
+    }
     let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
     let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));
     let stored = StoredRoom {

@@ -122,7 +122,7 @@ pub(in crate::core) fn fault(error: RoomError) -> Fault {
     match error {
         RoomError::Refused(refusal) => refused(&refusal).into(),
         RoomError::NotMember | RoomError::NoRoom => not_in(),
-        RoomError::Leaving | RoomError::Pending => {
+        RoomError::Leaving | RoomError::Pending | RoomError::Member => {
             ApiError::new(Kind::Refused, "the room is changing just now").hint("try again").into()
         }
         RoomError::NeedLists(_) => Fault::Internal("device lists"),

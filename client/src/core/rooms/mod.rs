@@ -103,7 +103,7 @@ pub(super) enum RoomAsked {
     /// This device has accepted an invitation.
     Accept(RoomId),
     /// This device leaves.
-    Leave { room: RoomId, token: u64, tries: u32 },
+    Leave { room: RoomId, token: u64, deadline: u64 },
 }
 
 /// How a room stands with the relay, as long as the connection lasts.
@@ -291,7 +291,9 @@ impl Core {
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
-            RoomAsked::Leave { room, token, tries } => self.on_left(turn, room, (token, tries), response),
+            RoomAsked::Leave { room, token, deadline } => {
+                self.on_left(turn, room, (token, deadline), response)
+            }
         }
     }
 

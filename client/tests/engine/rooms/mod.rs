@@ -10,11 +10,13 @@ mod following;
 mod hostile;
 mod joining;
 mod large;
+mod leaving;
 mod liars;
 mod racing;
 mod renewing;
 mod silent;
 mod talking;
+mod together;
 
 use subrosa_client::{
     ApiError, Reply, Request,
