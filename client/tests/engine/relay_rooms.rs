@@ -67,6 +67,9 @@ pub struct Rooms {
     pub opened: BTreeSet<Place>,
     /// The only suite that they publish them of, by its number; 0 for the hybrid one.
     pub suite: u16,
+    /// How claims of KeyPackages are refused, so many times; and how many were made in all.
+    pub claims_refused: Option<(usize, ErrorFrame)>,
+    pub claims: usize,
     /// The room that new accounts join.
     pub lobby: Option<subrosa_protocol::Slug>,
     /// Commits that came too late, as they came.
@@ -204,6 +207,13 @@ impl Relay {
             }
             Request::KeyPackageStatus(_) => self.key_package_counts(from),
             Request::KeyPackageClaim(claim) => {
+                self.rooms.claims += 1;
+                if let Some((left, frame)) = &mut self.rooms.claims_refused
+                    && *left > 0
+                {
+                    *left -= 1;
+                    return Response::Error(frame.clone());
+                }
                 let mut found = Vec::new();
                 for device in claim.devices.iter() {
                     let key = ((claim.account.to_string(), device.get()), claim.suite);

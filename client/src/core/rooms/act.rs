@@ -128,7 +128,7 @@ impl Core {
     /// Who waited for too long is told. What was not begun does not happen any more.
     pub(super) fn expire_acts(&mut self, turn: &mut Turn<'_>) {
         let up = self.link.is_up();
-        let mut late = Vec::new();
+        let mut given_up = Vec::new();
         for wanted in &mut self.rooms.wanted {
             if wanted.deadline <= turn.now
                 && let Some(token) = wanted.token.take()
@@ -136,18 +136,25 @@ impl Core {
                 let error = match (up, wanted.made) {
                     (_, true) => ApiError::new(
                         Kind::Timeout,
-                        "the relay has not answered in time; it may still happen",
+                        "the relay has not answered in time: it may have been done",
                     )
-                    .hint("look at the room when connected"),
+                    .hint("it is not tried again; look at the room when connected"),
                     (true, false) => {
                         ApiError::new(Kind::Timeout, "it could not be done in time").hint("try again")
                     }
-                    (false, false) => ApiError::new(Kind::Unreachable, "the relay cannot be reached")
-                        .hint("try again when connected"),
+                    (false, false) => {
+                        ApiError::new(Kind::Unreachable, "nothing was done: the relay cannot be reached")
+                            .hint("it is not tried again by itself: ask again when connected")
+                    }
                 };
-                late.push((token, wanted.made));
+                if wanted.made && wanted.act != Act::Renewal {
+                    given_up.push(wanted.room);
+                }
                 turn.out.push(Effect::Reply { token, result: Err(error) });
             }
+        }
+        for room in given_up {
+            self.rooms.given_up.entry(room).or_default();
         }
         self.rooms
             .wanted
@@ -177,6 +184,7 @@ impl Core {
             return Ok(());
         };
         let Wanted { act, token, deadline, .. } = self.rooms.wanted.remove(at);
+        self.missed(turn, room, &act)?;
         let Some(token) = token else { return Ok(()) };
         if act == Act::Leave {
             return self.only_this_device(turn, room, (token, deadline));
@@ -199,6 +207,11 @@ impl Core {
             |wanted| wanted.room == room && wanted.made && wanted.act == Act::Renewal,
             &faster,
         );
+        if self.rooms.given_up.remove(&room).is_some() {
+            // Its person was told: it is not made anew.
+            let over = ApiError::new(Kind::Refused, "another change was faster, and time was up");
+            self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, &over);
+        }
         for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);

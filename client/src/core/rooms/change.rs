@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::{OBJECTS_ON_THE_WAY, OWN_DEVICES_EVERY_MS, ROOM_DENIED_ASK_EVERY_MS},
+    limits::{GIVEN_UP_WITHIN_MS, OBJECTS_ON_THE_WAY, ROOM_DENIED_ASK_EVERY_MS},
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom},
 };
@@ -52,8 +52,21 @@ pub(super) enum Made {
     Needs(BTreeSet<Username>),
     /// Something else has to come first; it was asked for.
     Later,
-    /// It may be possible in a while: a new own device has no KeyPackages at the relay yet.
-    PutOff,
+    /// It may be possible in a while: a new own device has no KeyPackages at the relay yet, or the relay gives none before.
+    PutOff(Username),
+}
+
+/// A commit whose person was told that it may have been done. It is, if it is in the log after the next connection; otherwise it is
+/// void: it is done no later than that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// What came into the log meanwhile is not known.
+    #[default]
+    Unknown,
+    /// All of the log is known: what the relay still does of the connection before comes in by this time.
+    Until(u64),
+    /// And the log was asked for once more.
+    Asked,
 }
 
 impl Core {
@@ -80,6 +93,7 @@ impl Core {
             } else if first && !wanted.made && self.is_quiet(room)? {
                 match self.make(turn, room, &act) {
                     Ok(Made::Done) => {
+                        self.rooms.given_up.remove(&room);
                         if let Some(wanted) = self.rooms.wanted.get_mut(at) {
                             wanted.made = true;
                         }
@@ -94,13 +108,21 @@ impl Core {
                     }
                     Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
                     Ok(Made::Later) => {}
-                    Ok(Made::PutOff) => {
-                        let not_before = turn.now.saturating_add(OWN_DEVICES_EVERY_MS);
-                        if let Some(wanted) = self.rooms.wanted.get_mut(at) {
-                            wanted.not_before = not_before;
-                        }
-                        self.rooms.packages.retain(|_, package| !package.is_empty());
+                    Ok(Made::PutOff(account)) => {
+                        let not_before = self.put_off_claims(turn, &account);
                         self.rooms.again(not_before);
+                        let Some(wanted) = self.rooms.wanted.get_mut(at) else { continue };
+                        wanted.not_before = not_before;
+                        if wanted.token.is_none() {
+                            busy.remove(&room);
+                        } else if wanted.deadline <= not_before {
+                            let error = self.why_put_off(&account);
+                            if let Some(token) = self.rooms.wanted.remove(at).token {
+                                turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
+                            }
+                            busy.remove(&room);
+                            continue;
+                        }
                     }
                     Err(Fault::Refused(error)) => {
                         if let Some(token) = self.rooms.wanted.remove(at).token {
@@ -129,10 +151,13 @@ impl Core {
     }
 
     fn make(&mut self, turn: &mut Turn<'_>, room: RoomId, act: &Act) -> Result<Made, Fault> {
-        if let Some(account) = act.adds()
-            && !self.is_invitable(turn, room, account)?
-        {
-            return Ok(Made::Later);
+        if let Some(account) = act.adds() {
+            if self.is_put_off(account, turn.now) {
+                return Ok(Made::PutOff(account.clone()));
+            }
+            if !self.is_invitable(turn, room, account)? {
+                return Ok(Made::Later);
+            }
         }
         if *act == Act::Renewal && !self.is_renewable(turn, room)? {
             return Ok(Made::Later);
@@ -163,6 +188,10 @@ impl Core {
             if self.rooms.live(room).committing {
                 continue;
             }
+            if self.rooms.given_up.contains_key(&room) {
+                self.settle_given_up(turn, room)?;
+                continue;
+            }
             if next_try > turn.now {
                 self.rooms.again(next_try);
                 continue;
@@ -182,6 +211,42 @@ impl Core {
             self.rooms.live(room).committing = true;
             self.hand_over(turn, &commit, generation)?;
         }
+        Ok(())
+    }
+
+    /// A commit that was given up: in the log, or void.
+    fn settle_given_up(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let Some(given_up) = self.rooms.given_up.get(&room).copied() else { return Ok(()) };
+        let known = self.rooms.heads_known;
+        let live = self.rooms.live(room);
+        if !known || live.behind || live.syncing || !live.needs.is_empty() || live.object.is_some() {
+            return Ok(());
+        }
+        let next = match given_up {
+            GivenUp::Unknown => GivenUp::Until(turn.now.saturating_add(GIVEN_UP_WITHIN_MS)),
+            GivenUp::Until(at) if at > turn.now => given_up,
+            GivenUp::Until(_) => {
+                live.behind = true;
+                GivenUp::Asked
+            }
+            GivenUp::Asked => {
+                self.rooms.given_up.remove(&room);
+                let joins =
+                    self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
+                if joins {
+                    // A join has no log before it: the relay says whether it has it.
+                    return Ok(());
+                }
+                self.transact(turn, |w| void(w, room))?;
+                let error = ApiError::new(Kind::Refused, "it was given up when the connection broke");
+                self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, &error);
+                return Ok(());
+            }
+        };
+        if let GivenUp::Until(at) = next {
+            self.rooms.again(at);
+        }
+        self.rooms.given_up.insert(room, next);
         Ok(())
     }
 
@@ -332,6 +397,7 @@ impl Core {
     /// An own commit was merged: whoever wanted it is told.
     pub(super) fn after_merge(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
         self.rooms.live(room).fresh.clear();
+        self.rooms.given_up.remove(&room);
         self.act_done(turn, room)?;
         self.entered(turn, room)
     }
@@ -487,10 +553,11 @@ fn make(
         return Ok(Made::Needs([account.clone()].into()));
     }
     let Some(mut plan) = plan(w, &group, &stored, act, fresh, packages)? else {
-        let waits =
-            act.adds().is_some_and(|account| invite::is_incomplete(w, &group, account).unwrap_or(false));
+        let waits = act
+            .adds()
+            .filter(|account| w.is_me(account) && invite::is_incomplete(w, &group, account).unwrap_or(false));
         w.loaded.keep(group);
-        return Ok(if waits { Made::PutOff } else { Made::Nothing });
+        return Ok(waits.map_or(Made::Nothing, |account| Made::PutOff(account.clone())));
     };
     group.drop_roles(&mut plan);
     if super::renew::replace_key(w, &group, &mut stored, &mut plan, matches!(act, Act::OwnerKey(_))) {

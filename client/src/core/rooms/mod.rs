@@ -55,7 +55,7 @@ use subrosa_protocol::{
     frames::{ObjectHash, Push, Response, RoomDevice},
 };
 
-use self::{act::Wanted, create::Creating, enter::Entering};
+use self::{act::Wanted, change::GivenUp, create::Creating, enter::Entering, invite::PutOff};
 use super::{Core, Effect, Fault, Turn, work::Work};
 use crate::api::{ApiError, Kind, RoomState};
 
@@ -153,6 +153,12 @@ pub(super) struct Rooms {
     /// KeyPackages that were claimed and not used yet.
     packages: BTreeMap<RoomDevice, Vec<u8>>,
     claiming: BTreeSet<Username>,
+    /// Accounts of which no KeyPackages are claimed before a time.
+    put_off: BTreeMap<Username, PutOff>,
+    /// Accounts that were invited while some of their devices had no KeyPackages, and how often that was looked at again.
+    late: BTreeMap<(RoomId, Username), usize>,
+    /// Rooms with a commit of which its person was told that it may have been done.
+    given_up: BTreeMap<RoomId, GivenUp>,
     /// Objects that were fetched and not used yet.
     objects: BTreeMap<ObjectHash, Vec<u8>>,
     /// Those on their way here.
@@ -183,6 +189,10 @@ impl Rooms {
     pub(super) fn on_down(&mut self) {
         self.live.clear();
         self.claiming.clear();
+        self.put_off.clear();
+        for given_up in self.given_up.values_mut() {
+            *given_up = GivenUp::default();
+        }
         self.objects.clear();
         self.fetching.clear();
         (self.heads_asked, self.heads_known) = (false, false);

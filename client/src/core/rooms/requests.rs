@@ -164,8 +164,8 @@ impl Core {
         if let ConnectionState::Blocked { error } = self.link.state() {
             return Err(error.into());
         }
-        Err(ApiError::new(Kind::Unreachable, "the relay must know, and cannot be reached")
-            .hint("try again when connected")
+        Err(ApiError::new(Kind::Unreachable, "nothing was done: the relay must know, and cannot be reached")
+            .hint("it is not tried again by itself: ask again when connected")
             .into())
     }
 }
