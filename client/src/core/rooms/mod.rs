@@ -82,6 +82,8 @@ pub(super) enum RoomAsked {
     Commit(RoomId),
     /// A new room.
     Create(RoomId),
+    /// Whether a room has the slug that was made for a new one.
+    Stem(RoomId),
     /// Device lists of members.
     Lists { room: RoomId },
     /// A piece of an object on its way out: what uses it tells whether it came.
@@ -289,6 +291,7 @@ impl Core {
             RoomAsked::Post { room, row } => self.on_posted(turn, room, row, response),
             RoomAsked::Commit(room) => self.on_committed(turn, room, response),
             RoomAsked::Create(room) => self.on_created(turn, room, response),
+            RoomAsked::Stem(room) => self.on_stem(turn, room, &response),
             RoomAsked::Lists { room } => self.on_room_lists(turn, room, response),
             RoomAsked::Put => Ok(()),
             RoomAsked::Get(fetch) => self.on_piece(turn, fetch, response),

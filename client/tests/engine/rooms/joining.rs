@@ -110,8 +110,14 @@ fn a_slug_that_is_taken_is_refused_and_one_made_from_a_name_is_numbered() {
     let error = world.room("bob", Request::RoomCreate(alike)).unwrap_err();
     assert_eq!(error.kind, Kind::Refused);
     assert!(error.message.contains("taken") && error.hint.is_some(), "{error:?}");
+    // One made from a name looks like it with any number.
+    for name in ["L0bby", "l-o-b-b-y"] {
+        let error = world.room("bob", Request::RoomCreate(create(name, true))).unwrap_err();
+        assert!(error.kind == Kind::Refused && error.message.contains("looks like"), "{name}: {error:?}");
+    }
     let Reply::Chats { chats } = world.ask("bob", Request::ChatList {}).unwrap() else { panic!() };
-    assert_eq!(chats.len(), 1, "nothing is left of the room that was not made");
+    assert_eq!(chats.len(), 1, "nothing is left of the rooms that were not made");
+    assert_eq!(world.create_public("bob", "Lobby").slug.as_deref(), Some("lobby-3"));
 }
 
 #[test]
