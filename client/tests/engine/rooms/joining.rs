@@ -133,6 +133,48 @@ fn who_declines_is_not_in_the_room() {
 }
 
 #[test]
+fn who_is_invited_is_marked_and_who_declines_is_no_removed_member() {
+    let mut world = World::with_rooms(17, &["alice", "bob", "carol", "dave"]);
+    world.befriend("alice", "carol");
+    world.gather(&["alice", "bob"]);
+    for name in ["carol", "dave"] {
+        world.invite("alice", "#ops", name).unwrap();
+        world.settle();
+    }
+    let invited = |world: &mut World, who: &str| -> Vec<(String, bool)> {
+        world.members(who, "#ops").into_iter().map(|member| (member.name, member.invited)).collect()
+    };
+    for who in ["alice", "bob"] {
+        let expected = [("alice", false), ("bob", false), ("carol", true), ("dave", true)];
+        assert_eq!(
+            invited(&mut world, who),
+            expected.map(|(name, invited)| (name.to_owned(), invited)),
+            "{who}"
+        );
+    }
+    world.join("dave", "#ops").unwrap();
+    world.run_for(30_000);
+    assert!(invited(&mut world, "bob").contains(&("dave".to_owned(), false)));
+    world.ask("carol", Request::RoomLeave { room: "#ops".into() }).unwrap();
+    world.run_for(60_000);
+    assert_eq!(world.members("bob", "#ops").len(), 3);
+    let declined = MessageKind::MemberDeclined {};
+    let lines = world.history("alice", "#ops");
+    let line = lines.iter().find(|line| line.kind == declined).expect("told who declined");
+    assert_eq!(line.from, "carol");
+    let ended = MessageKind::InvitationEnded { name: "carol".into() };
+    assert!(world.notices("bob", "#ops").contains(&ended));
+    // Dave came later, and knows nothing of who was invited before.
+    for who in ["alice", "bob"] {
+        let removed = MessageKind::MemberRemoved { name: "carol".into() };
+        assert!(!world.notices(who, "#ops").contains(&removed), "{who}");
+    }
+    world.kick("alice", "#ops", "dave").unwrap();
+    world.settle();
+    assert!(world.notices("bob", "#ops").contains(&MessageKind::MemberRemoved { name: "dave".into() }));
+}
+
+#[test]
 fn who_had_no_keys_for_rooms_can_be_added_once_they_have() {
     let mut world = World::with_rooms(8, &["alice"]);
     world.create_private("alice", "ops");
