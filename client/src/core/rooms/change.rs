@@ -651,11 +651,10 @@ fn plan(
         }
         Act::Leave => {
             super::leave::may_leave(w, group, stored)?;
-            let mut others = group.devices_of(w.me.account.as_str());
-            others.remove(&RoomDevice::new(w.me.account.as_str(), w.me.device.get()));
-            (!others.is_empty()).then(|| Plan { remove: others, ..Plan::default() })
+            let remove = super::leave::before_leaving(w, group, stored)?;
+            (!remove.is_empty()).then(|| Plan { remove, ..Plan::default() })
         }
-        Act::Settle => settle(w, group, fresh),
+        Act::Settle => settle(w, group, fresh)?,
         Act::Silent => super::silent::plan(w, group, stored)?,
         Act::Follow(account) => super::follow::plan(w, group, stored, account, fresh, packages)?,
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
@@ -707,10 +706,21 @@ fn plan(
 }
 
 /// Takes out who left, and devices that are not in their accounts' lists any more.
-fn settle(w: &Work<'_>, group: &Room, fresh: &BTreeSet<Username>) -> Option<Plan> {
+fn settle(w: &Work<'_>, group: &Room, fresh: &BTreeSet<Username>) -> Result<Option<Plan>, Fault> {
     let lists = super::mls::lists(w.tx, w.me, fresh);
-    let remove: BTreeSet<_> = group.dropped_members(&lists).into_iter().collect();
-    (group.has_leavers() || !remove.is_empty()).then(|| Plan { remove, ..Plan::default() })
+    let mut remove: BTreeSet<_> = group.dropped_members(&lists).into_iter().collect();
+    // Who has only other devices now stays, with the role: those come in first (`follow`).
+    let accounts: BTreeSet<String> = remove.iter().map(|device| device.account.clone()).collect();
+    for account in accounts {
+        let all_go = group.devices_of(&account).is_subset(&remove);
+        if all_go
+            && let Ok(name) = Username::new(account.clone())
+            && w.list(&name)?.is_some_and(|list| !list.list.devices.is_empty())
+        {
+            remove.retain(|device| device.account != account);
+        }
+    }
+    Ok((group.has_leavers() || !remove.is_empty()).then(|| Plan { remove, ..Plan::default() }))
 }
 
 fn no_member(account: &Username, stored: &StoredRoom) -> ApiError {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use subrosa_crypto::verify::room::RoomDevice;
 use subrosa_protocol::{
     BoundedBytes, EntryId, RoomId, Username,
     content::{Content, RoomDeclined},
@@ -178,17 +179,42 @@ impl Core {
     }
 }
 
+/// The other accounts in a room, without those who have asked to leave and those who are invited and have not come.
+fn company(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<BTreeSet<String>, Fault> {
+    let (me, leaving) = (w.me.account.as_str(), group.leaving());
+    let invited = w.tx.invited_to_room(stored.id)?;
+    let came = |device: &RoomDevice| {
+        device.account != me
+            && !leaving.contains(device)
+            && !invited.contains(&(device.account.clone(), device.device))
+    };
+    Ok(group.members().into_iter().filter(came).map(|device| device.account).collect())
+}
+
+/// The devices that go before this one leaves: the account's others; and those who are invited to a room that is closed with its
+/// only owner.
+pub(super) fn before_leaving(
+    w: &Work<'_>,
+    group: &Room,
+    stored: &StoredRoom,
+) -> Result<BTreeSet<RoomDevice>, Fault> {
+    let me = w.me.account.as_str();
+    let closes = group.policy().role(me) == PolicyRole::Owner && company(w, group, stored)?.is_empty();
+    let mut go: BTreeSet<RoomDevice> = if closes {
+        let leaving = group.leaving();
+        group.members().into_iter().filter(|device| !leaving.contains(device)).collect()
+    } else {
+        group.devices_of(me)
+    };
+    go.remove(&RoomDevice::new(me, w.me.device.get()));
+    Ok(go)
+}
+
 /// The only owner does not leave others without one: nobody could give roles, or renew the room (R31). Owners of whom the log says
 /// that they left are none.
 pub(super) fn may_leave(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<(), Fault> {
     let (policy, me) = (group.policy(), w.me.account.as_str());
-    let leaving = group.leaving();
-    let others: BTreeSet<String> = group
-        .members()
-        .into_iter()
-        .filter(|device| device.account != me && !leaving.contains(device))
-        .map(|device| device.account)
-        .collect();
+    let others = company(w, group, stored)?;
     if policy.role(me) != PolicyRole::Owner || others.is_empty() || !policy.owners.is_disjoint(&others) {
         return Ok(());
     }

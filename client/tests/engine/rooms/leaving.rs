@@ -41,6 +41,22 @@ fn the_only_owner_makes_another_one_before_leaving() {
 }
 
 #[test]
+fn who_is_only_invited_holds_no_owner() {
+    let mut world = World::with_rooms(607, &["alice", "bob"]);
+    world.create_private("alice", "ops");
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.leave("alice", "#ops").unwrap();
+    world.run_for(30_000);
+    assert!(
+        world.relay.rooms.rooms.values().all(|room| room.roster.is_empty()),
+        "nobody is in it, or invited"
+    );
+    let error = world.join("bob", "#ops").unwrap_err();
+    assert!(matches!(error.kind, Kind::NotFound | Kind::Refused), "{error:?}");
+}
+
+#[test]
 fn an_owner_who_left_comes_back_as_a_member_and_knows_no_key() {
     let mut world = World::with_rooms(602, &["alice", "bob", "carol"]);
     let room = id_of(&world.create_public("alice", "Lobby"));

@@ -90,11 +90,11 @@ fn rounds(seed: u64, rounds: u64, counts: &mut Counts) {
         for account in PEOPLE {
             let inside = world.peek_room(account, id).is_some_and(|room| room.state == RoomState::Joined);
             let chance = world.rng.next_u32();
-            if chance % 8 == 0 {
+            if chance.is_multiple_of(8) {
                 continue;
             }
             // Mostly one of the devices, now and then both.
-            let both = chance / 8 % 4 == 0;
+            let both = (chance / 8).is_multiple_of(4);
             let first = (chance / 32 % 2) as usize;
             for (nth, handle) in devices(account).into_iter().enumerate() {
                 if nth != first && !both {
@@ -128,7 +128,7 @@ fn rounds(seed: u64, rounds: u64, counts: &mut Counts) {
             if *wanted_in { counts.joins += 1 } else { counts.leaves += 1 }
         }
         // Now and then the next ones begin before all has settled.
-        if world.rng.next_u32() % 3 == 0 && round + 1 < rounds {
+        if world.rng.next_u32().is_multiple_of(3) && round + 1 < rounds {
             continue;
         }
         world.jumble(90_000);
