@@ -65,7 +65,7 @@ pub(crate) fn contact(name: &str, state: ContactState, trust: Trust) -> Contact 
 }
 
 pub(crate) fn member(name: &str, role: Role, trust: Trust) -> Member {
-    Member { name: name.to_owned(), role, devices: vec![1], muted: false, trust }
+    Member { name: name.to_owned(), role, devices: vec![1], muted: false, trust, invited: false }
 }
 
 pub(crate) fn message(chat: &str, order: i64, from: &str, text: &str) -> Message {

@@ -258,6 +258,13 @@ pub enum MessageKind {
         /// Whom.
         name: String,
     },
+    /// Somebody who was invited does not come: told to who invited them.
+    MemberDeclined {},
+    /// Somebody who was invited and had not come yet is invited no more: they declined, or the invitation was taken back.
+    InvitationEnded {
+        /// Whose.
+        name: String,
+    },
     /// Somebody banned an account.
     MemberBanned {
         /// Whom.

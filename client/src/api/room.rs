@@ -98,6 +98,9 @@ pub struct Member {
     pub muted: bool,
     /// How sure we are of their key.
     pub trust: Trust,
+    /// Whether they were invited and have not come yet, as far as this device has seen it.
+    #[serde(default)]
+    pub invited: bool,
 }
 
 /// A public room in the relay's directory.

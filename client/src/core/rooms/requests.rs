@@ -9,7 +9,7 @@ use super::{
     enter::invitation_of,
 };
 use crate::{
-    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState},
+    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState, Visibility},
     chat::ChatId,
     store::StoredRoom,
 };
@@ -42,7 +42,7 @@ impl Core {
             Request::RoomJoin { room } => return self.join_room(turn, token, &room).map(|()| None),
             Request::RoomLeave { room } => {
                 let stored = self.room_named(&room)?;
-                return self.leave_room(turn, token, &stored, 0);
+                return self.leave_room(turn, token, &stored).map(|()| None);
             }
             Request::RoomEvidence { room } => {
                 let stored = self.room_named(&room)?;
@@ -102,7 +102,16 @@ impl Core {
     }
 
     fn join_room(&mut self, turn: &mut Turn<'_>, token: u64, text: &str) -> Result<(), Fault> {
-        let stored = self.find_room(text)?;
+        // A room that this device is in no more does not stand before the public one that has its name now; nor does one that was
+        // declined. What a private room was called in which it was is not told to the relay.
+        let gone = |stored: &StoredRoom| {
+            let gone = matches!(stored.state, RoomState::Left | RoomState::Removed | RoomState::CutOff);
+            let public = stored.slug.as_deref() == Some(&stored.label);
+            let declined = stored.visibility == Visibility::Private && stored.suite.is_empty();
+            let by_slug = name_of(text).is_ok_and(|name| matches!(name, RoomName::Slug(_)));
+            gone && by_slug && (public || declined)
+        };
+        let stored = self.find_room(text)?.filter(|stored| !gone(stored));
         let (name, room, invitation) = match &stored {
             Some(stored) => match stored.state {
                 RoomState::Joined => {
@@ -155,8 +164,8 @@ impl Core {
         if let ConnectionState::Blocked { error } = self.link.state() {
             return Err(error.into());
         }
-        Err(ApiError::new(Kind::Unreachable, "the relay must know, and cannot be reached")
-            .hint("try again when connected")
+        Err(ApiError::new(Kind::Unreachable, "nothing was done: the relay must know, and cannot be reached")
+            .hint("it is not tried again by itself: ask again when connected")
             .into())
     }
 }
