@@ -253,6 +253,8 @@ pub enum MessageKind {
     MemberJoined {},
     /// Somebody left.
     MemberLeft {},
+    /// Somebody declined an invitation.
+    MemberDeclined {},
     /// Somebody removed a member.
     MemberRemoved {
         /// Whom.
@@ -304,7 +306,11 @@ pub enum MessageKind {
         why: SafeText,
     },
     /// A text that was taken back.
-    Deleted {},
+    Deleted {
+        /// By whom: its writer, or a moderator; `null` where that was not kept.
+        #[serde(default)]
+        by: Option<String>,
+    },
     /// An owner made the room's group anew.
     RoomRenewed {},
     /// The relay has not kept all that was said while this device was away.

@@ -81,7 +81,14 @@ mod tests {
 
     fn member(name: &str, role: Role) -> Member {
         let devices = vec![1];
-        Member { name: name.to_owned(), role, devices, muted: false, trust: Trust::Unverified }
+        Member {
+            name: name.to_owned(),
+            role,
+            devices,
+            muted: false,
+            trust: Trust::Unverified,
+            invited: false,
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
     time::Clock,
     words,
 };
-use crate::app::words::called;
+use crate::app::words::{called, receipts};
 
 /// Characters of a chat's newest line in a list.
 const PREVIEW: usize = 60;
@@ -105,6 +105,7 @@ pub fn details(message: &Message, delivered_to: &[String], read_by: &[String], c
         ("verified", if message.verified { "yes" } else { "no" }.to_owned()),
     ];
     lines.extend(message.reply_to.iter().map(|id| ("reply to", id.clone())));
+    lines.extend(message.marks.receipts.iter().map(|count| ("members", receipts(count))));
     let members = [("delivered to", delivered_to), ("read by", read_by)];
     let members = members.into_iter().filter(|(_, names)| !names.is_empty());
     lines.extend(members.map(|(key, names)| (key, names.join(", "))));
@@ -119,11 +120,12 @@ pub fn hit(found: &Message, clock: &Clock) -> String {
     format!("{}  {}  {}", found.id, found.chat, message(found, clock))
 }
 
-/// A line a recipient.
+/// A line a recipient. Why the only one was not reached, the error says.
 #[must_use]
 pub fn sent(results: &[SendResult]) -> String {
     let row = |result: &SendResult| {
-        let why = result.error.as_ref().map(|error| error.message.to_string()).unwrap_or_default();
+        let error = result.error.as_ref().filter(|_| results.len() > 1);
+        let why = error.map(|error| error.message.to_string()).unwrap_or_default();
         let id = result.id.clone().unwrap_or_default();
         vec![result.to.clone(), words::state(result.state).to_owned(), id, why]
     };

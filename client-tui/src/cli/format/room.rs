@@ -3,6 +3,7 @@
 use subrosa_client::api::{ListedRoom, Member, Role, Room, RoomEvidence, RoomState, SeenCommit, Visibility};
 
 use super::table::{pairs, short, table};
+use crate::app::words;
 
 /// Characters of a description in a list.
 const PREVIEW: usize = 60;
@@ -32,9 +33,20 @@ pub const fn role(role: Role) -> &'static str {
     }
 }
 
+/// Where this device stands in a room that it knows, and what of that matters.
+fn standing(room: &Room) -> &'static str {
+    if room.denied { DENIED } else { room.state.map_or("not in it", state) }
+}
+
 /// Everything about one room.
 #[must_use]
 pub fn room(room: &Room) -> String {
+    pairs(&details(room))
+}
+
+/// The same, line by line: what it is called, and how it is.
+#[must_use]
+pub fn details(room: &Room) -> Vec<(&'static str, String)> {
     let visibility = match room.visibility {
         Visibility::Public => "public",
         Visibility::Private => "private",
@@ -43,10 +55,12 @@ pub fn room(room: &Room) -> String {
         ("room", room.chat.clone()),
         ("name", room.name.to_string()),
         ("visibility", visibility.to_owned()),
-        ("you", if room.denied { DENIED } else { room.state.map_or("not in it", state) }.to_owned()),
-        ("members", room.members.to_string()),
+        ("you", standing(room).to_owned()),
         ("id", room.id.clone()),
     ];
+    if room.members > 0 {
+        lines.push(("members", room.members.to_string()));
+    }
     lines.extend(room.role.map(|found| ("role", role(found).to_owned())));
     lines.extend(room.slug.iter().map(|slug| ("slug", slug.clone())));
     let texts = [("topic", &room.topic), ("about", &room.description)];
@@ -58,7 +72,7 @@ pub fn room(room: &Room) -> String {
         lines.push(("suite", room.suite.clone()));
         lines.push(("epoch", room.epoch.to_string()));
     }
-    pairs(&lines)
+    lines
 }
 
 /// Proof of different histories: two lines a piece.
@@ -94,7 +108,7 @@ pub fn known(rooms: &[Room]) -> String {
         vec![
             room.chat.clone(),
             room.name.to_string(),
-            room.state.map_or("", state).to_owned(),
+            standing(room).to_owned(),
             room.role.map_or("", role).to_owned(),
             short(&room.topic, PREVIEW),
         ]
@@ -102,30 +116,36 @@ pub fn known(rooms: &[Room]) -> String {
     table(&rooms.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A line a public room: slug, name, members, where this device stands, description.
+/// A line a public room: slug, which is what it is joined by; name, members, where this device stands and what it calls the
+/// room, description.
 #[must_use]
 pub fn rooms(rooms: &[ListedRoom]) -> String {
     let row = |room: &ListedRoom| {
+        let here = room.state.map(|here| match &room.chat {
+            Some(chat) => format!("{}: {chat}", state(here)),
+            None => state(here).to_owned(),
+        });
         vec![
-            format!("#{}", room.slug),
+            room.slug.clone(),
             room.name.to_string(),
-            format!("{} members", room.members),
-            room.state.map_or("", state).to_owned(),
+            words::members(room.members),
+            here.unwrap_or_default(),
             short(&room.description, PREVIEW),
         ]
     };
     table(&rooms.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A line a member: name, role, devices, whether muted.
+/// A line a member: name, role (or that it was invited and has not accepted), devices, whether muted.
 #[must_use]
 pub fn members(members: &[Member]) -> String {
     let row = |member: &Member| {
         let devices = member.devices.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         let muted = if member.muted { "muted" } else { "" };
+        let role = if member.invited { "invited" } else { role(member.role) };
         vec![
             member.name.clone(),
-            role(member.role).to_owned(),
+            role.to_owned(),
             format!("devices {devices}"),
             super::words::trust(member.trust).to_owned(),
             muted.to_owned(),
