@@ -142,7 +142,7 @@ commands! {
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
     "create" Text "[FLAGS] NAME" => Create, "make a room; private, unless --public; also --slug S, --topic \"…\", --description \"…\", --large";
     "rooms" Text "[PREFIX]" => Rooms, "your rooms with their topics, and the relay's public ones";
-    "join" ["j"] Room "ROOM" => Join, "join a public room by its name, or accept an invitation to #ROOM";
+    "join" ["j"] Room "ROOM" => Join, "join a public room by its slug, or accept an invitation to #ROOM";
     "leave" ["part"] Room "[ROOM]" => Leave, "leave a room, or decline an invitation";
     "invite" Person "NAME" => Invite, "invite somebody to this room";
     "kick" Member "NAME" => Kick, "remove a member of this room";

@@ -258,7 +258,7 @@ pub(super) fn show_rooms(model: &mut Model, listed: &[ListedRoom]) {
     if lines.len() == 1 {
         lines.push((String::new(), "none: /create NAME makes one".to_owned()));
     }
-    lines.push(heading("Public rooms of the relay: /join NAME, without #"));
+    lines.push(heading("Public rooms of the relay: /join SLUG, without #"));
     let before = lines.len();
     let others = listed.iter().filter(|room| room.state != Some(RoomState::Joined));
     lines.extend(others.map(|room| {
