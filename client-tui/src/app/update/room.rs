@@ -200,7 +200,7 @@ fn create(model: &mut Model, command: &'static Command, arguments: &str, fx: &mu
                 behind
             }
             _ => {
-                model.complain(format!("/create knows no {}: {}", cells::fit(flag, 20), command.usage()));
+                model.complain(format!("/create knows no {}: {}", cells::fit(flag, 20), command.help));
                 return false;
             }
         };

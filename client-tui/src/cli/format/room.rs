@@ -153,3 +153,89 @@ pub fn members(members: &[Member]) -> String {
     };
     table(&members.iter().map(row).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use subrosa_client::api::Trust;
+    use subrosa_protocol::SafeText;
+
+    use super::*;
+
+    fn public(state: Option<RoomState>) -> Room {
+        Room {
+            chat: "#rust-2".into(),
+            id: "1".repeat(26),
+            name: SafeText::name("Rust"),
+            topic: SafeText::default(),
+            description: SafeText::default(),
+            slug: Some("rust".into()),
+            visibility: Visibility::Public,
+            state,
+            role: None,
+            members: 0,
+            suite: String::new(),
+            epoch: 7,
+            invited_by: None,
+            muted: false,
+            denied: false,
+            mentions: 0,
+        }
+    }
+
+    #[test]
+    fn the_relays_rooms_are_listed_by_what_joins_them_and_with_what_they_are_called_here() {
+        let listed = |slug: &str, members, state, chat: Option<&str>| ListedRoom {
+            slug: slug.into(),
+            name: SafeText::name("Name"),
+            description: SafeText::single_line("about it"),
+            id: "1".repeat(26),
+            members,
+            state,
+            chat: chat.map(str::to_owned),
+        };
+        let text = rooms(&[
+            listed("rust", 12, Some(RoomState::Joined), Some("#rust-2")),
+            listed("go", 1, None, None),
+            listed("ada", 2, Some(RoomState::Removed), Some("#ada")),
+        ]);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "rust Name 12 members joined: #rust-2 about it",
+                "go Name 1 member about it",
+                "ada Name 2 members removed: #ada about it"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_room_tells_only_what_is_known_of_it() {
+        let text = room(&public(Some(RoomState::Removed)));
+        assert!(text.contains("removed") && text.contains("#rust-2"), "{text}");
+        assert!(!text.contains("members") && !text.contains("suite"), "{text}");
+        let json = serde_json::to_value(public(None)).unwrap();
+        assert!(json.get("suite").is_none(), "{json}");
+        // Joined by what is known here, but the relay says otherwise: it is shown as it is, in the list too.
+        let denied = Room { denied: true, ..public(Some(RoomState::Joined)) };
+        for text in [room(&denied), known(std::slice::from_ref(&denied))] {
+            assert!(text.contains("joined, but the relay says that you are not"), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_has_not_accepted_is_no_member_yet() {
+        let member = |name: &str, invited| Member {
+            name: name.into(),
+            role: Role::Member,
+            devices: vec![1],
+            muted: false,
+            trust: Trust::Unverified,
+            invited,
+        };
+        let text = members(&[member("bob", false), member("carol", true)]);
+        let roles: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(roles, ["member", "invited"]);
+    }
+}

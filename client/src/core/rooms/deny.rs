@@ -29,7 +29,7 @@ pub(super) fn error(stored: &StoredRoom) -> ApiError {
         ),
     )
     .hint(format!(
-        "it goes on by itself when the relay answers for the room again; to give it up: rosa room leave '{}'",
+        "this is not kept; the room goes on by itself when the relay answers for it again; to give it up: rosa room leave '{}'",
         stored.shown()
     ))
 }

@@ -9,7 +9,7 @@ use super::{
     enter::invitation_of,
 };
 use crate::{
-    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState, echo},
+    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState, Visibility, echo},
     chat::ChatId,
     store::{StoredRoom, Tx},
 };
@@ -106,6 +106,17 @@ impl Core {
                     let error =
                         ApiError::new(Kind::Refused, format!("you are joining {} already", stored.shown()));
                     return Err(error.into());
+                }
+                // The relay tells nobody of a private room that one is not in.
+                RoomState::Left | RoomState::Removed
+                    if stored.visibility == Visibility::Private && stored.invitation.is_none() =>
+                {
+                    let what = format!("there is no invitation to {}", stored.shown());
+                    let hint = format!(
+                        "ask a member for one; the relay's rooms are named without #: {}",
+                        stored.label
+                    );
+                    return Err(ApiError::new(Kind::NotFound, what).hint(hint).into());
                 }
                 _ => (RoomName::Id(stored.id), Some(stored.id), invitation_of(&stored)),
             },
