@@ -1,7 +1,7 @@
 //! Where everything is on the screen: a function of the model, for the view and for scrolling alike.
 
 use ratatui::layout::Rect;
-use subrosa_client::api::ConnectionState;
+use subrosa_client::api::{ConnectionState, MessageKind};
 
 use super::{
     model::{Aim, Conversation, Desk, Model, Overlay, Size},
@@ -100,17 +100,35 @@ fn room_banner(desk: &Desk) -> String {
             format!("? {by} invites you to this room. Enter accepts; /leave declines.")
         }
         Some(RoomState::Left) => format!("You left this room: {again}."),
+        Some(RoomState::Removed) if is_banned_here(desk) => {
+            "! You are banned from this room: only its moderators can change that.".to_owned()
+        }
         Some(RoomState::Removed) => format!("! You are not in this room any more: {again}."),
         Some(RoomState::CutOff) => {
             "! The relay has not kept what was said here while you were away: a member must add you again."
                 .to_owned()
         }
         Some(RoomState::Joining) => "The relay has not let you in yet.".to_owned(),
+        Some(RoomState::Joined) if room.denied => {
+            "! The relay says that you are not in this room, but nobody took you out. Nothing is sent here; /leave gives it up."
+                .to_owned()
+        }
         Some(RoomState::Joined) if is_muted_here(desk) => {
             "! Moderators keep you from writing here. What others write still comes.".to_owned()
         }
         Some(RoomState::Joined) | None => String::new(),
     }
+}
+
+/// Whether the last thing that was seen of the open room is that this account was banned from it.
+fn is_banned_here(desk: &Desk) -> bool {
+    let messages = desk.open.as_ref().map(|open| open.timeline.messages()).unwrap_or_default();
+    let bans = messages.iter().rev().find_map(|message| match &message.kind {
+        MessageKind::MemberBanned { name } if name == desk.name() => Some(true),
+        MessageKind::MemberJoined {} if message.from == desk.name() => Some(false),
+        _ => None,
+    });
+    bans == Some(true)
 }
 
 /// Whether moderators of the open room keep this account from writing.

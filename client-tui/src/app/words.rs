@@ -107,8 +107,8 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
         MessageKind::MemberJoined {} => format!("{who} joined"),
         MessageKind::MemberLeft {} => format!("{who} left"),
+        MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
         MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
-        MessageKind::MemberDeclined {} => format!("{who} declined"),
         MessageKind::InvitationEnded { name } => {
             format!("{name}'s invitation is over: declined, or taken back by {who}")
         }
@@ -116,6 +116,10 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::MemberUnbanned { name } => format!("{who} lifted the ban of {name}"),
         MessageKind::MemberMuted { name } => format!("{who} muted {name}"),
         MessageKind::MemberUnmuted { name } => format!("{who} lets {name} write again"),
+        MessageKind::RoleChanged { name, role: Role::Member } if name == who => {
+            format!("{who} gave up the role here")
+        }
+        MessageKind::RoleChanged { name, role: Role::Member } => format!("{who} took {name}'s role away"),
         MessageKind::RoleChanged { name, role } => format!("{who} made {name} {}", role_with_article(*role)),
         MessageKind::TopicChanged { topic } if topic.is_empty() => format!("{who} removed the topic"),
         MessageKind::TopicChanged { topic } => format!("{who} set the topic: {topic}"),
@@ -124,7 +128,8 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::CommitRefused { why } => format!(
             "a change of the room was refused: {why}. Nothing can be read here until an owner renews the room"
         ),
-        MessageKind::Deleted {} => format!("{who} took this back"),
+        MessageKind::Deleted { by: Some(by) } if by != who => format!("a message of {who}, deleted by {by}"),
+        MessageKind::Deleted { .. } => format!("{who} took this back"),
         MessageKind::RoomRenewed {} => format!("{who} renewed the room"),
         MessageKind::RoomCutOff {} => {
             "the relay has not kept what was said while you were away; somebody must add you again".to_owned()
@@ -152,6 +157,12 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         | MessageKind::DeviceRemoved { .. }
         | MessageKind::ListForked {} => return None,
     })
+}
+
+/// `1 member`, `5 members`.
+#[must_use]
+pub fn members(count: u32) -> String {
+    format!("{count} member{}", if count == 1 { "" } else { "s" })
 }
 
 /// A role as it stands in a sentence.
@@ -185,6 +196,8 @@ pub fn member_mark(member: &Member) -> String {
         Trust::Forked => "!list",
     };
     match (member.muted, trust) {
+        // Who is not there yet says nothing.
+        (false, "" | "ok") if member.invited => "invited".to_owned(),
         (false, trust) => trust.to_owned(),
         (true, "") => "muted".to_owned(),
         (true, trust) => format!("muted {trust}"),

@@ -10,8 +10,8 @@ use rosa::app::{
 use subrosa_client::{
     ApiError, Request,
     api::{
-        EventBody, Kind, ListedRoom, Message, MessageKind, MessageState, Receipted, Role, RoomReceipts,
-        RoomState, Touched, Trust, Visibility,
+        EventBody, Kind, ListedRoom, Member, Message, MessageKind, MessageState, Receipted, Role,
+        RoomReceipts, RoomState, Touched, Trust, Visibility,
     },
     net::refused,
 };
@@ -177,15 +177,16 @@ fn the_rooms_page_lists_own_and_public_rooms() {
         id: "1".repeat(26),
         members: 12,
         state: None,
+        chat: None,
     }];
     let mut stage = Stage::locked(world, 100, 30);
     stage.model.first_chat = Some("bob".to_owned());
     stage.send(Msg::Unlocked(Ok(())));
     stage.enter("/rooms");
     for line in [
-        "#ops    5 members, 3 unread, 2 for you, deploys and pages",
-        "#gone   removed",
-        "#lobby  12 members, Lobby: say hello",
+        "#ops   5 members, 3 unread, 2 for you, deploys and pages",
+        "#gone  removed",
+        "lobby  12 members, Lobby: say hello",
     ] {
         assert!(stage.shows(line), "{line}:\n{}", stage.screen());
     }
@@ -736,6 +737,7 @@ fn nothing_of_a_room_writes_control_bytes() {
         id: "1".repeat(26),
         members: 1,
         state: None,
+        chat: None,
     }];
     let mut called = message("#ops", 80, "mallory", nasty);
     called.marks.mention = true;
@@ -795,4 +797,90 @@ fn what_a_drawing_costs_is_bounded_by_the_screen_and_not_by_the_history() {
         assert!(*few <= 4 * 37 && *many <= 4 * 37, "{short:?} {long:?}");
         assert!(many <= &(few + 3), "{short:?} {long:?}");
     }
+}
+
+#[test]
+fn a_room_is_made_with_the_flags_of_the_verb_and_shown() {
+    let mut stage = stage();
+    stage.enter("/create --public --slug on-call --topic \"who is on call\" --large The \"on call\" room");
+    let made = stage.world.asked.iter().find_map(|request| match request {
+        Request::RoomCreate(create) => Some(create.clone()),
+        _ => None,
+    });
+    let made = made.unwrap();
+    assert_eq!((made.public, made.large, made.slug.as_deref()), (true, true, Some("on-call")));
+    assert_eq!((made.topic.as_str(), made.name.as_str()), ("who is on call", "The \"on call\" room"));
+    for (line, says) in [
+        ("/create --slug", "--slug needs a value"),
+        ("/create --pubic ops", "/create knows no --pubic"),
+        ("/create --public", "/create [FLAGS] NAME"),
+    ] {
+        stage.key("Ctrl-U").enter(line);
+        assert!(stage.notice().contains(says), "{line}: {}", stage.notice());
+        assert_eq!(stage.draft(), line, "it comes back to be corrected");
+    }
+    let mut stage = self::stage();
+    stage.enter("/show");
+    for line in ["you joined", "members 5", "topic deploys and pages"] {
+        assert!(lines(&stage).contains(&line.to_owned()), "{line}:\n{}", stage.screen());
+    }
+    // One whose suite is not known says nothing of it.
+    assert!(!stage.shows("suite"), "{}", stage.screen());
+    stage.key("Esc").enter("/show lobby");
+    assert_eq!(asked(&stage, |request| matches!(request, Request::RoomShow { room } if room == "lobby")), 1);
+}
+
+#[test]
+fn who_took_a_message_back_and_who_declined_is_told() {
+    let mut world = World::with_room();
+    let by = |name: &str| MessageKind::Deleted { by: Some(name.to_owned()) };
+    let line =
+        |order, kind| Message { from: "carol".to_owned(), kind, ..message("#ops", order, "carol", "") };
+    world.put(line(50, by("carol")));
+    world.put(line(51, by("bob")));
+    world.put(line(52, MessageKind::Deleted { by: None }));
+    world.put(Message { from: "dave".to_owned(), ..notice("#ops", 53, MessageKind::MemberDeclined {}) });
+    let role = MessageKind::RoleChanged { name: "bob".to_owned(), role: Role::Member };
+    world.put(Message { from: "alice".to_owned(), ..notice("#ops", 54, role.clone()) });
+    world.put(Message { from: "bob".to_owned(), ..notice("#ops", 55, role) });
+    let stage = Stage::sized(world, 140, 40);
+    for says in [
+        "-- a message of carol, deleted by bob --",
+        "-- dave declined the invitation --",
+        "-- alice took bob's role away --",
+        "-- bob gave up the role here --",
+    ] {
+        assert!(stage.shows(says), "{says}:\n{}", stage.screen());
+    }
+    assert_eq!(stage.screen().matches("carol took this back").count(), 2, "{}", stage.screen());
+}
+
+#[test]
+fn who_was_invited_and_has_not_accepted_is_marked() {
+    let mut world = World::with_room();
+    world.members.push(Member { invited: true, ..member("dave", Role::Member, Trust::Unverified) });
+    let mut stage = Stage::sized(world, 140, 40);
+    assert!(stage.shows("│ dave           invited"), "{}", stage.screen());
+    stage.enter("/members");
+    assert!(stage.shows("invited, has not accepted, unverified"), "{}", stage.screen());
+}
+
+#[test]
+fn a_room_that_one_is_banned_from_or_that_the_relay_denies_says_so() {
+    let mut world = World::with_room();
+    let ban = MessageKind::MemberBanned { name: "alice".to_owned() };
+    world.put(Message { from: "bob".to_owned(), ..notice("#ops", 50, ban) });
+    world.room_mut("#ops").state = Some(RoomState::Removed);
+    let stage = Stage::sized(world, 140, 40);
+    assert!(stage.shows("! You are banned from this room"), "{}", stage.screen());
+    assert!(!stage.shows("/join"), "{}", stage.screen());
+    let mut world = World::with_room();
+    world.room_mut("#ops").denied = true;
+    let mut stage = Stage::sized(world, 140, 40);
+    assert!(stage.shows("! The relay says that you are not in this room"), "{}", stage.screen());
+    stage.enter("/rooms");
+    assert!(stage.shows("#ops  the relay says that you are not in it"), "{}", stage.screen());
+    stage.world.refuse_send = Some(ApiError::new(Kind::Refused, "the relay says that you are not in #ops"));
+    stage.key("Esc").enter("hello?");
+    assert_eq!((stage.draft(), stage.notice()), ("hello?", "the relay says that you are not in #ops"));
 }

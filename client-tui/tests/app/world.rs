@@ -382,9 +382,9 @@ impl World {
                 message.kind = MessageKind::Text { text: SafeText::multi_line(&text) };
                 message.marks.edited = true;
             }),
-            Request::MessageDelete { id } => {
-                self.touch(&id, |message| message.kind = MessageKind::Deleted {})
-            }
+            Request::MessageDelete { id } => self.touch(&id, |message| {
+                message.kind = MessageKind::Deleted { by: Some("alice".to_owned()) };
+            }),
             Request::MessageReact { id, sign, undo } => self.touch(&id, |message| {
                 let by = vec!["alice".to_owned()];
                 message.marks.reactions.retain(|one| one.sign.as_str() != sign || one.by != by);
@@ -404,7 +404,12 @@ impl World {
                 self.room_mut(&room).state = Some(RoomState::Joined);
                 Ok(Reply::Room { room: Box::new(self.room_mut(&room).clone()) })
             }
-            Request::RoomKick { room, .. }
+            // Of the relay's rooms, the one that is listed is none of this profile's.
+            Request::RoomShow { room } if !room.starts_with('#') => {
+                Err(ApiError::new(Kind::NotFound, "there is no such room"))
+            }
+            Request::RoomShow { room }
+            | Request::RoomKick { room, .. }
             | Request::RoomBan { room, .. }
             | Request::RoomRole { room, .. }
             | Request::RoomInvite { room, .. }

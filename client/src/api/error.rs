@@ -92,6 +92,27 @@ impl ApiError {
     }
 }
 
+/// Characters of what somebody typed that an error repeats.
+const ECHO_CHARACTERS: usize = 64;
+
+/// What somebody typed, as an error repeats it: harmless, on one line, and its beginning only where it is long.
+#[must_use]
+pub fn echo(text: &str) -> String {
+    cut(text, ECHO_CHARACTERS)
+}
+
+/// A text's beginning on one line, marked where it was cut.
+#[must_use]
+pub(crate) fn cut(text: &str, characters: usize) -> String {
+    // What is left out is not looked at: a line of the socket may be long.
+    let start: String = text.trim().chars().take(characters + 1).collect();
+    let start = SafeText::single_line(&start);
+    match start.char_indices().nth(characters) {
+        Some((at, _)) => format!("{}…", start.get(..at).unwrap_or_default()),
+        None => start.as_str().to_owned(),
+    }
+}
+
 /// How a relay's refusal is told to a front end.
 #[must_use]
 pub const fn kind_of(code: ErrorCode) -> Kind {
@@ -101,5 +122,17 @@ pub const fn kind_of(code: ErrorCode) -> Kind {
         ErrorCode::Internal | ErrorCode::ShuttingDown | ErrorCode::StorageFull => Kind::Unreachable,
         ErrorCode::LoginFailed | ErrorCode::AuthenticationFailed | ErrorCode::LoginRequired => Kind::NotReady,
         _ => Kind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_is_repeated_in_part_only() {
+        assert_eq!(echo(" #ops\u{1b}[31m "), "#ops[31m");
+        assert_eq!(echo(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(echo(&"é".repeat(100_000)), format!("{}…", "é".repeat(64)));
     }
 }

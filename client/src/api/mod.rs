@@ -13,7 +13,8 @@ mod room;
 mod room_evidence;
 pub mod time;
 
-pub use error::{ApiError, Kind, kind_of};
+pub(crate) use error::cut;
+pub use error::{ApiError, Kind, echo, kind_of};
 pub use event::{Event, EventBody, EventKind, FailureReason, KeyChange, MessageEvent, Receipted, Touched};
 pub use handle::{Call, EventStream, Handle, StreamItem, Subscribe};
 pub use reply::{

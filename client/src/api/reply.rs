@@ -253,13 +253,13 @@ pub enum MessageKind {
     MemberJoined {},
     /// Somebody left.
     MemberLeft {},
+    /// Somebody declined an invitation: told to who invited them.
+    MemberDeclined {},
     /// Somebody removed a member.
     MemberRemoved {
         /// Whom.
         name: String,
     },
-    /// Somebody who was invited does not come: told to who invited them.
-    MemberDeclined {},
     /// Somebody who was invited and had not come yet is invited no more: they declined, or the invitation was taken back.
     InvitationEnded {
         /// Whose.
@@ -311,7 +311,11 @@ pub enum MessageKind {
         why: SafeText,
     },
     /// A text that was taken back.
-    Deleted {},
+    Deleted {
+        /// By whom: its writer, or a moderator; `null` where that was not kept.
+        #[serde(default)]
+        by: Option<String>,
+    },
     /// An owner made the room's group anew.
     RoomRenewed {},
     /// The relay has not kept all that was said while this device was away.

@@ -49,7 +49,8 @@ pub enum RoomState {
 /// A room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// What people type: `#ops`. Stays as it is for the life of the room in this profile.
+    /// What people type: `#ops`. Stays as it is for the life of the room in this profile. Of a room that this profile does not
+    /// know, the slug.
     pub chat: String,
     /// 26 characters.
     pub id: String,
@@ -67,9 +68,10 @@ pub struct Room {
     pub state: Option<RoomState>,
     /// What this account may do; `null` while it is no member.
     pub role: Option<Role>,
-    /// Accounts that are members.
+    /// Accounts that are members; 0 while it is not known: of a private room, when this account is not in it.
     pub members: u32,
-    /// The MLS cipher suite; empty while it is not known.
+    /// The MLS cipher suite; not there while it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub suite: String,
     /// The MLS epoch.
     pub epoch: u64,
@@ -98,8 +100,8 @@ pub struct Member {
     pub muted: bool,
     /// How sure we are of their key.
     pub trust: Trust,
-    /// Whether they were invited and have not come yet, as far as this device has seen it.
-    #[serde(default)]
+    /// Whether they were invited and have not come yet, as far as this device has seen it; not there otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
 
@@ -118,4 +120,7 @@ pub struct ListedRoom {
     pub members: u32,
     /// Where this device stands; `null` when it was never in it.
     pub state: Option<RoomState>,
+    /// What this profile calls it (`#rust`); `null` when it does not know it.
+    #[serde(default)]
+    pub chat: Option<String>,
 }

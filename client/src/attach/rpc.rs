@@ -11,12 +11,17 @@ use super::{
     filter,
     limits::{BATCH, FILTER_PATTERNS},
 };
-use crate::api::{ApiError, Event, Kind, Reply, Request};
+use crate::api::{ApiError, Event, Kind, Reply, Request, cut, echo};
 
 /// The method by which a connection subscribes; it is of the connection, not of the engine.
 pub const SUBSCRIBE: &str = "events.subscribe";
 /// The notification that carries an event.
 pub const EVENT: &str = "event";
+
+/// Characters of why parameters do not fit: it may repeat them.
+const REASON_CHARACTERS: usize = 200;
+/// Characters of what could have stood there: all methods.
+const EXPECTED_CHARACTERS: usize = 4_000;
 
 /// What a line asks for.
 #[derive(Debug, PartialEq)]
@@ -103,7 +108,7 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
     };
     if method == SUBSCRIBE {
         let params: SubscribeParams =
-            serde_json::from_value(params).map_err(|error| usage(error.to_string()))?;
+            serde_json::from_value(params).map_err(|error| usage(reason(&error)))?;
         if params.filter.len() > FILTER_PATTERNS {
             return Err(usage(format!("a filter has at most {FILTER_PATTERNS} patterns")));
         }
@@ -111,7 +116,7 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
         return Ok(What::Subscribe { filter: params.filter });
     }
     let request = serde_json::from_value(json!({ "method": method, "params": params }))
-        .map_err(|error| usage(format!("{method}: {error}")))?;
+        .map_err(|error| usage(format!("{}: {}", echo(&method), reason(&error))))?;
     if let Request::EventsFetch { filter, .. } = &request {
         filter::check(filter)?;
     }
@@ -120,6 +125,17 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
 
 fn usage(message: impl AsRef<str>) -> ApiError {
     ApiError::new(Kind::Usage, message).hint("docs/SCRIPTING.md lists the methods and their parameters")
+}
+
+/// Why something is not understood. What stood there is repeated in part only.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("`, expected") {
+        Some((unknown, expected)) => {
+            format!("{}`, expected{}", cut(unknown, REASON_CHARACTERS), cut(expected, EXPECTED_CHARACTERS))
+        }
+        None => cut(&text, REASON_CHARACTERS),
+    }
 }
 
 /// The response to a call.
@@ -303,6 +319,18 @@ mod tests {
             let error = says(line);
             assert_eq!(error.kind, Kind::Usage, "{line}");
             assert!(error.message.contains(word), "{line}: {error}");
+        }
+        // What was sent is repeated in part only.
+        let long = "x".repeat(100_000);
+        for line in [
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{long}"}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"events.ack","params":{{"seq":"{long}"}}}}"#),
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"room.role","params":{{"room":"a","name":"b","role":"{long}"}}}}"#
+            ),
+        ] {
+            let error = says(&line);
+            assert!(error.message.len() < 2_000, "{}", error.message.len());
         }
         assert!(parse(&format!("[{}]", vec!["1"; BATCH + 1].join(","))).is_err());
         assert!(parse(&format!("[{}]", vec!["1"; BATCH].join(","))).is_ok());

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         ApiError, ContactState, Direction, EventBody, Kind, Message, MessageKind, MessageState, SendMessage,
-        SendResult, time::Timestamp,
+        SendResult, echo, time::Timestamp,
     },
     limits::{DEFAULT_WAIT_MS, RECIPIENTS},
     store::{HeldFor, NewMessage, NewPending, limits::IDEMPOTENCY_KEY_BYTES},
@@ -94,7 +94,7 @@ impl Core {
     /// The account that somebody typed.
     pub(super) fn account_named(&self, text: &str) -> Result<Username, ApiError> {
         let address: AccountAddress = text.parse().map_err(|error: subrosa_protocol::AddressError| {
-            ApiError::new(Kind::Usage, format!("{}: {error}", SafeText::single_line(text)))
+            ApiError::new(Kind::Usage, format!("{}: {error}", echo(text)))
         })?;
         if address.relay.is_some_and(|relay| relay != self.me.relay.authority()) {
             return Err(ApiError::new(Kind::Refused, "this account is on another relay")
@@ -120,10 +120,7 @@ fn queue(w: &mut Work<'_>, account: &Username, draft: &Draft) -> Result<Message,
         return match &sent.kind {
             MessageKind::Text { text } if *text != draft.text => Err(ApiError::new(
                 Kind::Usage,
-                format!(
-                    "the key {:?} was used for another text to {account}",
-                    SafeText::single_line(key).as_str()
-                ),
+                format!("the key {:?} was used for another text to {account}", echo(key)),
             )
             .hint("a key names one message for good: choose another one")
             .into()),

@@ -6,6 +6,7 @@ use subrosa_protocol::Username;
 use super::{Core, Effect, Fault, Turn};
 use crate::{
     api::{ApiError, ConnectionState, Kind, Message, MessageState, Reply, SendResult, WaitFor},
+    chat::ChatId,
     limits::{LONGEST_WAIT_MS, WAITING_REQUESTS},
     store::Tx,
 };
@@ -207,6 +208,24 @@ impl Core {
             };
             turn.out.push(Effect::Reply { token, result });
         }
+    }
+
+    /// The messages on their way to a chat that somebody waits for.
+    pub(super) fn waited_for(&self, chat: &ChatId) -> Result<Vec<i64>, Fault> {
+        let slots = self.waits.sends.iter().flat_map(|send| &send.slots);
+        let orders = slots.filter_map(|slot| match slot {
+            Slot::Open { order, .. } => Some(*order),
+            Slot::Settled(_) => None,
+        });
+        self.store.read(|tx| {
+            let mut found = Vec::new();
+            for order in orders {
+                if tx.chat_of(order)?.as_ref() == Some(chat) {
+                    found.push(order);
+                }
+            }
+            Ok(found)
+        })
     }
 
     fn answer_sends(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {

@@ -23,13 +23,13 @@ impl Tx<'_> {
         Ok(changed)
     }
 
-    /// Takes back the text at a place: its line stays, and says so. Whether there was a text.
-    pub fn take_back(&self, order: i64) -> Result<bool> {
+    /// Takes back the text at a place: its line stays, and says so, and by whom. Whether there was a text.
+    pub fn take_back(&self, order: i64, by: &Username) -> Result<bool> {
         // An unread one (6) is read (4): there is nothing to read any more.
         let sql =
-            "UPDATE messages SET kind = 36, number = 0, text = NULL, edited = 0, pinned = 0, mention = 0,
+            "UPDATE messages SET kind = 36, number = 0, text = NULL, edited = 0, pinned = 0, mention = 0, deleted_by = ?2,
                    state = CASE state WHEN 6 THEN 4 ELSE state END WHERE place = ?1 AND kind = 0";
-        let there = self.run(sql, [order])? > 0;
+        let there = self.run(sql, params![order, by.as_str()])? > 0;
         if there {
             self.run("DELETE FROM reactions WHERE place = ?1", [order])?;
             self.scrub_is_due()?;

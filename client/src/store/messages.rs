@@ -78,7 +78,7 @@ pub(super) const COLUMNS: &str = "place, id, CASE WHEN chat >= '#' AND chat < '$
                                   CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
                                   (SELECT sum(read) FROM room_receipts WHERE message_id = messages.id) END, \
                                   CASE WHEN direction = 0 AND chat >= '#' AND chat < '$' THEN \
-                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END, mention";
+                                  (SELECT members FROM rooms WHERE rooms.chat = messages.chat) END, mention, deleted_by";
 
 /// The stored form of a kind: its number, a number that belongs to it, its text.
 fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
@@ -109,7 +109,7 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::RoomRenewed {} => (33, 0, None),
         MessageKind::RoomCutOff {} => (34, 0, None),
         MessageKind::RoomChanged {} => (35, 0, None),
-        MessageKind::Deleted {} => (36, 0, None),
+        MessageKind::Deleted { .. } => (36, 0, None),
         MessageKind::RoomDenied {} => (37, 0, None),
         MessageKind::RoomAnswered {} => (38, 0, None),
         MessageKind::MemberSilent { name, device } => (39, i64::from(*device), Some(name)),
@@ -149,7 +149,7 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         33 => MessageKind::RoomRenewed {},
         34 => MessageKind::RoomCutOff {},
         35 => MessageKind::RoomChanged {},
-        36 => MessageKind::Deleted {},
+        36 => MessageKind::Deleted { by: None },
         37 => MessageKind::RoomDenied {},
         38 => MessageKind::RoomAnswered {},
         39 => MessageKind::MemberSilent { device: device?, name: said()? },
@@ -171,7 +171,10 @@ pub(super) fn read(row: &Row<'_>) -> Result<Message> {
         direction: row.value(3)?,
         from: row.get(4)?,
         device: row.get(5)?,
-        kind: kind_of(row.get(6)?, row.number(7)?, row.get(8)?)?,
+        kind: match kind_of(row.get(6)?, row.number(7)?, row.get(8)?)? {
+            MessageKind::Deleted { .. } => MessageKind::Deleted { by: row.get(22)? },
+            kind => kind,
+        },
         reply_to: reply_to.map(|id| MessageId::from_bytes(id).to_string()),
         sent_at: Timestamp(row.number(10)?),
         stored_at: Timestamp(row.number(11)?),

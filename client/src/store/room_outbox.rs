@@ -200,6 +200,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The same, by the message's id.
+    pub fn remove_room_post_of(&self, message: MessageId) -> Result<()> {
+        self.run("DELETE FROM room_outbox WHERE message_id = ?1", [message.as_bytes()])?;
+        Ok(())
+    }
+
     /// Removes all messages to a room that the relay does not have; what was removed.
     pub fn remove_room_posts(&self, room: RoomId) -> Result<Vec<MessageId>> {
         let sql = "DELETE FROM room_outbox WHERE room = ?1 AND seq IS NULL RETURNING message_id";

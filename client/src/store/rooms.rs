@@ -282,8 +282,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A room as front ends see it.
+    /// A room as front ends see it. How many members one has that this device is not in, it does not know.
     pub fn shown_room(&self, stored: &StoredRoom) -> Result<Room> {
+        let out = matches!(stored.state, RoomState::Left | RoomState::Removed);
         Ok(Room {
             chat: stored.shown(),
             id: stored.id.to_string(),
@@ -294,7 +295,7 @@ impl Tx<'_> {
             visibility: stored.visibility,
             state: Some(stored.state),
             role: stored.role,
-            members: stored.members,
+            members: if out { 0 } else { stored.members },
             suite: stored.suite.clone(),
             epoch: stored.epoch,
             invited_by: stored.invited_by.as_ref().map(ToString::to_string),

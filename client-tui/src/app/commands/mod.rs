@@ -44,6 +44,8 @@ pub enum Verb {
     Unmute,
     /// Lists the members.
     Members,
+    /// Tells what is known of a room.
+    Show,
     /// Changes the last own message of a room.
     Edit,
     /// Takes it back.
@@ -138,9 +140,9 @@ commands! {
     "add" Person "NAME" => Add, "add somebody without writing yet";
     "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
-    "create" Text "[--public] NAME" => Create, "make a room; private, unless --public is said";
+    "create" Text "[FLAGS] NAME" => Create, "make a room; private, unless --public; also --slug S, --topic \"…\", --description \"…\", --large";
     "rooms" Text "[PREFIX]" => Rooms, "your rooms with their topics, and the relay's public ones";
-    "join" ["j"] Room "ROOM" => Join, "join a public room, or accept an invitation";
+    "join" ["j"] Room "ROOM" => Join, "join a public room by its slug, or accept an invitation to #ROOM";
     "leave" ["part"] Room "[ROOM]" => Leave, "leave a room, or decline an invitation";
     "invite" Person "NAME" => Invite, "invite somebody to this room";
     "kick" Member "NAME" => Kick, "remove a member of this room";
@@ -150,6 +152,7 @@ commands! {
     "topic" Text "[TEXT]" => Topic, "set this room's topic; without one, remove it";
     "rename" Text "NAME" => Rename, "rename this room";
     "members" ["names"] Room "[ROOM]" => Members, "who is in this room";
+    "show" Room "[ROOM]" => Show, "what is known of this room, or of a public one";
     "mute" Member "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
     "unmute" Member "[NAME]" => Unmute, "undo that";
     "edit" Text "TEXT" => Edit, "change your last message in this room";

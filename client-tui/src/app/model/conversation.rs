@@ -1,6 +1,6 @@
 //! The open chat.
 
-use super::{Roster, Timeline};
+use super::{Laid, Roster, Timeline};
 
 /// The open chat.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Conversation {
     pub read_told: i64,
     /// Whether the newest messages were asked for again, and whether they must be once more.
     pub tail: super::Refresh,
+    /// Its texts as they were wrapped last.
+    pub laid: Laid,
     /// The members, of a room.
     pub roster: Roster,
     /// Who has the message whose details are shown, as the engine told last.
@@ -36,6 +38,7 @@ impl Conversation {
             new_after: None,
             read_told: i64::MIN,
             tail: super::Refresh::default(),
+            laid: Laid::default(),
             roster: Roster::default(),
             holders: None,
             generation: 0,

@@ -17,6 +17,8 @@ pub enum Page {
     Status,
     /// Details of the message of this `order`.
     Info(i64),
+    /// What is known of a room: its label, and line by line what there is to say.
+    Room(String, Vec<(String, String)>),
     /// The members of a room: its label, and for each who and what.
     Members(String, Vec<(String, String)>),
     /// The rooms of this profile, and the relay's public ones: for each what it is called and what there is to say.
@@ -155,6 +157,7 @@ impl Page {
             Self::Status => "Status".to_owned(),
             Self::Info(_) => "Message".to_owned(),
             Self::Rooms(_) => "Rooms".to_owned(),
+            Self::Room(room, _) => room.clone(),
             Self::Members(room, members) => format!("Members of {room} ({})", members.len()),
         }
     }

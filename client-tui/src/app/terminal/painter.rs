@@ -75,10 +75,12 @@ impl Painter {
             self.look = Look::default();
             self.at = Some(Position::ORIGIN);
         }
+        let mut shown = std::mem::take(&mut self.shown);
         for y in 0..next.area.height {
-            self.row(next, y, &mut body);
+            self.row(&shown, next, y, &mut body);
         }
-        self.shown.clone_from(next);
+        shown.clone_from(next);
+        self.shown = shown;
         match cursor {
             Some(place) => {
                 self.go(place, &mut body);
@@ -99,17 +101,16 @@ impl Painter {
         }
     }
 
-    fn row(&mut self, next: &Buffer, y: u16, out: &mut Vec<u8>) {
+    fn row(&mut self, shown: &Buffer, next: &Buffer, y: u16, out: &mut Vec<u8>) {
         let width = next.area.width;
         let cells = usize::from(y) * usize::from(width)..(usize::from(y) + 1) * usize::from(width);
-        let (Some(old), Some(new)) = (self.shown.content.get(cells.clone()), next.content.get(cells)) else {
+        let (Some(old), Some(new)) = (shown.content.get(cells.clone()), next.content.get(cells)) else {
             return;
         };
         if old == new {
             return;
         }
-        let old = old.to_vec();
-        if self.shift(&old, new, y, out) {
+        if self.shift(old, new, y, out) {
             return;
         }
         // From here on the line is blank: erasing is shorter than writing.
@@ -126,9 +127,9 @@ impl Painter {
                     redo = redo.max(width_of(before.symbol()).saturating_sub(1));
                 }
                 let column = u16::try_from(x).unwrap_or(u16::MAX);
-                let rest =
-                    old.get(x..).unwrap_or_default().iter().filter(|cell| **cell != Cell::EMPTY).count();
-                if x >= blank_from && rest > 2 {
+                // Asked only there, and no further than it takes: a wide line has hundreds of cells.
+                let rest = || old.get(x..).unwrap_or_default().iter().filter(|cell| **cell != Cell::EMPTY);
+                if x >= blank_from && rest().nth(2).is_some() {
                     self.go_bridging(Position::new(column, y), new, out);
                     self.set(Look::default(), out);
                     out.extend_from_slice(b"\x1b[K");

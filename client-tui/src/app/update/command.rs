@@ -39,7 +39,8 @@ pub(super) fn run(
         | Verb::Rename
         | Verb::Mute
         | Verb::Unmute
-        | Verb::Members => room::run(model, command, arguments, fx),
+        | Verb::Members
+        | Verb::Show => room::run(model, command, arguments, fx),
         Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => room::touch(model, command, arguments, fx),
         Verb::Search => {
             clear_line(model);
@@ -86,7 +87,8 @@ pub(super) fn missing(model: &mut Model, command: &Command) -> bool {
 fn message(model: &mut Model, name: &str, text: &str, fx: &mut Vec<Effect>) -> bool {
     let known = model.desk().is_some_and(|desk| desk.chats.find(name).is_some());
     if !known && name.starts_with('#') {
-        model.complain(format!("you are in no room {name}: /join joins one"));
+        let slug = name.trim_start_matches('#');
+        model.complain(format!("you are in no room {name}: /join {slug} joins the public one of that name"));
         return false;
     }
     if !known {

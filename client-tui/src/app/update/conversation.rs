@@ -179,6 +179,9 @@ pub(super) fn place(model: &mut Model, to: impl FnOnce(&Context<'_>, usize) -> P
 pub(super) fn resize(model: &mut Model, width: u16, height: u16) {
     model.size = Size { width, height };
     let Some(desk) = model.desk_mut() else { return };
+    if let Some(open) = &desk.open {
+        open.laid.forget();
+    }
     if width < SIDEBAR_FROM {
         desk.sidebar = None;
     }

@@ -153,6 +153,8 @@ pub enum Purpose {
     Entered,
     /// A room changed; what to say.
     RoomTold(String),
+    /// What is known of a room, to read.
+    RoomShown,
     /// The members of a room, to read.
     Members(String),
     /// The members of the open room, for the pane and for completion.

@@ -112,6 +112,7 @@ pub(super) fn reply(
         }
         (Purpose::Roster(room), Reply::Members { members: all }) => members::told(model, &room, Ok(all), fx),
         (Purpose::Rooms, Reply::Rooms { rooms }) => super::room::show_rooms(model, &rooms),
+        (Purpose::RoomShown, Reply::Room { room }) => super::room::show(model, &room),
         (Purpose::Members(room), Reply::Members { members }) => {
             super::room::show_members(model, room, &members)
         }

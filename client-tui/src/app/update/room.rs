@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     Request,
-    api::{CreateRoom, Direction, ListedRoom, Member, MessageKind, Role, RoomState},
+    api::{CreateRoom, Direction, ListedRoom, Member, MessageKind, Role, Room, RoomState},
 };
 
 use super::{Effect, Purpose, command};
@@ -31,6 +31,10 @@ pub(super) fn run(
             fx.push(Effect::Call(Purpose::Rooms, Request::RoomList { prefix }));
             return true;
         }
+        Verb::Show if !arguments.is_empty() => {
+            fx.push(Effect::Call(Purpose::RoomShown, Request::RoomShow { room: arguments.to_owned() }));
+            return true;
+        }
         Verb::Join if arguments.is_empty() => return command::missing(model, command),
         Verb::Join => {
             fx.push(Effect::Call(Purpose::Entered, Request::RoomJoin { room: arguments.to_owned() }));
@@ -53,6 +57,10 @@ pub(super) fn run(
         }
         Verb::Members => {
             fx.push(Effect::Call(Purpose::Members(room.clone()), Request::RoomMembers { room }));
+            return true;
+        }
+        Verb::Show => {
+            fx.push(Effect::Call(Purpose::RoomShown, Request::RoomShow { room }));
             return true;
         }
         Verb::Topic => {
@@ -151,24 +159,81 @@ fn role(word: &str) -> Option<Role> {
     }
 }
 
+/// `/create [--public] [--large] [--slug S] [--description "…"] [--topic "…"] NAME`, as `rosa room create`. What follows the
+/// flags is the name as it is.
 fn create(model: &mut Model, command: &'static Command, arguments: &str, fx: &mut Vec<Effect>) -> bool {
-    let (public, name) = match arguments.strip_prefix("--public") {
-        Some(rest) => (true, rest.trim()),
-        None => (false, arguments),
-    };
-    if name.is_empty() {
-        return command::missing(model, command);
-    }
-    let create = CreateRoom {
-        name: name.to_owned(),
-        public,
+    let mut create = CreateRoom {
+        name: String::new(),
+        public: false,
         slug: None,
         description: String::new(),
         topic: String::new(),
         large: false,
     };
+    let mut rest = arguments;
+    while rest.starts_with("--") {
+        let (flag, after) = word(rest);
+        let (value, behind) = value(after);
+        rest = match flag {
+            "--public" => {
+                create.public = true;
+                after
+            }
+            "--large" => {
+                create.large = true;
+                after
+            }
+            "--slug" | "--description" | "--topic" if value.is_empty() => {
+                model.complain(format!("{flag} needs a value: a word, or \"several words\""));
+                return false;
+            }
+            "--slug" => {
+                create.slug = Some(value.to_owned());
+                behind
+            }
+            "--description" => {
+                create.description = value.to_owned();
+                behind
+            }
+            "--topic" => {
+                create.topic = value.to_owned();
+                behind
+            }
+            _ => {
+                model.complain(format!("/create knows no {}: {}", cells::fit(flag, 20), command.help));
+                return false;
+            }
+        };
+    }
+    if rest.is_empty() {
+        return command::missing(model, command);
+    }
+    rest.clone_into(&mut create.name);
     fx.push(Effect::Call(Purpose::Entered, Request::RoomCreate(create)));
     true
+}
+
+/// The first word, and what follows it.
+fn word(text: &str) -> (&str, &str) {
+    let (word, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    (word, rest.trim_start())
+}
+
+/// A word, or what stands between quotation marks; and what follows it.
+fn value(text: &str) -> (&str, &str) {
+    match text.strip_prefix('"').and_then(|text| text.split_once('"')) {
+        Some((value, rest)) => (value, rest.trim_start()),
+        None => word(text),
+    }
+}
+
+/// Shows what is known of a room.
+pub(super) fn show(model: &mut Model, room: &Room) {
+    let lines = format::room::details(room).into_iter();
+    let lines = lines.map(|(key, text)| (key.to_owned(), cells::one_line(&text))).collect();
+    if let Some(desk) = model.desk_mut() {
+        desk.overlay = Some(Overlay::Page(Page::Room(room.chat.clone(), lines), 0));
+    }
 }
 
 /// Shows the rooms of this profile, and the public ones of the relay that it is not in.
@@ -180,9 +245,8 @@ pub(super) fn show_rooms(model: &mut Model, listed: &[ListedRoom]) {
         let room = chat.room.as_ref()?;
         let mut parts = Vec::new();
         match room.state {
-            Some(RoomState::Joined) | None => {
-                parts.push(format!("{} member{}", room.members, if room.members == 1 { "" } else { "s" }));
-            }
+            _ if room.denied => parts.push("the relay says that you are not in it".to_owned()),
+            Some(RoomState::Joined) | None => parts.push(words::members(room.members)),
             Some(state) => parts.push(format::room::state(state).to_owned()),
         }
         parts.extend((chat.unread > 0).then(|| format!("{} unread", chat.unread)));
@@ -194,14 +258,13 @@ pub(super) fn show_rooms(model: &mut Model, listed: &[ListedRoom]) {
     if lines.len() == 1 {
         lines.push((String::new(), "none: /create NAME makes one".to_owned()));
     }
-    lines.push(heading("Public rooms of the relay"));
+    lines.push(heading("Public rooms of the relay: /join SLUG, without #"));
     let before = lines.len();
     let others = listed.iter().filter(|room| room.state != Some(RoomState::Joined));
     lines.extend(others.map(|room| {
-        let s = if room.members == 1 { "" } else { "s" };
         let text = [&room.name, &room.description].map(|text| cells::one_line(text));
         let said: Vec<&str> = text.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
-        (format!("#{}", room.slug), format!("{} member{s}, {}", room.members, said.join(": ")))
+        (room.slug.clone(), format!("{}, {}", words::members(room.members), said.join(": ")))
     }));
     if lines.len() == before {
         lines.push((String::new(), "no others".to_owned()));
@@ -216,7 +279,8 @@ pub(super) fn show_members(model: &mut Model, room: String, members: &[Member]) 
     let lines = members.iter().map(|member| {
         let muted = if member.muted { ", muted" } else { "" };
         let trust = words::trust(member.trust);
-        (member.name.clone(), format!("{}{muted}, {trust}", format::room::role(member.role)))
+        let role = if member.invited { "invited, has not accepted" } else { format::room::role(member.role) };
+        (member.name.clone(), format!("{role}{muted}, {trust}"))
     });
     let page = Page::Members(room, lines.collect());
     if let Some(desk) = model.desk_mut() {

@@ -28,7 +28,7 @@ fn refusal(model: &Model, message: &Message, action: Action) -> Option<&'static 
     let own = message.direction == Direction::Out;
     let moderates = desk.room_here().is_some_and(|room| room.role >= Some(Role::Moderator));
     match (action, &message.kind) {
-        (_, MessageKind::Deleted {}) => Some("it was taken back"),
+        (_, MessageKind::Deleted { .. }) => Some("it was taken back"),
         (_, kind) if !matches!(kind, MessageKind::Text { .. }) => Some("only with what somebody wrote"),
         (Action::Change, _) if !own => Some("only its writer can change a message"),
         (Action::TakeBack, _) if !own && !moderates => {

@@ -144,7 +144,7 @@ impl<'a> Context<'a> {
         let pointed = self.pointed == Some(message.order);
         let own = message.direction == Direction::Out;
         let (mark, mark_style) = self.mark(message);
-        let wrapped = wrap(text, first, rest);
+        let wrapped = self.open.laid.wrapped(message.order, text, first, rest);
         let mut mentions = self.mentions(message, text);
         let gutter = match (pointed, message.marks.mention) {
             (true, _) => Span::styled(">", self.theme.strong),
@@ -152,7 +152,7 @@ impl<'a> Context<'a> {
             (false, false) => Span::raw(" "),
         };
         let last = wrapped.len().saturating_sub(1);
-        for (at, part) in wrapped.into_iter().enumerate() {
+        for (at, part) in wrapped.iter().enumerate() {
             let (mut spans, room) = if at == 0 {
                 let time_style = if pointed { self.theme.chosen } else { self.theme.dim };
                 let name_style = if own { self.theme.own } else { self.theme.other };
@@ -169,14 +169,14 @@ impl<'a> Context<'a> {
             };
             match &mut mentions {
                 Some(mentions) => {
-                    spans.extend(mentions.line(&part).into_iter().map(|(piece, style)| {
+                    spans.extend(mentions.line(part).into_iter().map(|(piece, style)| {
                         Span::styled(piece.to_owned(), style.unwrap_or(self.theme.text))
                     }))
                 }
                 None => spans.push(Span::raw(part.clone())),
             }
             if at == last && !mark.is_empty() {
-                spans.push(Span::raw(" ".repeat(room.saturating_sub(cells::width(&part)))));
+                spans.push(Span::raw(" ".repeat(room.saturating_sub(cells::width(part)))));
                 spans.push(Span::styled(format!("{mark:>MARK$}"), mark_style));
             }
             lines.push(Line::from(spans));

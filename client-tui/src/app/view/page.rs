@@ -155,7 +155,7 @@ fn entries(model: &Model, desk: Option<&Desk>, page: &Page) -> Vec<Entry> {
             None => vec![(String::new(), "asking...".to_owned())],
         },
         Page::Info(order) => info(model, desk, *order),
-        Page::Members(_, members) => members.clone(),
+        Page::Room(_, lines) | Page::Members(_, lines) => lines.clone(),
         Page::Rooms(rooms) => rooms.clone(),
     }
 }

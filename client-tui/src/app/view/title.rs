@@ -34,8 +34,10 @@ pub(super) fn draw(desk: &Desk, areas: &Areas, theme: &Theme, buffer: &mut Buffe
     {
         let topic =
             if room.topic.is_empty() { String::new() } else { format!("  {}", cells::one_line(&room.topic)) };
-        let s = if room.members == 1 { "" } else { "s" };
-        title = format!("{title}  {} member{s}{topic}", room.members);
+        // How many a room has in which one is not, is not known.
+        let members =
+            if room.members == 0 { String::new() } else { format!("  {}", words::members(room.members)) };
+        title = format!("{title}{members}{topic}");
     }
     put(buffer, areas.title, 0, &cells::fit(&title, usize::from(areas.title.width)), theme.strong);
     let style = match who.map(|who| who.trust) {

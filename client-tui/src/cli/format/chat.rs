@@ -9,7 +9,7 @@ use super::{
     time::Clock,
     words,
 };
-use crate::app::words::called;
+use crate::app::words::{called, receipts};
 
 /// Characters of a chat's newest line in a list.
 const PREVIEW: usize = 60;
@@ -105,6 +105,7 @@ pub fn details(message: &Message, delivered_to: &[String], read_by: &[String], c
         ("verified", if message.verified { "yes" } else { "no" }.to_owned()),
     ];
     lines.extend(message.reply_to.iter().map(|id| ("reply to", id.clone())));
+    lines.extend(message.marks.receipts.iter().map(|count| ("members", receipts(count))));
     let members = [("delivered to", delivered_to), ("read by", read_by)];
     let members = members.into_iter().filter(|(_, names)| !names.is_empty());
     lines.extend(members.map(|(key, names)| (key, names.join(", "))));
@@ -119,11 +120,12 @@ pub fn hit(found: &Message, clock: &Clock) -> String {
     format!("{}  {}  {}", found.id, found.chat, message(found, clock))
 }
 
-/// A line a recipient.
+/// A line a recipient. Why the only one was not reached, the error says.
 #[must_use]
 pub fn sent(results: &[SendResult]) -> String {
     let row = |result: &SendResult| {
-        let why = result.error.as_ref().map(|error| error.message.to_string()).unwrap_or_default();
+        let error = result.error.as_ref().filter(|_| results.len() > 1);
+        let why = error.map(|error| error.message.to_string()).unwrap_or_default();
         let id = result.id.clone().unwrap_or_default();
         vec![result.to.clone(), words::state(result.state).to_owned(), id, why]
     };
@@ -143,4 +145,71 @@ pub fn safety_number(info: &SafetyNumberInfo) -> String {
 fn groups(number: &str) -> String {
     let groups: Vec<&str> = number.split_whitespace().collect();
     groups.chunks(4).map(|line| format!("    {}", line.join("  "))).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_client::{
+        ApiError,
+        api::{Kind, Marks, MessageState, RoomReceipts, time::Timestamp},
+    };
+    use subrosa_protocol::SafeText;
+
+    use super::*;
+
+    fn own() -> Message {
+        Message {
+            id: "01".into(),
+            chat: "#ops".into(),
+            order: 1,
+            direction: Direction::Out,
+            from: "alice".into(),
+            device: 1,
+            kind: MessageKind::Text { text: SafeText::single_line("hi") },
+            reply_to: None,
+            sent_at: Timestamp(0),
+            stored_at: Timestamp(0),
+            state: MessageState::Delivered,
+            reason: None,
+            verified: true,
+            marks: Marks::default(),
+        }
+    }
+
+    #[test]
+    fn how_many_members_have_a_message_is_told_with_it() {
+        let mut message = own();
+        message.marks.receipts = Some(RoomReceipts { of: 5, delivered: 2, read: 1 });
+        let text =
+            details(&message, &["bob".into(), "carol".into()], &["bob".into()], &Clock::at(Timestamp(0)));
+        for says in ["delivered to 2 of 5, read by 1", "bob, carol"] {
+            assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_deleted_a_message_stands_in_the_history() {
+        let deleted = |by: Option<&str>| Message {
+            direction: Direction::In,
+            from: "bob".into(),
+            kind: MessageKind::Deleted { by: by.map(str::to_owned) },
+            ..own()
+        };
+        let line = |by| message(&deleted(by), &Clock::at(Timestamp(0)));
+        assert_eq!(line(Some("carol")), "00:00 -- a message of bob, deleted by carol");
+        assert_eq!(line(Some("bob")), "00:00 -- bob took this back");
+        assert_eq!(line(None), "00:00 -- bob took this back");
+    }
+
+    #[test]
+    fn why_nobody_was_reached_is_said_once() {
+        let result = |to: &str| SendResult {
+            to: to.into(),
+            id: None,
+            state: MessageState::Failed,
+            error: Some(ApiError::new(Kind::Refused, "you are muted in #ops")),
+        };
+        assert!(!sent(&[result("#ops")]).contains("muted"), "the error says it");
+        assert_eq!(sent(&[result("#ops"), result("#dev")]).matches("muted").count(), 2);
+    }
 }

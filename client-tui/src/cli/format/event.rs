@@ -40,7 +40,14 @@ fn told(event: &Event) -> String {
             text(&format!("{} changed {}:", message.from, message.id), message)
         }
         EventBody::MessageDeleted { touched } => {
-            format!("-- {} took back {} in {}", touched.by, touched.id, touched.chat)
+            if touched.by == touched.author {
+                format!("-- {} took back {} in {}", touched.by, touched.id, touched.chat)
+            } else {
+                format!(
+                    "-- {} of {} in {}: deleted by {}",
+                    touched.id, touched.author, touched.chat, touched.by
+                )
+            }
         }
         EventBody::MessagePinned { touched } => {
             format!("-- {} pinned {} to {}", touched.by, touched.id, touched.chat)
@@ -76,7 +83,7 @@ fn told(event: &Event) -> String {
         EventBody::DeviceLinked { name, device } => format!("-- {name} has a new device ({device})"),
         EventBody::DeviceRemoved { name, device } => format!("-- {name} removed device {device}"),
         EventBody::RoomInvited { chat, name, by } => {
-            format!("-- {by} invites you to {chat} ({name}); `rosa room join {chat}` accepts")
+            format!("-- {by} invites you to {chat} ({name}); `rosa room join '{chat}'` accepts")
         }
         EventBody::RoomJoined { chat } => format!("-- you are in {chat}"),
         EventBody::RoomLeft { chat, by: None } => format!("-- you left {chat}"),

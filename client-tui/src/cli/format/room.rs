@@ -3,6 +3,7 @@
 use subrosa_client::api::{ListedRoom, Member, Role, Room, RoomEvidence, RoomState, SeenCommit, Visibility};
 
 use super::table::{pairs, short, table};
+use crate::app::words;
 
 /// Characters of a description in a list.
 const PREVIEW: usize = 60;
@@ -32,9 +33,20 @@ pub const fn role(role: Role) -> &'static str {
     }
 }
 
+/// Where this device stands in a room that it knows, and what of that matters.
+fn standing(room: &Room) -> &'static str {
+    if room.denied { DENIED } else { room.state.map_or("not in it", state) }
+}
+
 /// Everything about one room.
 #[must_use]
 pub fn room(room: &Room) -> String {
+    pairs(&details(room))
+}
+
+/// The same, line by line: what it is called, and how it is.
+#[must_use]
+pub fn details(room: &Room) -> Vec<(&'static str, String)> {
     let visibility = match room.visibility {
         Visibility::Public => "public",
         Visibility::Private => "private",
@@ -43,10 +55,12 @@ pub fn room(room: &Room) -> String {
         ("room", room.chat.clone()),
         ("name", room.name.to_string()),
         ("visibility", visibility.to_owned()),
-        ("you", if room.denied { DENIED } else { room.state.map_or("not in it", state) }.to_owned()),
-        ("members", room.members.to_string()),
+        ("you", standing(room).to_owned()),
         ("id", room.id.clone()),
     ];
+    if room.members > 0 {
+        lines.push(("members", room.members.to_string()));
+    }
     lines.extend(room.role.map(|found| ("role", role(found).to_owned())));
     lines.extend(room.slug.iter().map(|slug| ("slug", slug.clone())));
     let texts = [("topic", &room.topic), ("about", &room.description)];
@@ -58,7 +72,7 @@ pub fn room(room: &Room) -> String {
         lines.push(("suite", room.suite.clone()));
         lines.push(("epoch", room.epoch.to_string()));
     }
-    pairs(&lines)
+    lines
 }
 
 /// Proof of different histories: two lines a piece.
@@ -94,7 +108,7 @@ pub fn known(rooms: &[Room]) -> String {
         vec![
             room.chat.clone(),
             room.name.to_string(),
-            room.state.map_or("", state).to_owned(),
+            standing(room).to_owned(),
             room.role.map_or("", role).to_owned(),
             short(&room.topic, PREVIEW),
         ]
@@ -102,34 +116,126 @@ pub fn known(rooms: &[Room]) -> String {
     table(&rooms.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A line a public room: slug, name, members, where this device stands, description.
+/// A line a public room: slug, which is what it is joined by; name, members, where this device stands and what it calls the
+/// room, description.
 #[must_use]
 pub fn rooms(rooms: &[ListedRoom]) -> String {
     let row = |room: &ListedRoom| {
+        let here = room.state.map(|here| match &room.chat {
+            Some(chat) => format!("{}: {chat}", state(here)),
+            None => state(here).to_owned(),
+        });
         vec![
-            format!("#{}", room.slug),
+            room.slug.clone(),
             room.name.to_string(),
-            format!("{} members", room.members),
-            room.state.map_or("", state).to_owned(),
+            words::members(room.members),
+            here.unwrap_or_default(),
             short(&room.description, PREVIEW),
         ]
     };
     table(&rooms.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A line a member: name, role, devices, whether muted.
+/// A line a member: name, role (or that it was invited and has not accepted), devices, whether muted.
 #[must_use]
 pub fn members(members: &[Member]) -> String {
     let row = |member: &Member| {
         let devices = member.devices.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         let muted = if member.muted { "muted" } else { "" };
+        let role = if member.invited { "invited" } else { role(member.role) };
         vec![
             member.name.clone(),
-            role(member.role).to_owned(),
+            role.to_owned(),
             format!("devices {devices}"),
             super::words::trust(member.trust).to_owned(),
             muted.to_owned(),
         ]
     };
     table(&members.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use subrosa_client::api::Trust;
+    use subrosa_protocol::SafeText;
+
+    use super::*;
+
+    fn public(state: Option<RoomState>) -> Room {
+        Room {
+            chat: "#rust-2".into(),
+            id: "1".repeat(26),
+            name: SafeText::name("Rust"),
+            topic: SafeText::default(),
+            description: SafeText::default(),
+            slug: Some("rust".into()),
+            visibility: Visibility::Public,
+            state,
+            role: None,
+            members: 0,
+            suite: String::new(),
+            epoch: 7,
+            invited_by: None,
+            muted: false,
+            denied: false,
+            mentions: 0,
+        }
+    }
+
+    #[test]
+    fn the_relays_rooms_are_listed_by_what_joins_them_and_with_what_they_are_called_here() {
+        let listed = |slug: &str, members, state, chat: Option<&str>| ListedRoom {
+            slug: slug.into(),
+            name: SafeText::name("Name"),
+            description: SafeText::single_line("about it"),
+            id: "1".repeat(26),
+            members,
+            state,
+            chat: chat.map(str::to_owned),
+        };
+        let text = rooms(&[
+            listed("rust", 12, Some(RoomState::Joined), Some("#rust-2")),
+            listed("go", 1, None, None),
+            listed("ada", 2, Some(RoomState::Removed), Some("#ada")),
+        ]);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "rust Name 12 members joined: #rust-2 about it",
+                "go Name 1 member about it",
+                "ada Name 2 members removed: #ada about it"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_room_tells_only_what_is_known_of_it() {
+        let text = room(&public(Some(RoomState::Removed)));
+        assert!(text.contains("removed") && text.contains("#rust-2"), "{text}");
+        assert!(!text.contains("members") && !text.contains("suite"), "{text}");
+        let json = serde_json::to_value(public(None)).unwrap();
+        assert!(json.get("suite").is_none(), "{json}");
+        // Joined by what is known here, but the relay says otherwise: it is shown as it is, in the list too.
+        let denied = Room { denied: true, ..public(Some(RoomState::Joined)) };
+        for text in [room(&denied), known(std::slice::from_ref(&denied))] {
+            assert!(text.contains("joined, but the relay says that you are not"), "{text}");
+        }
+    }
+
+    #[test]
+    fn who_has_not_accepted_is_no_member_yet() {
+        let member = |name: &str, invited| Member {
+            name: name.into(),
+            role: Role::Member,
+            devices: vec![1],
+            muted: false,
+            trust: Trust::Unverified,
+            invited,
+        };
+        let text = members(&[member("bob", false), member("carol", true)]);
+        let roles: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(roles, ["member", "invited"]);
+    }
 }

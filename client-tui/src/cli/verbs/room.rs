@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 use subrosa_client::{
-    Handle, Reply, Request,
+    ApiError, Handle, Reply, Request,
     api::{ConnectionState, CreateRoom, Kind, Role, RoomEvidence},
 };
 
@@ -81,12 +81,12 @@ pub enum Action {
     },
     /// What is known of a room
     Show {
-        /// Label, slug or id
+        /// #LABEL, as this profile calls it; or, without #, the relay's slug or id
         room: String,
     },
     /// Join a public room, or accept an invitation
     Join {
-        /// Label, slug or id
+        /// #LABEL of an invitation; or, without #, the slug or id of a public room
         room: String,
     },
     /// Leave a room, or decline an invitation
@@ -192,7 +192,7 @@ pub enum Action {
         /// Only messages before this one's place
         #[arg(long, value_name = "ORDER")]
         before: Option<i64>,
-        /// At most this many
+        /// At most this many: 1 to 500
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
@@ -215,7 +215,8 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     );
     // A program that was just started is not connected yet, and what was said meanwhile comes first.
     if !local && (context.owns().await || connects(context, &*handle).await?) {
-        context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await?;
+        let synced = context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await;
+        synced.map_err(not_done)?;
     }
     let file = match &args.action {
         Action::Evidence { out, .. } => out.clone(),
@@ -227,6 +228,14 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         (reply, _) => show(reply, context)?,
     }
     leave(context, &*handle).await
+}
+
+/// The relay was not reached, and nobody tries it again but who asked for it.
+fn not_done(error: ApiError) -> ApiError {
+    if matches!(error.kind, Kind::Unreachable | Kind::Timeout) {
+        return error.hint("nothing was changed; try again when the relay answers");
+    }
+    error
 }
 
 /// Whether the owner of the profile, a daemon that was just started for one, is about to be connected.

@@ -16,9 +16,11 @@ use super::{
     post::may_write,
 };
 use crate::{
-    api::{ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, Touched},
+    api::{
+        ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, SignOf, Touched,
+    },
     chat::ChatId,
-    store::{Counter, StoredRoom},
+    store::{Counter, StoredRoom, limits::REACTIONS_OF_ONE},
 };
 
 impl Core {
@@ -117,7 +119,14 @@ fn carry_out(
         }
         Wish::React(sign, undo) => {
             if !react(w, line, &me, &sign, undo)? && !undo {
-                // It is there already, or there are too many: nobody needs to hear of it.
+                let own = |one: &&SignOf| one.by.iter().any(|by| by == me.as_str());
+                let own = line.marks.reactions.iter().filter(own);
+                if own.clone().all(|one| one.sign != sign) && own.count() >= REACTIONS_OF_ONE as usize {
+                    let what =
+                        format!("at most {REACTIONS_OF_ONE} signs of one account stand beside a message");
+                    return Err(ApiError::new(Kind::Refused, what).hint("take one away first").into());
+                }
+                // It is there already: nobody needs to hear of it.
                 return Ok(());
             }
             let sign = BoundedStr::new(sign.as_str()).map_err(|_| Fault::Internal("sign"))?;
@@ -203,7 +212,7 @@ fn edit(w: &mut Work<'_>, line: &Message, text: &SafeText, mention: bool) -> Res
 }
 
 fn delete(w: &mut Work<'_>, line: &Message, by: &Username) -> Result<(), Fault> {
-    if !w.tx.take_back(line.order)? {
+    if !w.tx.take_back(line.order, by)? {
         return Ok(());
     }
     w.emit(EventBody::MessageDeleted { touched: touched(line, by) })

@@ -159,6 +159,11 @@ impl Core {
                 return Ok(Made::Later);
             }
         }
+        if let Act::Ban(account) = act
+            && !self.is_known(turn, room, account)?
+        {
+            return Ok(Made::Later);
+        }
         if *act == Act::Renewal && !self.is_renewable(turn, room)? {
             return Ok(Made::Later);
         }
@@ -180,6 +185,20 @@ impl Core {
             });
         }
         made
+    }
+
+    /// Whether there is such an account: it is in the room, or its device list is known. Otherwise it is looked up.
+    fn is_known(&mut self, turn: &mut Turn<'_>, room: RoomId, account: &Username) -> Result<bool, Fault> {
+        let known = self.transact(turn, |w| {
+            let group = w.group_of(room)?;
+            let there = !group.devices_of(account.as_str()).is_empty();
+            w.loaded.keep(group);
+            Ok(there || w.list(account)?.is_some())
+        })?;
+        if !known {
+            self.lookups.want([account.clone()].into(), [].into());
+        }
+        Ok(known)
     }
 
     /// Hands over the commits that are not on their way.

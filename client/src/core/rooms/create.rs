@@ -16,7 +16,7 @@ use super::{
     objects::wire,
 };
 use crate::{
-    api::{ApiError, CreateRoom, EventBody, Kind, MessageKind, RoomState, Visibility},
+    api::{ApiError, CreateRoom, EventBody, Kind, MessageKind, RoomState, Visibility, echo},
     net::refused,
     store::StoredRoom,
 };
@@ -72,9 +72,11 @@ impl Core {
             return Err(error.hint("add --public to make it a public room").into());
         }
         let slug = match &create.slug {
-            Some(text) => Some(text.trim_start_matches('#').parse::<Slug>().map_err(|error| {
-                ApiError::new(Kind::Usage, format!("{}: {error}", SafeText::single_line(text)))
-            })?),
+            Some(text) => Some(
+                text.trim_start_matches('#')
+                    .parse::<Slug>()
+                    .map_err(|error| ApiError::new(Kind::Usage, format!("{}: {error}", echo(text))))?,
+            ),
             None => None,
         };
         self.need_relay()?;
@@ -265,7 +267,7 @@ impl Core {
                     Kind::Unreachable,
                     "the connection broke; whether there is a room is not clear",
                 )
-                .hint("look at your rooms when connected again: rosa room list");
+                .hint("look at your rooms when connected again: rosa ls rooms");
                 turn.out.push(Effect::Reply { token, result: Err(error) });
             }
         }

@@ -29,7 +29,7 @@ pub(super) fn error(stored: &StoredRoom) -> ApiError {
         ),
     )
     .hint(format!(
-        "it goes on by itself when the relay answers for the room again; to give it up: rosa room leave '{}'",
+        "this is not kept; the room goes on by itself when the relay answers for it again; to give it up: rosa room leave '{}'",
         stored.shown()
     ))
 }
@@ -38,6 +38,16 @@ impl Core {
     /// The relay says that this device is in no such room.
     pub(super) fn denied(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
         let told = self.transact(turn, |w| deny(w, room))?;
+        if let Some(stored) = &told {
+            // Who waits for a message to be taken is told so, and has the text still. What was written before waits.
+            let waited = self.waited_for(&room.into())?;
+            self.transact(turn, |w| {
+                for order in waited {
+                    give_back(w, order, &error(stored))?;
+                }
+                Ok(())
+            })?;
+        }
         let live = self.rooms.live(room);
         live.behind = false;
         live.ask_again_at = Some(turn.now.saturating_add(ROOM_DENIED_ASK_EVERY_MS));
@@ -132,6 +142,16 @@ impl Core {
             None => {}
         }
     }
+}
+
+/// A message that the relay has not taken is not sent any more.
+fn give_back(w: &mut Work<'_>, order: i64, error: &ApiError) -> Result<(), Fault> {
+    let Some(line) = w.tx.message_at(order)?.filter(|line| line.state == MessageState::Queued) else {
+        return Ok(());
+    };
+    let id = line.id.parse().map_err(|_| Fault::Internal("message id"))?;
+    w.tx.remove_room_post_of(id)?;
+    w.fail_line(id, error)
 }
 
 /// The room, when it is news that the relay denies it.

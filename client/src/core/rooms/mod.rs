@@ -343,7 +343,8 @@ impl Core {
 
     /// The lookup of an account came to nothing: who wants to add it is told.
     pub(super) fn room_lookup_failed(&mut self, turn: &mut Turn<'_>, account: &Username, error: &ApiError) {
-        self.fail_acts(turn, |wanted| wanted.act.adds() == Some(account), error);
+        let about = |act: &Act| act.adds() == Some(account) || matches!(act, Act::Ban(who) if who == account);
+        self.fail_acts(turn, |wanted| about(&wanted.act) && !wanted.made, error);
     }
 }
 

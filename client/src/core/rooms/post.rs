@@ -87,6 +87,7 @@ pub(super) fn may_write(w: &Work<'_>, stored: &StoredRoom) -> Result<(), Fault> 
                     "ask the others by another way; an owner renews the room: rosa room renew '{shown}'"
                 ))
         }
+        RoomState::Joined if stored.denied => super::deny::error(stored),
         RoomState::Joined => {
             let group = w.group_of(stored.id)?;
             let muted = group.policy().muted.contains(w.me.account.as_str());

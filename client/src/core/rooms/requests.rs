@@ -1,6 +1,6 @@
 //! What front ends ask about rooms: one method a line.
 
-use subrosa_protocol::{RoomId, SafeText, Slug, frames::RoomName};
+use subrosa_protocol::{RoomId, Slug, frames::RoomName};
 
 use super::{
     super::{Core, Fault, Turn},
@@ -9,9 +9,9 @@ use super::{
     enter::invitation_of,
 };
 use crate::{
-    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState, Visibility},
+    api::{ApiError, ConnectionState, Kind, Reply, Request, Role, RoomState, Visibility, echo},
     chat::ChatId,
-    store::StoredRoom,
+    store::{StoredRoom, Tx},
 };
 
 pub(super) fn no_such_room() -> ApiError {
@@ -31,12 +31,9 @@ impl Core {
             Request::RoomCreate(create) => return self.create_room(turn, token, &create).map(|()| None),
             Request::RoomList { prefix } => return self.list_rooms(turn, token, &prefix).map(|()| None),
             Request::RoomShow { room } => {
-                return match self.find_room(&room)? {
-                    Some(stored) => self.room_reply(stored.id).map(Some),
-                    None => {
-                        let name = name_of(&room)?;
-                        self.ask_to_show(turn, token, name).map(|()| None)
-                    }
+                return match self.here_or_at_the_relay(&room)? {
+                    Named::Here(stored) => self.room_reply(stored.id).map(Some),
+                    Named::AtTheRelay(name) => self.ask_to_show(turn, token, name).map(|()| None),
                 };
             }
             Request::RoomJoin { room } => return self.join_room(turn, token, &room).map(|()| None),
@@ -102,56 +99,78 @@ impl Core {
     }
 
     fn join_room(&mut self, turn: &mut Turn<'_>, token: u64, text: &str) -> Result<(), Fault> {
-        // A room that this device is in no more does not stand before the public one that has its name now; nor does one that was
-        // declined. What a private room was called in which it was is not told to the relay.
-        let gone = |stored: &StoredRoom| {
-            let gone = matches!(stored.state, RoomState::Left | RoomState::Removed | RoomState::CutOff);
-            let public = stored.slug.as_deref() == Some(&stored.label);
-            let declined = stored.visibility == Visibility::Private && stored.suite.is_empty();
-            let by_slug = name_of(text).is_ok_and(|name| matches!(name, RoomName::Slug(_)));
-            gone && by_slug && (public || declined)
-        };
-        let stored = self.find_room(text)?.filter(|stored| !gone(stored));
-        let (name, room, invitation) = match &stored {
-            Some(stored) => match stored.state {
-                RoomState::Joined => {
-                    let error =
-                        ApiError::new(Kind::Refused, format!("you are in {} already", stored.shown()));
-                    return Err(error.into());
-                }
+        let (name, room, invitation) = match self.here_or_at_the_relay(text)? {
+            Named::Here(stored) => match stored.state {
+                RoomState::Joined => return Err(in_already(&stored).into()),
                 RoomState::Joining => {
                     let error =
                         ApiError::new(Kind::Refused, format!("you are joining {} already", stored.shown()));
                     return Err(error.into());
                 }
-                _ => (RoomName::Id(stored.id), Some(stored.id), invitation_of(stored)),
+                // The relay tells nobody of a private room that one is not in.
+                RoomState::Left | RoomState::Removed
+                    if stored.visibility == Visibility::Private && stored.invitation.is_none() =>
+                {
+                    let what = format!("there is no invitation to {}", stored.shown());
+                    let hint = format!(
+                        "ask a member for one; the relay's rooms are named without #: {}",
+                        stored.label
+                    );
+                    return Err(ApiError::new(Kind::NotFound, what).hint(hint).into());
+                }
+                _ => (RoomName::Id(stored.id), Some(stored.id), invitation_of(&stored)),
             },
-            None => (name_of(text)?, None, None),
+            Named::AtTheRelay(name) => (name, None, None),
         };
         self.need_relay()?;
         self.enter(turn, Some(token), name, room, invitation);
         Ok(())
     }
 
-    /// A room that this device knows, by label, slug or id.
+    /// A room that this device knows: by its id; with `#`, by its label; without, by its slug where this account is in it, or
+    /// else by its label.
     pub(in crate::core) fn find_room(&self, text: &str) -> Result<Option<StoredRoom>, Fault> {
-        let text = text.trim().trim_start_matches('#');
+        let (bare, own) = bare(text);
         self.store.read(|tx| {
-            if let Some(stored) = tx.room_labelled(text)? {
+            if let Ok(id) = bare.parse::<RoomId>()
+                && let Some(stored) = tx.room(id)?
+            {
                 return Ok(Some(stored));
             }
-            match text.parse::<RoomId>() {
-                Ok(id) => Ok(tx.room(id)?),
-                Err(_) => Ok(tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(text))),
-            }
+            let slugged = if own { None } else { in_with_slug(tx, bare)? };
+            Ok(slugged.map_or_else(|| tx.room_labelled(bare), |stored| Ok(Some(stored)))?)
         })
+    }
+
+    /// What a text means where it may be one of the relay's rooms too: `#label` is this profile's own; a slug or an id is the
+    /// relay's. What somebody else called a room here (an invitation is enough) must not stand for what the relay has by
+    /// that name.
+    fn here_or_at_the_relay(&self, text: &str) -> Result<Named, Fault> {
+        let (bare, own) = bare(text);
+        if own {
+            return match self.find_room(text)? {
+                Some(stored) => Ok(Named::Here(Box::new(stored))),
+                None => {
+                    let what = format!("no room here is called {}", echo(text));
+                    let hint = format!("the relay's rooms are named without #: {}", echo(bare));
+                    Err(ApiError::new(Kind::NotFound, what).hint(hint).into())
+                }
+            };
+        }
+        let name = name_of(bare)?;
+        let known = self.store.read(|tx| match &name {
+            RoomName::Id(id) => Ok::<_, Fault>(tx.room(*id)?),
+            RoomName::Slug(slug) => in_with_slug(tx, slug.as_str()),
+        })?;
+        Ok(known.map_or_else(|| Named::AtTheRelay(name), |stored| Named::Here(Box::new(stored))))
     }
 
     /// The same, where there must be one.
     pub(in crate::core) fn room_named(&self, text: &str) -> Result<StoredRoom, Fault> {
         let missing = || {
-            let text = SafeText::single_line(text.trim());
-            ApiError::new(Kind::NotFound, format!("you are in no room {text}")).hint("rosa ls rooms")
+            let (bare, _) = bare(text);
+            ApiError::new(Kind::NotFound, format!("you are in no room {}", echo(text)))
+                .hint(format!("rosa ls rooms; a public one is joined first: rosa room join {}", echo(bare)))
         };
         Ok(self.find_room(text)?.ok_or_else(missing)?)
     }
@@ -170,9 +189,30 @@ impl Core {
     }
 }
 
+/// What somebody means by the name of a room.
+enum Named {
+    Here(Box<StoredRoom>),
+    AtTheRelay(RoomName),
+}
+
+/// The name without its `#`, and whether one stood there: then it is this profile's own.
+fn bare(text: &str) -> (&str, bool) {
+    let text = text.trim();
+    (text.trim_start_matches('#'), text.starts_with('#'))
+}
+
+/// The room with a slug in which this account is.
+fn in_with_slug(tx: &Tx<'_>, slug: &str) -> Result<Option<StoredRoom>, Fault> {
+    let is_in = |state| matches!(state, RoomState::Joined | RoomState::Joining | RoomState::CutOff);
+    Ok(tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(slug) && is_in(room.state)))
+}
+
+pub(super) fn in_already(stored: &StoredRoom) -> ApiError {
+    ApiError::new(Kind::Refused, format!("you are in {} already", stored.shown()))
+}
+
 /// How the relay is asked for a room.
 fn name_of(text: &str) -> Result<RoomName, ApiError> {
-    let text = text.trim().trim_start_matches('#');
     if let Ok(slug) = text.parse::<Slug>() {
         // A room's id is a slug too, by its letters.
         return Ok(match text.parse::<RoomId>() {
@@ -180,7 +220,6 @@ fn name_of(text: &str) -> Result<RoomName, ApiError> {
             Err(_) => RoomName::Slug(slug),
         });
     }
-    let text = SafeText::single_line(text);
-    Err(ApiError::new(Kind::Usage, format!("{text}: a room is named by its slug or its id"))
+    Err(ApiError::new(Kind::Usage, format!("{}: a room is named by its slug or its id", echo(text)))
         .hint("rosa room list"))
 }

@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, ListedRoom, Member, Reply, Role, Room, RoomState, Trust, Visibility},
-    chat::ChatId,
     limits::LISTED_ROOMS,
     net::refused,
     store::{StoredRoom, Tx},
@@ -91,8 +90,24 @@ impl Core {
         response: Response,
     ) -> Result<(), Fault> {
         let result = match response {
-            Response::RoomInfo(info) => Ok(Reply::Room { room: Box::new(public(&info)) }),
-            Response::Error(frame) => Err(refused(&frame)),
+            Response::RoomInfo(info) => {
+                let mut room = public(&info);
+                // One that this device knows, and is not in.
+                if let Some(stored) = self.store.read(|tx| tx.room(info.room))? {
+                    (room.chat, room.state) = (stored.shown(), Some(stored.state));
+                    room.invited_by = stored.invited_by.map(|by| by.to_string());
+                }
+                Ok(Reply::Room { room: Box::new(room) })
+            }
+            Response::Error(frame) => {
+                let error = refused(&frame);
+                Err(match error.kind {
+                    Kind::NotFound => {
+                        error.hint("rosa room list; a room of yours is named with #: rosa ls rooms")
+                    }
+                    _ => error,
+                })
+            }
             _ => return Err(Fault::Relay("another answer to a question about a room than there is")),
         };
         turn.out.push(Effect::Reply { token, result });
@@ -133,13 +148,15 @@ impl Core {
                 let more = page.more && !page.rooms.is_empty();
                 self.store.read(|tx| {
                     for found in page.rooms.iter() {
+                        let known = tx.room(found.room)?;
                         rooms.push(ListedRoom {
                             slug: found.listing.slug.to_string(),
                             name: SafeText::name(&found.listing.name),
                             description: SafeText::single_line(&found.listing.description),
                             id: found.room.to_string(),
                             members: found.accounts,
-                            state: tx.room(found.room)?.map(|stored| stored.state),
+                            state: known.as_ref().map(|stored| stored.state),
+                            chat: known.map(|stored| stored.shown()),
                         });
                     }
                     Ok::<_, Fault>(())
@@ -162,7 +179,7 @@ fn public(info: &RoomInfo) -> Room {
     let listing = info.listing.as_ref();
     let slug = listing.map(|listing| listing.slug.to_string());
     Room {
-        chat: slug.as_ref().map_or_else(|| ChatId::from(info.room).to_string(), |slug| format!("#{slug}")),
+        chat: slug.clone().unwrap_or_else(|| info.room.to_string()),
         id: info.room.to_string(),
         name: listing.map(|listing| SafeText::name(&listing.name)).unwrap_or_default(),
         topic: SafeText::default(),

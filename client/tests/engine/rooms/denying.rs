@@ -25,15 +25,22 @@ impl World {
 }
 
 fn denied(seed: u64) -> (World, RoomId) {
+    let (world, room, _) = denied_with(seed, &[]);
+    (world, room)
+}
+
+/// These were written before it was known.
+fn denied_with(seed: u64, texts: &[&str]) -> (World, RoomId, Vec<String>) {
     let mut world = World::with_rooms(seed, &["alice", "bob"]);
     let room = id_of(&world.gather(&["alice", "bob"]));
     world.send("alice", "#ops", "before");
     world.settle();
     world.deny("bob", room, true);
     world.disconnect("bob");
+    let ids = texts.iter().map(|text| world.send("bob", "#ops", text)).collect();
     world.connect("bob");
     world.settle();
-    (world, room)
+    (world, room, ids)
 }
 
 fn is_kept(world: &mut World) {
@@ -47,18 +54,21 @@ fn is_kept(world: &mut World) {
 
 #[test]
 fn r33_the_relays_word_puts_nobody_out_and_the_room_goes_on_by_itself() {
-    let (mut world, room) = denied(700);
+    let (mut world, room, ids) = denied_with(700, &["first", "second"]);
     is_kept(&mut world);
-    // What is written waits, and a change is refused and says why.
-    let first = world.send("bob", "#ops", "first");
-    world.send("bob", "#ops", "second");
+    // What was written waits; a further text and a change are refused and say why.
+    let first = &ids[0];
+    let refused = world.try_send("bob", "#ops", "third", WaitFor::Queued);
+    let error = refused.error.unwrap();
+    assert!(error.kind == Kind::Refused && error.message.contains("the relay says"), "{error:?}");
+    assert_eq!((refused.id, refused.state), (None, MessageState::Failed), "nothing is left here");
     let error = world.kick("bob", "#ops", "alice").unwrap_err();
     assert!(error.kind == Kind::Refused && error.message.contains("the relay says"), "{error:?}");
     let before = world.relay.rooms.rooms[&room].log.len();
     world.room("alice", Request::RoomTopic { room: "#ops".into(), topic: "meanwhile".into() }).unwrap();
     world.send("alice", "#ops", "are you there?");
     world.run_for(HALF_AN_HOUR_MS);
-    assert_eq!(world.state("bob", &first), MessageState::Queued, "nothing is lost");
+    assert_eq!(world.state("bob", first), MessageState::Queued, "nothing is lost");
     assert_eq!(world.relay.rooms.rooms[&room].log.len(), before + 2, "bob's device posts nothing");
     for _ in 0..3 {
         world.disconnect("bob");
@@ -92,19 +102,18 @@ fn i3_entries_that_the_relay_keeps_back_are_missed_at_once_and_read_later_in_ord
     let at_relay = world.relay.rooms.rooms.get_mut(&room).unwrap();
     let second = at_relay.log.len() as u64 - 1;
     at_relay.holes.insert(second);
+    let waits = world.send("bob", "#ops", "I see nothing");
     let before = world.client("bob").sent.len();
     world.connect("bob");
     world.run_for(HALF_AN_HOUR_MS);
     is_kept(&mut world);
-    assert_eq!(world.texts("bob", "#ops"), ["one"], "nothing out of order");
+    assert_eq!(world.texts("bob", "#ops"), ["I see nothing", "one"], "nothing out of order");
     let asked = world.client("bob").sent.len() - before;
     assert!(asked < 40, "{asked} requests in half an hour");
-    let waits = world.send("bob", "#ops", "I see nothing");
-    world.settle();
     assert_eq!(world.state("bob", &waits), MessageState::Queued);
     world.relay.rooms.rooms.get_mut(&room).unwrap().holes.clear();
     world.run_for(HALF_AN_HOUR_MS);
-    assert_eq!(world.texts("bob", "#ops"), ["one", "I see nothing", "two", "three"]);
+    assert_eq!(world.texts("bob", "#ops"), ["I see nothing", "one", "two", "three"]);
     assert_eq!(world.texts("alice", "#ops"), ["one", "two", "three", "I see nothing"]);
     assert!(!world.shown("bob", "#ops").denied);
     world.agree(&["alice", "bob"], "#ops");
@@ -117,16 +126,16 @@ fn r32_a_crash_while_the_relay_denies_a_room_loses_nothing() {
         let room = id_of(&world.gather(&["alice", "bob"]));
         world.deny("bob", room, true);
         world.disconnect("bob");
+        world.send("bob", "#ops", "kept?");
+        world.send("bob", "#ops", "after");
         world.client("bob").crash_in = Some(point);
         world.connect("bob");
         world.settle();
-        world.send_later("bob", "#ops", "kept?", WaitFor::Queued);
         if world.client("bob").core.is_none() {
             world.restart("bob");
         }
         world.client("bob").crash_in = None;
         world.settle();
-        world.send("bob", "#ops", "after");
         world.crash("bob");
         world.restart("bob");
         world.settle();
@@ -229,4 +238,20 @@ fn r33_who_was_removed_long_ago_may_be_invited_again() {
     world.settle();
     assert_eq!(world.texts("bob", "#ops"), ["before", "welcome back"]);
     world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
+fn who_waits_for_a_text_that_finds_the_room_gone_is_told_at_once_that_it_was_not_sent() {
+    let mut world = World::with_rooms(708, &["alice", "bob"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    // No push tells of it: the answer to the text does.
+    world.deny("bob", room, true);
+    let result = world.try_send("bob", "#ops", "are you there?", WaitFor::Accepted);
+    let error = result.error.unwrap();
+    assert_eq!((error.kind, result.state), (Kind::Refused, MessageState::Failed), "{error:?}");
+    assert!(error.message.contains("the relay says that you are not in #ops"), "{error:?}");
+    assert!(world.shown("bob", "#ops").denied);
+    world.deny("bob", room, false);
+    world.run_for(HALF_AN_HOUR_MS);
+    assert!(world.texts("alice", "#ops").is_empty(), "it was given up");
 }

@@ -88,7 +88,7 @@ fn r30_a_public_room_is_found_and_joined() {
 
     world.join("bob", "rust").unwrap();
     world.settle();
-    world.join("carol", "#rust").unwrap();
+    world.join("carol", "rust").unwrap();
     world.settle();
     world.agree(&["alice", "bob", "carol"], "#rust");
     world.send("carol", "#rust", "hi all");
@@ -259,4 +259,101 @@ fn who_is_in_and_loses_the_connection_before_the_relay_knows_is_not_woken_withou
     world.connect("bob");
     world.settle();
     world.agree(&["alice", "bob"], "#ops");
+}
+
+fn names(error: &subrosa_client::ApiError) -> (Kind, &str) {
+    (error.kind, error.message.as_str())
+}
+
+#[test]
+fn a_slug_is_the_relays_and_a_label_is_ones_own() {
+    let mut world = World::with_rooms(17, &["alice", "bob", "mallory"]);
+    let rust = world.create_public("alice", "rust");
+    // A stranger's room is called like the public one; it is private.
+    let trap = world.create_private("mallory", "rust");
+    world.invite("mallory", "#rust", "bob").unwrap();
+    world.settle();
+    let shown = world.shown("bob", "#rust");
+    assert_eq!((shown.id.as_str(), shown.state), (trap.id.as_str(), Some(RoomState::Invited)));
+    assert_eq!(world.shown("bob", "rust").id, rust.id, "the slug is the relay's");
+    assert_eq!(world.shown("bob", "rust").chat, "rust", "this is what it is joined by");
+    // Declined, it is no room of his, and its label stands for nothing of the relay's.
+    world.ask("bob", Request::RoomLeave { room: "#rust".into() }).unwrap();
+    assert_eq!(world.shown("bob", "rust").id, rust.id);
+    let joined = world.join("bob", "rust").unwrap();
+    assert_eq!((joined.id.as_str(), joined.chat.as_str()), (rust.id.as_str(), "#rust-2"));
+    world.settle();
+    let Reply::Rooms { rooms } = world.ask("bob", Request::RoomList { prefix: String::new() }).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(rooms[0].chat.as_deref(), Some("#rust-2"), "listed with what it is called here");
+    // The slug means the room that one is in, also where the label of another is spelled so.
+    assert_eq!(world.shown("bob", "rust").id, rust.id);
+    assert_eq!(names(&world.join("bob", "rust").unwrap_err()), (Kind::Refused, "you are in #rust-2 already"));
+    assert_eq!(world.send("bob", "#rust-2", "hi").len(), 26);
+    let error = world.try_send("bob", "#rust", "hi", WaitFor::Queued).error.unwrap();
+    assert_eq!(names(&error), (Kind::Refused, "you are not in #rust any more"));
+    // One that nobody here has called anything.
+    world.create_public("alice", "go");
+    let error = world.try_send("bob", "#go", "hi", WaitFor::Queued).error.unwrap();
+    assert_eq!(names(&error), (Kind::NotFound, "you are in no room #go"));
+    assert!(error.hint.unwrap().contains("rosa room join go"));
+    let error = world.join("bob", "#go").unwrap_err();
+    assert_eq!(names(&error), (Kind::NotFound, "no room here is called #go"));
+    world.join("bob", "go").unwrap();
+    // What is repeated of what was typed is bounded.
+    let long = "x".repeat(100_000);
+    for request in [
+        Request::RoomShow { room: long.clone() },
+        Request::RoomShow { room: format!("#{long}") },
+        Request::RoomMembers { room: long.clone() },
+        Request::RoomKick { room: "#go".into(), name: long.clone() },
+    ] {
+        let error = world.room("bob", request).unwrap_err();
+        assert!(
+            error.message.len() + error.hint.map_or(0, |hint| hint.len()) < 300,
+            "{}",
+            error.message.len()
+        );
+    }
+}
+
+#[test]
+fn an_invitation_to_a_public_room_is_accepted_by_its_slug_too() {
+    let mut world = World::with_rooms(18, &["alice", "bob"]);
+    world.create_public("alice", "rust");
+    world.invite("alice", "#rust", "bob").unwrap();
+    world.settle();
+    assert!(world.members("alice", "#rust").iter().any(|member| member.name == "bob" && member.invited));
+    world.join("bob", "rust").unwrap();
+    world.settle();
+    world.agree(&["alice", "bob"], "#rust");
+    assert!(world.members("alice", "#rust").iter().all(|member| !member.invited));
+    assert!(world.members("bob", "#rust").iter().all(|member| !member.invited));
+}
+
+#[test]
+fn who_declines_is_not_shown_as_thrown_out_to_who_invited() {
+    let mut world = World::with_rooms(19, &["alice", "bob"]);
+    world.create_private("alice", "ops");
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap();
+    world.run_for(30_000);
+    let lines = world.history("alice", "#ops");
+    let last = lines.last().unwrap();
+    assert_eq!((last.from.as_str(), &last.kind), ("bob", &MessageKind::MemberDeclined {}));
+    assert!(!lines.iter().any(|line| matches!(line.kind, MessageKind::MemberRemoved { .. })));
+}
+
+#[test]
+fn who_does_not_exist_is_not_banned() {
+    let mut world = World::with_rooms(20, &["alice", "bob"]);
+    world.create_public("alice", "rust");
+    let ban = |name: &str| Request::RoomBan { room: "#rust".into(), name: name.into() };
+    let error = world.room("alice", ban("nobody_at_all")).unwrap_err();
+    assert_eq!(error.kind, Kind::NotFound, "{error:?}");
+    world.room("alice", ban("bob")).unwrap();
+    assert_eq!(world.join("bob", "rust").unwrap_err().kind, Kind::Refused);
 }
