@@ -107,8 +107,11 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
         MessageKind::MemberJoined {} => format!("{who} joined"),
         MessageKind::MemberLeft {} => format!("{who} left"),
-        MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
         MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
+        MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
+        MessageKind::InvitationEnded { name } => {
+            format!("{name}'s invitation is over: declined, or taken back by {who}")
+        }
         MessageKind::MemberBanned { name } => format!("{who} banned {name}"),
         MessageKind::MemberUnbanned { name } => format!("{who} lifted the ban of {name}"),
         MessageKind::MemberMuted { name } => format!("{who} muted {name}"),

@@ -253,11 +253,16 @@ pub enum MessageKind {
     MemberJoined {},
     /// Somebody left.
     MemberLeft {},
-    /// Somebody declined an invitation.
-    MemberDeclined {},
     /// Somebody removed a member.
     MemberRemoved {
         /// Whom.
+        name: String,
+    },
+    /// Somebody who was invited does not come: told to who invited them.
+    MemberDeclined {},
+    /// Somebody who was invited and had not come yet is invited no more: they declined, or the invitation was taken back.
+    InvitationEnded {
+        /// Whose.
         name: String,
     },
     /// Somebody banned an account.

@@ -39,8 +39,6 @@ pub(super) struct Done {
     pub(super) ask_heads: bool,
     /// Changes of rooms that follow from what was received.
     pub(super) follows: Vec<(RoomId, Act)>,
-    /// Who declined an invitation, and is taken out of the room for that by a change of this device.
-    pub(super) declined: Option<Username>,
     /// Accounts of which a newer device list is said to exist.
     pub(super) want_lists: BTreeSet<Username>,
     /// Accounts whose whole chain must be compared with what is known.

@@ -115,6 +115,7 @@ fn kind_columns(kind: &MessageKind) -> (i64, i64, Option<&str>) {
         MessageKind::MemberSilent { name, device } => (39, i64::from(*device), Some(name)),
         MessageKind::SilentRemoved { name, device } => (40, i64::from(*device), Some(name)),
         MessageKind::MemberDeclined {} => (41, 0, None),
+        MessageKind::InvitationEnded { name } => (42, 0, Some(name)),
     }
 }
 
@@ -154,6 +155,7 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         39 => MessageKind::MemberSilent { device: device?, name: said()? },
         40 => MessageKind::SilentRemoved { device: device?, name: said()? },
         41 => MessageKind::MemberDeclined {},
+        42 => MessageKind::InvitationEnded { name: said()? },
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }

@@ -1,6 +1,6 @@
 //! A room as one of its devices has it: its MLS group, policy and notes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use openmls::group::{MlsGroup, PastEpochDeletion};
 use openmls::prelude::{LeafNodeIndex, OpenMlsProvider};
@@ -249,16 +249,6 @@ impl Room {
     #[must_use]
     pub fn members(&self) -> Vec<RoomDevice> {
         self.leaves().map(|leaves| leaves.into_keys().collect()).unwrap_or_default()
-    }
-
-    /// Devices that have not changed the group since they were added: one that accepts an invitation renews its leaf at once.
-    #[must_use]
-    pub fn waiting_members(&self) -> BTreeSet<RoomDevice> {
-        let tree = self.group.public_group();
-        // Only a commit of its own gives a leaf the hash of its parent.
-        let waits = |leaf: &Leaf| tree.leaf(leaf.index).is_some_and(|node| node.parent_hash().is_none());
-        let leaves = self.leaves().unwrap_or_default();
-        leaves.into_iter().filter(|(_, leaf)| waits(leaf)).map(|(device, _)| device).collect()
     }
 
     /// Members whose device is not, or with another key, in its account's list any more: to be removed (anybody may).

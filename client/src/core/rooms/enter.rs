@@ -170,24 +170,11 @@ impl Core {
         number: u64,
         response: Response,
     ) -> Result<(), Fault> {
-        let known = match &response {
-            Response::RoomInfo(info) => self.store.read(|tx| tx.room(info.room))?,
-            _ => None,
-        };
         let Some(entering) = self.entering(number) else { return Ok(()) };
-        if entering.room.is_none() {
-            // It was named by its slug: there may be an invitation to it.
-            entering.invitation = known.as_ref().and_then(invitation_of);
-        }
         let outcome = match response {
             Response::RoomInfo(info) => {
                 let invited = entering.invitation.is_some();
                 match (info.standing, invited, &info.listing) {
-                    (Standing::Joined, ..)
-                        if known.as_ref().is_some_and(|room| room.state == RoomState::Joined) =>
-                    {
-                        Err(known.as_ref().map_or_else(no_room, super::requests::in_already))
-                    }
                     (Standing::Banned, ..) => {
                         Err(ApiError::new(Kind::Refused, "you are banned from this room")
                             .hint("only its moderators can change that"))
@@ -404,7 +391,7 @@ fn join(
     if let Some(before) = &known
         && before.state == RoomState::Joined
     {
-        return Err(super::requests::in_already(before).into());
+        return Err(ApiError::new(Kind::Refused, format!("you are in {} already", before.shown())).into());
     }
     super::leave::forget_group(w, info.room)?;
     let (leaf, tx) = (w.leaf()?, w.tx);

@@ -321,7 +321,6 @@ fn commit(
                 if own.entry == entry.id {
                     taken.merged = true;
                     super::silent::say(w, stored, &own, &merged)?;
-                    w.done.declined = lines::declined(&own);
                 } else {
                     super::change::send_alone(w, &own)?;
                     taken.lost = true;
@@ -430,7 +429,6 @@ pub(super) fn merge_own(
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
     }
     super::silent::say(w, stored, commit, &merged)?;
-    w.done.declined = lines::declined(commit);
     followed(w, stored, group, &merged, &before, log_time(w.now, accepted_at))
 }
 

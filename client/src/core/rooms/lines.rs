@@ -8,13 +8,12 @@ use subrosa_rooms::{Change, Merged, Room};
 
 use super::{
     super::{Fault, work::Work},
-    act::Act,
     change::shown_role,
 };
 use crate::{
     api::{Direction, EventBody, MessageKind, MessageState, Role, time::Timestamp},
     chat::ChatId,
-    store::{NewMessage, PendingCommit, StoredRoom},
+    store::{NewMessage, StoredRoom},
 };
 
 impl Work<'_> {
@@ -64,14 +63,6 @@ pub(super) fn refresh(w: &Work<'_>, stored: &mut StoredRoom, group: &Room) {
     }
 }
 
-/// Who declined an invitation, of an own change that takes them out for that.
-pub(super) fn declined(own: &PendingCommit) -> Option<Username> {
-    match Act::from_bytes(&own.act) {
-        Some(Act::Declined(account)) => Some(account),
-        _ => None,
-    }
-}
-
 fn accounts(devices: &BTreeSet<RoomDevice>) -> BTreeSet<&str> {
     devices.iter().map(|device| device.account.as_str()).collect()
 }
@@ -84,7 +75,6 @@ pub(super) fn show(
     before: &BTreeSet<RoomDevice>,
     after: &BTreeSet<RoomDevice>,
 ) -> Result<(), Fault> {
-    let declined = w.done.declined.take();
     let Ok(actor) = Username::new(merged.actor.account.clone()) else { return Ok(()) };
     let (before, after) = (accounts(before), accounts(after));
     let mut told = BTreeSet::new();
@@ -112,9 +102,6 @@ pub(super) fn show(
             Change::Joined(_) if came => Some((actor.clone(), MessageKind::MemberJoined {})),
             Change::Added(_) if came => {
                 Some((actor.clone(), MessageKind::MemberInvited { name: name.clone() }))
-            }
-            Change::Removed(_) if went && declined.as_ref().is_some_and(|who| who.as_str() == name) => {
-                declined.clone().map(|who| (who, MessageKind::MemberDeclined {}))
             }
             Change::Removed(_) if went && !banned => {
                 Some((actor.clone(), MessageKind::MemberRemoved { name: name.clone() }))
@@ -157,7 +144,7 @@ pub(super) fn show(
             MessageKind::MemberInvited { name } => {
                 w.emit(EventBody::RoomMemberAdded { chat, name: name.clone(), by })?;
             }
-            MessageKind::MemberLeft {} | MessageKind::MemberDeclined {} => {
+            MessageKind::MemberLeft {} => {
                 w.emit(EventBody::RoomMemberRemoved { chat, name: by.clone(), by })?;
             }
             MessageKind::MemberRemoved { name } => {

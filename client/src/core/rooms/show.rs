@@ -38,17 +38,10 @@ impl Core {
         }
         let members = self.transact(turn, |w| {
             let group = w.group_of(stored.id)?;
-            let waiting = group.waiting_members();
             let mut members: Vec<Member> = Vec::new();
             for device in group.members() {
-                // Whoever made the room need not have changed it since.
-                let owns = shown_role(group.policy().role(&device.account)) == Role::Owner;
-                let waits = waiting.contains(&device) && !owns && device.account != w.me.account.as_str();
                 match members.iter_mut().find(|member| member.name == device.account) {
-                    Some(member) => {
-                        member.devices.push(device.device);
-                        member.invited &= waits;
-                    }
+                    Some(member) => member.devices.push(device.device),
                     None => {
                         let account = Username::new(device.account.clone());
                         let trust = match account {
@@ -62,7 +55,7 @@ impl Core {
                             name: device.account,
                             devices: vec![device.device],
                             trust,
-                            invited: waits,
+                            invited: false,
                         });
                     }
                 }
