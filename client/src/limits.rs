@@ -154,10 +154,16 @@ pub const ACT_TRIES: u32 = 5;
 pub const ACT_JITTER_MIN_MS: u32 = 50;
 /// The longest.
 pub const ACT_JITTER_MAX_MS: u32 = 500;
-/// How often joining a public room is tried while others change it, each time a little later.
-pub const JOIN_TRIES: u32 = 12;
-/// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet.
+/// Joining a public room is tried until its time is up while others change it: each time a little later, so many times.
+pub const JOIN_WAITS_GROW: u32 = 5;
+/// Milliseconds after which it is tried again to add own devices that have no KeyPackages yet; each time twice as long.
 pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
+/// Milliseconds after which devices are looked for that had no KeyPackages when their account was invited.
+pub const LATE_DEVICES_AFTER_MS: [u64; 3] = [MINUTE, 10 * MINUTE, 45 * MINUTE];
+/// Invited accounts of which devices are looked for later, at once.
+pub const LATE_DEVICES: usize = 256;
+/// Milliseconds that a relay may still work on what it was sent on a connection that is gone.
+pub const GIVEN_UP_WITHIN_MS: u64 = 5 * SECOND;
 /// Milliseconds within which one of the members takes out who left.
 pub const SETTLE_WITHIN_MS: u32 = 5_000;
 /// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.

@@ -96,10 +96,13 @@ impl Slug {
     }
 
     /// A slug out of a room's name: its ASCII letters in small, its digits, and one `-` for whatever is between; letters
-    /// with marks of the Latin alphabets that people write here lose them. `room` when nothing is left. The same name
-    /// always gives the same slug.
+    /// with marks of the Latin alphabets that people write here lose them. A word with other letters is left out whole: what
+    /// remained of it could look like another room's slug. `room` when nothing is left. The same name always gives the same slug.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
+        let written = |c: char| c.is_ascii() || !c.is_alphanumeric() || plain(c).is_some();
+        let words = name.split_whitespace().filter(|word| word.chars().all(written));
+        let name = words.collect::<Vec<_>>().join(" ");
         let mut text = String::new();
         for c in name.chars() {
             match plain(c) {
@@ -221,6 +224,9 @@ mod tests {
             ("☃", "room"),
             ("a", "room"),
             ("привет", "room"),
+            ("Lоbby", "room"),
+            ("Rust по-русски", "rust"),
+            ("l０bby chat", "chat"),
             (&"long name ".repeat(9), "long-name-long-name-long-name-lo"),
         ] {
             assert_eq!(Slug::from_name(name).as_str(), made, "{name}");

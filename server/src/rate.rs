@@ -129,6 +129,17 @@ impl Keyed {
         Ok(())
     }
 
+    /// Gives back what was taken for something that was refused after all. A key that is forgotten has nothing to get back.
+    pub fn give_back(&self, key: impl Hash, tokens: u32) {
+        let Some(gcra) = &self.gcra else { return };
+        let key = self.salt.hash_one(key);
+        let Some(mut shard) = shard(&self.shards, key) else { return };
+        if let Some(full_at) = shard.get_mut(&key) {
+            let cost = gcra.per_token.saturating_mul(tokens).min(gcra.burst);
+            *full_at = full_at.checked_sub(cost).unwrap_or(*full_at);
+        }
+    }
+
     /// Keys remembered.
     #[must_use]
     pub fn len(&self) -> usize {

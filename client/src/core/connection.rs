@@ -366,8 +366,9 @@ impl Core {
         match own {
             Some(error) => self.waits.fail_relay(turn, &error),
             None if self.link.failures > 1 => {
-                let error =
-                    ApiError::new(Kind::Unreachable, reason.as_str()).hint("it is tried again by itself");
+                let error = ApiError::new(Kind::Unreachable, reason.as_str()).hint(
+                    "connecting is tried again by itself; what was asked for is not done: ask again then",
+                );
                 self.waits.fail_relay(turn, &error);
             }
             None => {}

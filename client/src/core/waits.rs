@@ -179,8 +179,9 @@ impl Core {
             let error = if self.link.is_up() {
                 ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
             } else {
-                ApiError::new(Kind::Unreachable, "the relay cannot be reached")
-                    .hint("it is tried again by itself")
+                ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(
+                    "connecting is tried again by itself; what was asked for is not done: ask again then",
+                )
             };
             turn.out.push(Effect::Reply { token: lookup.token, result: Err(error) });
         }
@@ -201,8 +202,9 @@ impl Core {
             } else if self.link.is_up() {
                 Err(ApiError::new(Kind::Timeout, "the mailbox was not emptied in time").hint("try again"))
             } else {
-                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached")
-                    .hint("it is tried again by itself"))
+                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(
+                    "connecting is tried again by itself; what was asked for is not done: ask again then",
+                ))
             };
             turn.out.push(Effect::Reply { token, result });
         }

@@ -27,11 +27,25 @@ impl Tx<'_> {
     /// A device was heard of: by the log's clock at `logged_at`, by this device's at `now`. Neither goes back.
     pub fn seen_in_room(&self, room: RoomId, seat: &Seat, logged_at: u64, now: u64) -> Result<()> {
         let sql = "INSERT INTO room_seen (room, account, device, logged_at, heard_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                   ON CONFLICT (room, account, device) DO UPDATE SET told = 0,
+                   ON CONFLICT (room, account, device) DO UPDATE SET told = 0, invited = 0,
                    logged_at = max(logged_at, excluded.logged_at), heard_at = max(heard_at, excluded.heard_at)";
         let (account, device) = seat;
         self.run(sql, params![room.as_bytes(), account, device, clamped(logged_at), clamped(now)])?;
         Ok(())
+    }
+
+    /// A device was added by another one: it counts as heard of, and as invited until it says something.
+    pub fn added_to_room(&self, room: RoomId, seat: &Seat, logged_at: u64, now: u64) -> Result<()> {
+        self.seen_in_room(room, seat, logged_at, now)?;
+        let sql = "UPDATE room_seen SET invited = 1 WHERE room = ?1 AND account = ?2 AND device = ?3";
+        self.run(sql, params![room.as_bytes(), seat.0, seat.1])?;
+        Ok(())
+    }
+
+    /// The devices that were added to a room and have said nothing since.
+    pub fn invited_to_room(&self, room: RoomId) -> Result<BTreeSet<Seat>> {
+        let sql = "SELECT account, device FROM room_seen WHERE room = ?1 AND invited";
+        Ok(self.all(sql, [room.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
     }
 
     /// The devices that are in a room now. Those that were not known count as heard of now; the others are forgotten.

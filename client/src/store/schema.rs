@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__rooms", include_str!("../../migrations/V3__rooms.sql")),
     ("V4__room_evidence", include_str!("../../migrations/V4__room_evidence.sql")),
     ("V5__room_seen", include_str!("../../migrations/V5__room_seen.sql")),
+    ("V6__room_invited", include_str!("../../migrations/V6__room_invited.sql")),
     ("V7__deleted_by", include_str!("../../migrations/V7__deleted_by.sql")),
 ];
 

@@ -67,6 +67,9 @@ pub struct Rooms {
     pub opened: BTreeSet<Place>,
     /// The only suite that they publish them of, by its number; 0 for the hybrid one.
     pub suite: u16,
+    /// How claims of KeyPackages are refused, so many times; and how many were made in all.
+    pub claims_refused: Option<(usize, ErrorFrame)>,
+    pub claims: usize,
     /// The room that new accounts join.
     pub lobby: Option<subrosa_protocol::Slug>,
     /// Commits that came too late, as they came.
@@ -204,6 +207,13 @@ impl Relay {
             }
             Request::KeyPackageStatus(_) => self.key_package_counts(from),
             Request::KeyPackageClaim(claim) => {
+                self.rooms.claims += 1;
+                if let Some((left, frame)) = &mut self.rooms.claims_refused
+                    && *left > 0
+                {
+                    *left -= 1;
+                    return Response::Error(frame.clone());
+                }
                 let mut found = Vec::new();
                 for device in claim.devices.iter() {
                     let key = ((claim.account.to_string(), device.get()), claim.suite);
@@ -329,6 +339,9 @@ impl Relay {
                 let Some(room) = self.rooms.rooms.get_mut(&leave.room) else {
                     return error(ErrorCode::UnknownRoom);
                 };
+                if !room.roster.contains_key(&me) {
+                    return error(ErrorCode::NotAMember);
+                }
                 if let Some(proposal) = &leave.proposal
                     && (proposal.generation, proposal.epoch) != (room.generation, room.epoch)
                 {
@@ -341,9 +354,18 @@ impl Relay {
                     .cloned()
                     .collect();
                 let until = room.head();
+                // Who leaves reads nothing any more.
                 for device in gone {
-                    let from = room.roster.remove(&device).map_or(0, |member| member.from);
-                    room.removed.insert(device, (from, until));
+                    room.roster.remove(&device);
+                }
+                if room.roster.is_empty() && room.removed.is_empty() {
+                    self.rooms.rooms.remove(&leave.room);
+                    let now = RoomAccepted { seq: until + 1, accepted_at: now };
+                    return leave.proposal.map_or_else(done, |_| Response::RoomAccepted(now));
+                }
+                if room.roster.is_empty() {
+                    // Only those who were removed lately read what they may.
+                    (room.listing, room.group_info) = (None, None);
                 }
                 let told: Vec<_> = room.roster.keys().map(place_of).collect();
                 let changed = RoomChanged { room: leave.room, change: RoomChange::Roster };
@@ -585,6 +607,9 @@ impl Relay {
         let delta = commit.delta;
         let member = room.roster.get(me).is_some_and(|member| member.joined);
         let joins = !member && delta.added.iter().eq([me]) && room.listing.is_some();
+        if joins && room.roster.iter().any(|(other, there)| other.account == me.account && there.joined) {
+            return error(ErrorCode::NotAMember);
+        }
         if joins && room.banned.contains(&me.account) {
             return error(ErrorCode::Banned);
         }
@@ -599,7 +624,8 @@ impl Relay {
         }
         let uncovered = |entry: &RoomEntry| {
             let now = (entry.generation, entry.epoch) == (room.generation, room.epoch);
-            now && entry.kind == EntryKind::Proposal && entry.seq > commit.after
+            let after = if member { commit.after } else { 0 };
+            now && entry.kind == EntryKind::Proposal && entry.seq > after
         };
         if room.log.iter().any(uncovered) {
             return passed(room, me, commit.after);
@@ -649,7 +675,9 @@ impl Relay {
             ListingChange::Set(listing) => room.listing = Some(listing),
             ListingChange::Remove => room.listing = None,
         }
-        room.group_info = group_info;
+        if let Some(old) = std::mem::replace(&mut room.group_info, group_info) {
+            self.rooms.objects.remove(&old.hash);
+        }
         let entry = room.log.last().unwrap().clone();
         told.sort();
         told.retain(|place| !self.rooms.denied.contains(&(commit.room, device_of(place))));

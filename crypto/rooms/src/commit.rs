@@ -113,6 +113,24 @@ impl Room {
         Plan { remove: self.devices_of(account), policy: Some(policy), ..Plan::default() }
     }
 
+    /// Takes the roles of those whose last device goes by the plan, leavers among them (5.5). [`Room::commit`] does it too; who
+    /// wants to know before whether the owners change calls it first.
+    pub fn drop_roles(&self, plan: &mut Plan) {
+        let Ok(leaves) = self.leaves() else { return };
+        let leavers: BTreeSet<LeafNodeIndex> = self.leavers().collect();
+        let goes =
+            |device: &RoomDevice, leaf: &Leaf| plan.remove.contains(device) || leavers.contains(&leaf.index);
+        let (gone, stay): (Vec<_>, Vec<_>) = leaves.iter().partition(|(device, leaf)| goes(device, leaf));
+        let mut after: BTreeSet<&str> = stay.into_iter().map(|(device, _)| device.account.as_str()).collect();
+        after.extend(plan.add.iter().map(|invitee| invitee.device.account.as_str()));
+        let gone = gone.into_iter().map(|(device, _)| device.account.as_str());
+        let mut policy = plan.policy.clone().unwrap_or_else(|| self.policy.clone());
+        policy.drop_roles(gone.filter(|account| !after.contains(account)));
+        if policy != self.policy {
+            plan.policy = Some(policy);
+        }
+    }
+
     /// A plan that changes the policy; in a public room whose name changes, set [`Plan::face`] too.
     #[must_use]
     pub fn plan_policy(&self, change: impl FnOnce(&mut Policy)) -> Plan {
@@ -158,9 +176,10 @@ impl Room {
         &mut self,
         provider: &Provider<'_>,
         me: Me<'_>,
-        plan: Plan,
+        mut plan: Plan,
         directory: &dyn Directory,
     ) -> Result<OwnCommit, RoomError> {
+        self.drop_roles(&mut plan);
         let leaves = self.leaves().map_err(RoomError::Refused)?;
         let (generation, epoch) = (self.record.generation, self.epoch());
         let own = Sender::Member(self.group.own_leaf_index());

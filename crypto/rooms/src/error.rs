@@ -30,6 +30,10 @@ pub enum RoomError {
     /// This device is not a member any more.
     #[error("this device is not in the room any more")]
     NotMember,
+    /// A device of this account is in the room, this one perhaps, which left and was not taken out yet: nobody joins from
+    /// outside meanwhile.
+    #[error("a device of this account is in the room still")]
+    Member,
     /// Somebody left and the change is not made yet: commit (an empty [`crate::Plan`] does) before the next message.
     #[error("somebody left the room; that has to be settled before the next message")]
     Leaving,

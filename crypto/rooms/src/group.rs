@@ -1,6 +1,6 @@
 //! A room as one of its devices has it: its MLS group, policy and notes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmls::group::{MlsGroup, PastEpochDeletion};
 use openmls::prelude::{LeafNodeIndex, OpenMlsProvider};
@@ -243,6 +243,18 @@ impl Room {
     #[must_use]
     pub fn has_leavers(&self) -> bool {
         self.group.has_pending_proposals()
+    }
+
+    /// The devices that left and are not taken out yet.
+    #[must_use]
+    pub fn leaving(&self) -> BTreeSet<RoomDevice> {
+        let leavers: BTreeSet<LeafNodeIndex> = self.leavers().collect();
+        let leaves = self.leaves().unwrap_or_default();
+        leaves
+            .into_iter()
+            .filter(|(_, leaf)| leavers.contains(&leaf.index))
+            .map(|(device, _)| device)
+            .collect()
     }
 
     /// The devices in the room, sorted.

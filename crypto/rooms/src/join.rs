@@ -121,7 +121,7 @@ impl Room {
     /// pending: when the relay accepts it, [`Room::merge_pending`]; otherwise [`Room::clear_pending`] forgets the room.
     ///
     /// # Errors
-    /// [`RoomError::Exists`], [`RoomError::Refused`], [`RoomError::NeedLists`].
+    /// [`RoomError::Exists`], [`RoomError::Member`], [`RoomError::Refused`], [`RoomError::NeedLists`].
     #[allow(clippy::too_many_arguments)]
     pub fn join_external(
         store: &dyn RoomStore,
@@ -145,6 +145,11 @@ impl Room {
             || Suite::from_mls(info.ciphersuite()).is_none()
         {
             return refused(Refusal::OtherGroup);
+        }
+        // OpenMLS would take out a leaf of this device by the same commit, which no member would follow.
+        let own = me.secrets.verifying_key().0;
+        if group_info.windows(own.len()).any(|key| key == own) {
+            return Err(RoomError::Member);
         }
         let (epoch, signer) = (info.epoch().as_u64(), signer_of(group_info));
         if last.is_some_and(|last| (generation, epoch) < (last.generation, last.epoch)) {
@@ -174,6 +179,10 @@ impl Room {
         let signer = signer.and_then(|signer| group.members().find(|member| member.index.u32() == signer));
         let signer = signer.and_then(|member| named(&member.credential).ok());
         let signer = signer.ok_or(RoomError::Refused(Refusal::Credential))?;
+        let own = group.members().filter_map(|member| named(&member.credential).ok());
+        if own.filter(|device| device.account == me.account).count() > 1 {
+            return Err(RoomError::Member);
+        }
         check_members(group.members(), &signer, me, directory)?;
         let hash = Sha256::digest(&commit).into();
         let mut record = Record::new(generation, Some(now));
@@ -182,9 +191,7 @@ impl Room {
             (record.counter, record.prev_hash) = (last.counter, last.prev_hash);
         }
         let room = Self::assembled(id, group, record).map_err(RoomError::Refused)?;
-        let member =
-            room.members().iter().any(|device| device.account == me.account && device.device != me.device);
-        if room.policy.visibility != Visibility::Public || room.policy.banned.contains(me.account) || member {
+        if room.policy.visibility != Visibility::Public || room.policy.banned.contains(me.account) {
             return refused(Refusal::External);
         }
         let changes = vec![Change::Joined(me.room_device())];

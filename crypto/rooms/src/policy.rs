@@ -174,6 +174,17 @@ impl Policy {
         self.banned.insert(account.to_owned());
     }
 
+    /// Takes the roles of accounts that have no device in the room any more. When nobody would own the room then, its owners
+    /// stay what they are: a room without an owner is none.
+    pub fn drop_roles<'a>(&mut self, gone: impl IntoIterator<Item = &'a str>) {
+        let gone: BTreeSet<&str> = gone.into_iter().collect();
+        let is_gone = |account: &String| gone.contains(account.as_str());
+        self.moderators.retain(|account| !is_gone(account));
+        if !self.owners.iter().all(is_gone) {
+            self.owners.retain(|account| !is_gone(account));
+        }
+    }
+
     /// Checks every bound and that the lists fit together.
     ///
     /// # Errors
@@ -414,6 +425,20 @@ mod tests {
         };
         assert_eq!(largest.check(), Ok(()));
         assert!(largest.to_bytes().len() < crate::limits::EXTENSIONS_MAX);
+    }
+
+    #[test]
+    fn who_is_gone_has_no_role_but_somebody_owns_the_room() {
+        let mut policy = policy();
+        policy.drop_roles(["alice", "bob", "carol"]);
+        assert_eq!((policy.owners.len(), policy.moderators.len()), (1, 0));
+        policy.set_role("dave", Role::Owner);
+        policy.drop_roles(["alice"]);
+        assert_eq!(policy.owners, ["dave".to_owned()].into());
+        // Who was muted stays muted: nobody gets rid of that by leaving.
+        policy.muted.insert("erin".into());
+        policy.drop_roles(["erin"]);
+        assert!(policy.muted.contains("erin"));
     }
 
     #[test]

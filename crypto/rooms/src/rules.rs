@@ -221,6 +221,11 @@ fn policy(before: &Before<'_>, deed: &Deed, changes: &mut Vec<Change>) -> Result
     let fixed = old.room == new.room && old.generation == new.generation && old.visibility == new.visibility;
     require(fixed, Refusal::NoRight(Act::Fixed))?;
     new.check().map_err(Refusal::Policy)?;
+    // Whose last device goes has no role afterwards.
+    let gone = gone(before, deed);
+    let mut without = new.clone();
+    without.drop_roles(gone.iter().copied());
+    require(without == *new, Refusal::NoRight(Act::Roles))?;
     if old == new {
         return Ok(());
     }
@@ -249,7 +254,8 @@ fn policy(before: &Before<'_>, deed: &Deed, changes: &mut Vec<Change>) -> Result
         if role != old.role(account) {
             // A ban takes the role away, and who may ban whom was looked at above.
             let by_ban = new.banned.contains(account) && role == Role::Member;
-            require(owner || by_ban, Refusal::NoRight(Act::Roles))?;
+            let by_going = gone.contains(account.as_str()) && role == Role::Member;
+            require(owner || by_ban || by_going, Refusal::NoRight(Act::Roles))?;
             changes.push(Change::Role(account.clone(), role));
         }
     }
@@ -313,6 +319,14 @@ fn told(before: &Before<'_>, deed: &Deed, changes: &mut Vec<Change>) -> Result<(
             Ok(())
         }
     }
+}
+
+/// The accounts of which a commit takes out the last device.
+fn gone<'a>(before: &'a Before<'_>, deed: &'a Deed) -> BTreeSet<&'a str> {
+    let after: BTreeSet<&str> =
+        members_after(before, deed).into_iter().map(|device| device.account.as_str()).collect();
+    let out = deed.removed.union(&deed.left).map(|device| device.account.as_str());
+    out.filter(|account| !after.contains(account)).collect()
 }
 
 /// The members after a commit.

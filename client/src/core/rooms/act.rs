@@ -27,6 +27,8 @@ pub(in crate::core) enum Act {
     Declined(Username),
     /// This account leaves: its other devices are taken out first, since each leaf can only ask for its own removal.
     Leave,
+    /// An owner left and knows this owner key: the room gets another one.
+    OwnerKey([u8; 32]),
     /// Devices of which nothing was heard for long go.
     Silent,
     /// The devices of a member are others, or are trusted again: those that are listed come in, the others go.
@@ -126,7 +128,7 @@ impl Core {
     /// Who waited for too long is told. What was not begun does not happen any more.
     pub(super) fn expire_acts(&mut self, turn: &mut Turn<'_>) {
         let up = self.link.is_up();
-        let mut late = Vec::new();
+        let mut given_up = Vec::new();
         for wanted in &mut self.rooms.wanted {
             if wanted.deadline <= turn.now
                 && let Some(token) = wanted.token.take()
@@ -134,18 +136,25 @@ impl Core {
                 let error = match (up, wanted.made) {
                     (_, true) => ApiError::new(
                         Kind::Timeout,
-                        "the relay has not answered in time; it may still happen",
+                        "the relay has not answered in time: it may have been done",
                     )
-                    .hint("look at the room when connected"),
+                    .hint("it is not tried again; look at the room when connected"),
                     (true, false) => {
                         ApiError::new(Kind::Timeout, "it could not be done in time").hint("try again")
                     }
-                    (false, false) => ApiError::new(Kind::Unreachable, "the relay cannot be reached")
-                        .hint("try again when connected"),
+                    (false, false) => {
+                        ApiError::new(Kind::Unreachable, "nothing was done: the relay cannot be reached")
+                            .hint("it is not tried again by itself: ask again when connected")
+                    }
                 };
-                late.push((token, wanted.made));
+                if wanted.made && wanted.act != Act::Renewal {
+                    given_up.push(wanted.room);
+                }
                 turn.out.push(Effect::Reply { token, result: Err(error) });
             }
+        }
+        for room in given_up {
+            self.rooms.given_up.entry(room).or_default();
         }
         self.rooms
             .wanted
@@ -174,19 +183,13 @@ impl Core {
         let Some(at) = self.rooms.wanted.iter().position(|wanted| wanted.room == room && wanted.made) else {
             return Ok(());
         };
-        let Wanted { act, token, .. } = self.rooms.wanted.remove(at);
+        let Wanted { act, token, deadline, .. } = self.rooms.wanted.remove(at);
+        self.missed(turn, room, &act)?;
         let Some(token) = token else { return Ok(()) };
-        let result = if act == Act::Leave {
-            let stored = self.store.read(|tx| tx.room(room))?.ok_or(Fault::Internal("room"))?;
-            match self.leave_room(turn, token, &stored, 1) {
-                Ok(None) => return Ok(()),
-                Ok(Some(reply)) => Ok(reply),
-                Err(Fault::Refused(error)) => Err(error),
-                Err(other) => return Err(other),
-            }
-        } else {
-            self.room_reply(room).map_err(ApiError::from)
-        };
+        if act == Act::Leave {
+            return self.only_this_device(turn, room, (token, deadline));
+        }
+        let result = self.room_reply(room).map_err(ApiError::from);
         turn.out.push(Effect::Reply { token, result });
         Ok(())
     }
@@ -204,18 +207,25 @@ impl Core {
             |wanted| wanted.room == room && wanted.made && wanted.act == Act::Renewal,
             &faster,
         );
+        if self.rooms.given_up.remove(&room).is_some() {
+            // Its person was told: it is not made anew.
+            let over = ApiError::new(Kind::Refused, "another change was faster, and time was up");
+            self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, &over);
+        }
         for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);
             wanted.not_before = turn.now.saturating_add(u64::from(jitter));
-            given_up |= wanted.tries > ACT_TRIES;
+            // Whoever leaves does, however often others are faster.
+            given_up |= wanted.tries > ACT_TRIES && wanted.act != Act::Leave;
         }
         self.rooms.again(turn.now.saturating_add(u64::from(jitter)));
         if given_up {
             let error =
                 ApiError::new(Kind::Refused, "others changed the room again and again at the same time")
                     .hint("try again");
-            self.fail_acts(turn, |wanted| wanted.room == room && wanted.tries > ACT_TRIES, &error);
+            let too_often = |wanted: &Wanted| wanted.tries > ACT_TRIES && wanted.act != Act::Leave;
+            self.fail_acts(turn, |wanted| wanted.room == room && too_often(wanted), &error);
         }
     }
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::{OBJECTS_ON_THE_WAY, OWN_DEVICES_EVERY_MS, ROOM_DENIED_ASK_EVERY_MS},
+    limits::{GIVEN_UP_WITHIN_MS, OBJECTS_ON_THE_WAY, ROOM_DENIED_ASK_EVERY_MS},
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom},
 };
@@ -52,8 +52,21 @@ pub(super) enum Made {
     Needs(BTreeSet<Username>),
     /// Something else has to come first; it was asked for.
     Later,
-    /// It may be possible in a while: a new own device has no KeyPackages at the relay yet.
-    PutOff,
+    /// It may be possible in a while: a new own device has no KeyPackages at the relay yet, or the relay gives none before.
+    PutOff(Username),
+}
+
+/// A commit whose person was told that it may have been done. It is, if it is in the log after the next connection; otherwise it is
+/// void: it is done no later than that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// What came into the log meanwhile is not known.
+    #[default]
+    Unknown,
+    /// All of the log is known: what the relay still does of the connection before comes in by this time.
+    Until(u64),
+    /// And the log was asked for once more.
+    Asked,
 }
 
 impl Core {
@@ -61,10 +74,18 @@ impl Core {
     pub(super) fn pump_acts(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let mut busy = BTreeSet::new();
         let mut at = 0;
+        // What a device changes by itself gives way to what a person waits for.
+        let asked = |wanted: &&Wanted| wanted.token.is_some() && wanted.not_before <= turn.now;
+        let people: BTreeSet<RoomId> =
+            self.rooms.wanted.iter().filter(asked).map(|wanted| wanted.room).collect();
         while let Some(wanted) = self.rooms.wanted.get(at) {
             let (room, act) = (wanted.room, wanted.act.clone());
             let not_before = wanted.not_before;
             let waits = not_before > turn.now;
+            if wanted.token.is_none() && !wanted.made && people.contains(&room) {
+                at += 1;
+                continue;
+            }
             // What nobody waits for holds up nobody's change meanwhile.
             let first = if waits && wanted.token.is_none() { false } else { busy.insert(room) };
             if waits {
@@ -72,6 +93,7 @@ impl Core {
             } else if first && !wanted.made && self.is_quiet(room)? {
                 match self.make(turn, room, &act) {
                     Ok(Made::Done) => {
+                        self.rooms.given_up.remove(&room);
                         if let Some(wanted) = self.rooms.wanted.get_mut(at) {
                             wanted.made = true;
                         }
@@ -86,13 +108,21 @@ impl Core {
                     }
                     Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
                     Ok(Made::Later) => {}
-                    Ok(Made::PutOff) => {
-                        let not_before = turn.now.saturating_add(OWN_DEVICES_EVERY_MS);
-                        if let Some(wanted) = self.rooms.wanted.get_mut(at) {
-                            wanted.not_before = not_before;
-                        }
-                        self.rooms.packages.retain(|_, package| !package.is_empty());
+                    Ok(Made::PutOff(account)) => {
+                        let not_before = self.put_off_claims(turn, &account);
                         self.rooms.again(not_before);
+                        let Some(wanted) = self.rooms.wanted.get_mut(at) else { continue };
+                        wanted.not_before = not_before;
+                        if wanted.token.is_none() {
+                            busy.remove(&room);
+                        } else if wanted.deadline <= not_before {
+                            let error = self.why_put_off(&account);
+                            if let Some(token) = self.rooms.wanted.remove(at).token {
+                                turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
+                            }
+                            busy.remove(&room);
+                            continue;
+                        }
                     }
                     Err(Fault::Refused(error)) => {
                         if let Some(token) = self.rooms.wanted.remove(at).token {
@@ -121,10 +151,13 @@ impl Core {
     }
 
     fn make(&mut self, turn: &mut Turn<'_>, room: RoomId, act: &Act) -> Result<Made, Fault> {
-        if let Some(account) = act.adds()
-            && !self.is_invitable(turn, room, account)?
-        {
-            return Ok(Made::Later);
+        if let Some(account) = act.adds() {
+            if self.is_put_off(account, turn.now) {
+                return Ok(Made::PutOff(account.clone()));
+            }
+            if !self.is_invitable(turn, room, account)? {
+                return Ok(Made::Later);
+            }
         }
         if let Act::Ban(account) = act
             && !self.is_known(turn, room, account)?
@@ -174,6 +207,10 @@ impl Core {
             if self.rooms.live(room).committing {
                 continue;
             }
+            if self.rooms.given_up.contains_key(&room) {
+                self.settle_given_up(turn, room)?;
+                continue;
+            }
             if next_try > turn.now {
                 self.rooms.again(next_try);
                 continue;
@@ -193,6 +230,42 @@ impl Core {
             self.rooms.live(room).committing = true;
             self.hand_over(turn, &commit, generation)?;
         }
+        Ok(())
+    }
+
+    /// A commit that was given up: in the log, or void.
+    fn settle_given_up(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let Some(given_up) = self.rooms.given_up.get(&room).copied() else { return Ok(()) };
+        let known = self.rooms.heads_known;
+        let live = self.rooms.live(room);
+        if !known || live.behind || live.syncing || !live.needs.is_empty() || live.object.is_some() {
+            return Ok(());
+        }
+        let next = match given_up {
+            GivenUp::Unknown => GivenUp::Until(turn.now.saturating_add(GIVEN_UP_WITHIN_MS)),
+            GivenUp::Until(at) if at > turn.now => given_up,
+            GivenUp::Until(_) => {
+                live.behind = true;
+                GivenUp::Asked
+            }
+            GivenUp::Asked => {
+                self.rooms.given_up.remove(&room);
+                let joins =
+                    self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
+                if joins {
+                    // A join has no log before it: the relay says whether it has it.
+                    return Ok(());
+                }
+                self.transact(turn, |w| void(w, room))?;
+                let error = ApiError::new(Kind::Refused, "it was given up when the connection broke");
+                self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, &error);
+                return Ok(());
+            }
+        };
+        if let GivenUp::Until(at) = next {
+            self.rooms.again(at);
+        }
+        self.rooms.given_up.insert(room, next);
         Ok(())
     }
 
@@ -343,6 +416,7 @@ impl Core {
     /// An own commit was merged: whoever wanted it is told.
     pub(super) fn after_merge(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
         self.rooms.live(room).fresh.clear();
+        self.rooms.given_up.remove(&room);
         self.act_done(turn, room)?;
         self.entered(turn, room)
     }
@@ -356,7 +430,7 @@ impl Core {
         let joining =
             self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
         if joining {
-            return self.join_lost(turn, room);
+            return self.join_lost(turn, room, &super::enter::no_time());
         }
         let before = self.store.read(|tx| tx.pending_commit(room))?;
         if let Some(commit) = &before
@@ -413,6 +487,10 @@ impl Core {
 
     /// The relay refuses a commit for good.
     fn commit_refused(&mut self, turn: &mut Turn<'_>, room: RoomId, error: &ApiError) -> Result<(), Fault> {
+        if self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining) {
+            // An own device came in meanwhile, or the room is gone: whoever asks again learns it.
+            return self.join_lost(turn, room, error);
+        }
         self.transact(turn, |w| void(w, room))?;
         self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, error);
         self.entering_failed(turn, room, error);
@@ -451,7 +529,10 @@ pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
 
 fn forget_joining(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     if let Some(mut stored) = w.tx.room(room)? {
-        stored.state = RoomState::Left;
+        // An invitation may have come meanwhile.
+        let invited = stored.invitation.is_some();
+        stored.state = if invited { RoomState::Invited } else { RoomState::Left };
+        w.done.rooms |= invited;
         w.tx.put_room(&stored)?;
     }
     Ok(())
@@ -491,12 +572,14 @@ fn make(
         return Ok(Made::Needs([account.clone()].into()));
     }
     let Some(mut plan) = plan(w, &group, &stored, act, fresh, packages)? else {
-        let waits =
-            act.adds().is_some_and(|account| invite::is_incomplete(w, &group, account).unwrap_or(false));
+        let waits = act
+            .adds()
+            .filter(|account| w.is_me(account) && invite::is_incomplete(w, &group, account).unwrap_or(false));
         w.loaded.keep(group);
-        return Ok(if waits { Made::PutOff } else { Made::Nothing });
+        return Ok(waits.map_or(Made::Nothing, |account| Made::PutOff(account.clone())));
     };
-    if super::renew::replace_key(w, &group, &mut stored, &mut plan) {
+    group.drop_roles(&mut plan);
+    if super::renew::replace_key(w, &group, &mut stored, &mut plan, matches!(act, Act::OwnerKey(_))) {
         w.tx.put_room(&stored)?;
     }
     let leaf = w.leaf()?;
@@ -580,12 +663,17 @@ fn plan(
             (may && !group.devices_of(account.as_str()).is_empty()).then(|| group.plan_kick(account.as_str()))
         }
         Act::Invite(account) => invite::plan(w, group, stored, account, fresh, packages)?,
-        Act::Leave => {
-            let mut others = group.devices_of(w.me.account.as_str());
-            others.remove(&RoomDevice::new(w.me.account.as_str(), w.me.device.get()));
-            (!others.is_empty()).then(|| Plan { remove: others, ..Plan::default() })
+        Act::OwnerKey(known) => {
+            let owner = policy.role(w.me.account.as_str()) == PolicyRole::Owner;
+            let new = || Plan { policy: Some(policy.clone()), ..Plan::default() };
+            (owner && policy.owner_key == *known).then(new)
         }
-        Act::Settle => settle(w, group, fresh),
+        Act::Leave => {
+            super::leave::may_leave(w, group, stored)?;
+            let remove = super::leave::before_leaving(w, group, stored)?;
+            (!remove.is_empty()).then(|| Plan { remove, ..Plan::default() })
+        }
+        Act::Settle => settle(w, group, fresh)?,
         Act::Silent => super::silent::plan(w, group, stored)?,
         Act::Follow(account) => super::follow::plan(w, group, stored, account, fresh, packages)?,
         Act::Renew => group.update_due(w.now).map(|_| Plan { renew: true, ..Plan::default() }),
@@ -637,10 +725,21 @@ fn plan(
 }
 
 /// Takes out who left, and devices that are not in their accounts' lists any more.
-fn settle(w: &Work<'_>, group: &Room, fresh: &BTreeSet<Username>) -> Option<Plan> {
+fn settle(w: &Work<'_>, group: &Room, fresh: &BTreeSet<Username>) -> Result<Option<Plan>, Fault> {
     let lists = super::mls::lists(w.tx, w.me, fresh);
-    let remove: BTreeSet<_> = group.dropped_members(&lists).into_iter().collect();
-    (group.has_leavers() || !remove.is_empty()).then(|| Plan { remove, ..Plan::default() })
+    let mut remove: BTreeSet<_> = group.dropped_members(&lists).into_iter().collect();
+    // Who has only other devices now stays, with the role: those come in first (`follow`).
+    let accounts: BTreeSet<String> = remove.iter().map(|device| device.account.clone()).collect();
+    for account in accounts {
+        let all_go = group.devices_of(&account).is_subset(&remove);
+        if all_go
+            && let Ok(name) = Username::new(account.clone())
+            && w.list(&name)?.is_some_and(|list| !list.list.devices.is_empty())
+        {
+            remove.retain(|device| device.account != account);
+        }
+    }
+    Ok((group.has_leavers() || !remove.is_empty()).then(|| Plan { remove, ..Plan::default() }))
 }
 
 fn no_member(account: &Username, stored: &StoredRoom) -> ApiError {

@@ -2,7 +2,7 @@
 
 use subrosa_protocol::{
     BoundedStr, ErrorCode, RoomId, SafeText, Slug,
-    frames::{Listing, Request, Response, RoomCreate, RoomHead, Standing},
+    frames::{Listing, Request, Response, RoomCreate, RoomHead, RoomInfo, RoomName, RoomShow, Standing},
     limits::{ROOM_DESCRIPTION_BYTES, ROOM_NAME_BYTES},
 };
 use subrosa_rooms::{OwnerKey, Policy, Room, Suite, Visibility as PolicyVisibility};
@@ -147,19 +147,15 @@ impl Core {
                 let creating = self.rooms.creating.iter_mut().find(|creating| creating.room == room);
                 if frame.code == ErrorCode::SlugTaken
                     && let Some(creating) = creating
-                    && let Some(stem) = &creating.stem
+                    && let Some(stem) = creating.stem.clone()
                     && creating.tries < SLUGS_TRIED
                 {
-                    creating.tries += 1;
-                    let slug = stem.numbered(creating.tries).to_string();
-                    self.transact(turn, |w| {
-                        let mut stored = w.tx.room(room)?.ok_or(Fault::Internal("room"))?;
-                        w.tx.delete_room(room)?;
-                        stored.label = w.tx.free_label(&slug)?;
-                        stored.slug = Some(slug);
-                        Ok(w.tx.put_room(&stored)?)
-                    })?;
-                    return self.ask_to_create(turn, room);
+                    if creating.tries == 1 {
+                        // Whether a room has this very slug, or one that looks like it.
+                        let show = RoomShow { room: RoomName::Slug(stem) };
+                        return self.ask_room(turn, RoomAsked::Stem(room), &Request::RoomShow(show));
+                    }
+                    return self.create_numbered(turn, room);
                 }
                 self.transact(turn, |w| unmake(w, room))?;
                 self.answer_creating(turn, room, Err(refused(&frame)));
@@ -167,6 +163,47 @@ impl Core {
             }
             _ => Err(Fault::Relay("another answer to a new room than there is")),
         }
+    }
+
+    /// The relay told of the slug that was made from the name, and is taken. The same name again gets a number; what only looks
+    /// like another room's slug would look like it with any number.
+    pub(super) fn on_stem(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        response: &Response,
+    ) -> Result<(), Fault> {
+        let Some(creating) = self.rooms.creating.iter().find(|creating| creating.room == room) else {
+            return Ok(());
+        };
+        let Some(stem) = creating.stem.clone() else { return Ok(()) };
+        let same = |info: &RoomInfo| info.listing.as_ref().is_some_and(|listing| listing.slug == stem);
+        if matches!(response, Response::RoomInfo(info) if same(info)) {
+            return self.create_numbered(turn, room);
+        }
+        self.transact(turn, |w| unmake(w, room))?;
+        let error = ApiError::new(Kind::Refused, format!("another room's slug looks like {stem}"))
+            .hint("choose another name, or a slug of its own");
+        self.answer_creating(turn, room, Err(error));
+        Ok(())
+    }
+
+    /// Tries the slug that was made from the name with the next number.
+    fn create_numbered(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let Some(creating) = self.rooms.creating.iter_mut().find(|creating| creating.room == room) else {
+            return Ok(());
+        };
+        creating.tries = creating.tries.saturating_add(1);
+        let Some(stem) = &creating.stem else { return Ok(()) };
+        let slug = stem.numbered(creating.tries).to_string();
+        self.transact(turn, |w| {
+            let mut stored = w.tx.room(room)?.ok_or(Fault::Internal("room"))?;
+            w.tx.delete_room(room)?;
+            stored.label = w.tx.free_label(&slug)?;
+            stored.slug = Some(slug);
+            Ok(w.tx.put_room(&stored)?)
+        })?;
+        self.ask_to_create(turn, room)
     }
 
     fn created(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {

@@ -18,10 +18,13 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, RoomState, Visibility},
-    limits::{ACT_JITTER_MAX_MS, DEFAULT_WAIT_MS, JOIN_TRIES},
+    limits::{ACT_JITTER_MAX_MS, ACT_JITTER_MIN_MS, DEFAULT_WAIT_MS, JOIN_WAITS_GROW},
     net::refused,
     store::StoredRoom,
 };
+
+/// How often the relay is asked again that says that this device is in a room, of which there is nothing here.
+const LOST_TRIES: u32 = 3;
 
 /// A room that somebody enters.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(super) struct Entering {
     step: Step,
     tries: u32,
     not_before: u64,
+    /// Why it was not possible the last time: what its person is told when time is up.
+    held_up: Option<ApiError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +87,8 @@ enum Tried {
     Commit,
     /// In, by a Welcome.
     Welcomed,
+    /// A device of this account is in: it left and is not taken out yet, or it lets this one in.
+    Member,
 }
 
 impl Core {
@@ -112,6 +119,7 @@ impl Core {
             step: Step::Ask,
             tries: 0,
             not_before: 0,
+            held_up: None,
         });
     }
 
@@ -171,37 +179,103 @@ impl Core {
         response: Response,
     ) -> Result<(), Fault> {
         let Some(entering) = self.entering(number) else { return Ok(()) };
-        let outcome = match response {
-            Response::RoomInfo(info) => {
-                let invited = entering.invitation.is_some();
-                match (info.standing, invited, &info.listing) {
-                    (Standing::Banned, ..) => {
-                        Err(ApiError::new(Kind::Refused, "you are banned from this room")
-                            .hint("only its moderators can change that"))
-                    }
-                    (Standing::Joined, false, _) => Err(ApiError::new(
-                        Kind::Refused,
-                        "this device is in the room already, and has lost it here",
-                    )
-                    .hint("leave it first: rosa room leave ROOM")),
-                    (_, false, None) => Err(no_room()),
-                    (Standing::Removed | Standing::Stranger, true, _) => {
-                        Err(ApiError::new(Kind::Refused, "you were taken out of this room again")
-                            .hint("ask a member for another invitation"))
-                    }
-                    _ => Ok(info),
-                }
+        let invited = entering.invitation.is_some();
+        let by_person = entering.token.is_some();
+        let info = match response {
+            Response::RoomInfo(info) => info,
+            Response::Error(frame) => {
+                self.entering_ended(turn, number, Err(refused(&frame)));
+                return Ok(());
             }
-            Response::Error(frame) => Err(refused(&frame)),
             _ => return Err(Fault::Relay("another answer to a question about a room than there is")),
         };
-        match outcome {
-            Ok(info) => {
-                entering.room = Some(info.room);
-                entering.info = Some(Box::new(info));
-                entering.step = Step::Collect;
+        let stored = self.store.read(|tx| tx.room(info.room))?;
+        let state = stored.as_ref().map(|stored| stored.state);
+        let newest = stored.as_ref().and_then(invitation_of);
+        let Some(entering) = self.entering(number) else { return Ok(()) };
+        entering.room = Some(info.room);
+        match (info.standing, state) {
+            (_, Some(RoomState::Joined)) => {
+                // By another way meanwhile, such as an invitation of an own device.
+                self.entering_ended(turn, number, Ok(()));
+                return Ok(());
             }
-            Err(error) => self.entering_ended(turn, number, Err(error)),
+            (_, Some(RoomState::Joining)) => return self.enter_later(turn, number, no_time()),
+            (Standing::Banned, _) => {
+                let error = ApiError::new(Kind::Refused, "you are banned from this room")
+                    .hint("only its moderators can change that");
+                self.entering_ended(turn, number, Err(error));
+                return Ok(());
+            }
+            (Standing::Joined, _) => {
+                let error =
+                    ApiError::new(Kind::Refused, "this device is in the room already, and has lost it here")
+                        .hint("leave it first: rosa room leave ROOM");
+                if entering.tries >= LOST_TRIES {
+                    self.entering_ended(turn, number, Err(error));
+                    return Ok(());
+                }
+                return self.enter_later(turn, number, error);
+            }
+            (Standing::Invited, Some(RoomState::Invited)) if !invited => entering.invitation = newest,
+            (Standing::Invited, _) if !invited => {
+                // It lies in the mailbox, or is on its way there.
+                let error = ApiError::new(
+                    Kind::Refused,
+                    "you are invited to this room, and the invitation is not here: it has not come yet, or was one too many",
+                )
+                .hint("try again; or ask a member for another one");
+                return self.enter_later(turn, number, error);
+            }
+            (Standing::Removed | Standing::Stranger, _) if invited => {
+                if info.listing.is_none() || !by_person {
+                    let error = ApiError::new(Kind::Refused, "you were taken out of this room again")
+                        .hint("ask a member for another invitation");
+                    self.entering_ended(turn, number, Err(error));
+                    return Ok(());
+                }
+                // Nobody needs one for a public room.
+                entering.invitation = None;
+            }
+            _ => {}
+        }
+        if entering.invitation.is_none() && info.listing.is_none() {
+            self.entering_ended(turn, number, Err(no_room()));
+            return Ok(());
+        }
+        entering.info = Some(Box::new(info));
+        entering.step = Step::Collect;
+        Ok(())
+    }
+
+    /// What stands in the way may pass: it is begun anew a little later, until there is no time left.
+    fn enter_later(&mut self, turn: &mut Turn<'_>, number: u64, error: ApiError) -> Result<(), Fault> {
+        let span = ACT_JITTER_MAX_MS - ACT_JITTER_MIN_MS;
+        let jitter = (turn.rng.next_u32() % span).saturating_add(ACT_JITTER_MIN_MS);
+        let Some(entering) = self.entering(number) else { return Ok(()) };
+        (entering.step, entering.info) = (Step::Ask, None);
+        entering.tries = entering.tries.saturating_add(1);
+        entering.held_up = Some(error);
+        // Somebody who leaves is taken out within seconds; nobody comes in before.
+        let wait = u64::from(jitter).saturating_mul(entering.tries.min(JOIN_WAITS_GROW).into());
+        let not_before = turn.now.saturating_add(wait);
+        entering.not_before = not_before;
+        self.rooms.again(not_before);
+        Ok(())
+    }
+
+    /// The same for whoever enters a room.
+    pub(super) fn all_enter_later(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        error: &ApiError,
+    ) -> Result<(), Fault> {
+        let here = |entering: &&Entering| entering.room == Some(room);
+        let numbers: Vec<u64> =
+            self.rooms.entering.iter().filter(here).map(|entering| entering.number).collect();
+        for number in numbers {
+            self.enter_later(turn, number, error.clone())?;
         }
         Ok(())
     }
@@ -229,11 +303,25 @@ impl Core {
             return self.get_object(turn, room, object);
         };
         let fresh = self.rooms.live(room).fresh.clone();
+        match self.store.read(|tx| tx.room(room))?.map(|stored| stored.state) {
+            Some(RoomState::Joined) => {
+                self.entering_ended(turn, number, Ok(()));
+                return Ok(());
+            }
+            Some(RoomState::Joining) => return self.enter_later(turn, number, no_time()),
+            _ => {}
+        }
         let tried = self.transact(turn, |w| match &invitation {
             Some(invitation) => welcomed(w, &info, invitation, &bytes, &fresh),
             None => join(w, &info, &bytes, &fresh),
         })?;
         match tried {
+            Tried::Member => {
+                self.rooms.objects.remove(&object);
+                let error = ApiError::new(Kind::Refused, "a device of yours is in the room still")
+                    .hint("try again in a while: a member has to take out who left");
+                self.enter_later(turn, number, error)
+            }
             Tried::Needs(needs) => {
                 self.rooms.live(room).needs.extend(needs);
                 self.pump_room_lists(turn)
@@ -338,7 +426,10 @@ impl Core {
         let numbers: Vec<u64> =
             self.rooms.entering.iter().filter(late).map(|entering| entering.number).collect();
         for number in numbers {
-            let error = if self.link.is_up() {
+            let held_up = self.entering(number).and_then(|entering| entering.held_up.take());
+            let error = if let Some(error) = held_up.filter(|_| self.link.is_up()) {
+                error
+            } else if self.link.is_up() {
                 ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
             } else {
                 ApiError::new(Kind::Unreachable, "the relay cannot be reached")
@@ -349,26 +440,25 @@ impl Core {
     }
 
     /// Another commit was faster than the join: once more, with the room as it is now.
-    pub(super) fn join_lost(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<(), Fault> {
+    pub(super) fn join_lost(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        error: &ApiError,
+    ) -> Result<(), Fault> {
         self.transact(turn, |w| super::change::void(w, room))?;
         self.rooms.wanted.retain(|wanted| !(wanted.room == room && wanted.act == Act::Join));
-        let wait = u64::from(turn.rng.next_u32() % ACT_JITTER_MAX_MS);
-        let mut given_up = false;
-        for entering in self.rooms.entering.iter_mut().filter(|entering| entering.room == Some(room)) {
-            (entering.step, entering.info) = (Step::Ask, None);
-            entering.tries = entering.tries.saturating_add(1);
-            // Somebody who leaves is taken out within seconds; nobody comes in before.
-            entering.not_before = turn.now.saturating_add(wait.saturating_mul(entering.tries.into()));
-            given_up |= entering.tries > JOIN_TRIES;
-        }
-        self.rooms.again(turn.now);
-        if given_up {
-            let error =
-                ApiError::new(Kind::Refused, "the room changes too fast to come in").hint("try again");
-            self.entering_failed(turn, room, &error);
-        }
-        Ok(())
+        self.all_enter_later(turn, room, error)
     }
+}
+
+/// Why nobody came in before time was up.
+pub(super) fn no_time() -> ApiError {
+    ApiError::new(
+        Kind::Refused,
+        "the room changes too fast to come in, or nobody is there to take out who left",
+    )
+    .hint("try again")
 }
 
 fn no_room() -> ApiError {
@@ -388,11 +478,6 @@ fn join(
     fresh: &std::collections::BTreeSet<Username>,
 ) -> Result<Tried, Fault> {
     let known = w.tx.room(info.room)?;
-    if let Some(before) = &known
-        && before.state == RoomState::Joined
-    {
-        return Err(ApiError::new(Kind::Refused, format!("you are in {} already", before.shown())).into());
-    }
     super::leave::forget_group(w, info.room)?;
     let (leaf, tx) = (w.leaf()?, w.tx);
     let directory = lists(tx, w.me, fresh);
@@ -402,6 +487,7 @@ fn join(
     let (group, made) = match joined {
         Ok(joined) => joined,
         Err(RoomError::NeedLists(needs)) => return Ok(Tried::Needs(accounts(needs))),
+        Err(RoomError::Member) => return Ok(Tried::Member),
         Err(error) => return Err(fault(error)),
     };
     let listing = info.listing.as_ref().ok_or_else(no_room)?;

@@ -305,7 +305,7 @@ fn commit(
     taken: &mut Taken,
 ) -> Result<Option<Missing>, Fault> {
     let mut group = w.group_of(stored.id)?;
-    let before = devices(&group);
+    let mut before = Before::of(&group);
     let delta = entry.delta.as_ref().map(from_wire).unwrap_or_default();
     let tx = w.tx;
     let directory = mls::lists(tx, w.me, fresh);
@@ -320,6 +320,7 @@ fn commit(
                 w.tx.remove_pending_commit(stored.id)?;
                 if own.entry == entry.id {
                     taken.merged = true;
+                    before.own(&own);
                     super::silent::say(w, stored, &own, &merged)?;
                 } else {
                     super::change::send_alone(w, &own)?;
@@ -352,13 +353,34 @@ fn devices(group: &Room) -> BTreeSet<RoomDevice> {
     group.members().into_iter().collect()
 }
 
+/// A room before a commit.
+struct Before {
+    devices: BTreeSet<RoomDevice>,
+    owners: BTreeSet<String>,
+    /// Who said that they do not come, if this device's commit takes them out for that.
+    declined: Option<Username>,
+}
+
+impl Before {
+    fn of(group: &Room) -> Self {
+        Self { devices: devices(group), owners: group.policy().owners.clone(), declined: None }
+    }
+
+    /// Before an own commit.
+    fn own(&mut self, commit: &PendingCommit) {
+        if let Some(super::act::Act::Declined(account)) = super::act::Act::from_bytes(&commit.act) {
+            self.declined = Some(account);
+        }
+    }
+}
+
 /// A commit was merged: what it changed is shown, and the room's row says how it is now.
 fn followed(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     group: Room,
     merged: &Merged,
-    before: &BTreeSet<RoomDevice>,
+    before: &Before,
     logged_at: u64,
 ) -> Result<(), Fault> {
     lines::refresh(w, stored, &group);
@@ -387,12 +409,23 @@ fn followed(
                 .extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
     }
+    // An owner left by a commit of somebody who cannot replace the key that they know.
+    let known = group.policy().owner_key;
+    let owner_left = !merged.changes.contains(&Change::OwnerKey)
+        && !before.owners.is_subset(&group.policy().owners)
+        && stored.owner_secret.is_some()
+        && owner(w.me.account.as_str());
     w.loaded.keep(group);
+    if owner_left && !merged.removed_me {
+        w.done.follows.push((stored.id, super::act::Act::OwnerKey(known)));
+    }
+    let declined = before.declined.as_ref();
+    let before = &before.devices;
     for account in new_owners {
         super::renew::give_key(w, stored, &account)?;
     }
     super::silent::changed(w, stored.id, merged, (before, &after), logged_at)?;
-    lines::show(w, stored, merged, before, &after)?;
+    lines::show(w, stored, merged, (before, &after), declined)?;
     if merged.removed_me {
         let actor = Username::new(merged.actor.account.clone()).ok();
         super::leave::out(w, stored.id, actor.as_ref())?;
@@ -408,7 +441,8 @@ pub(super) fn merge_own(
     (seq, accepted_at): (u64, u64),
 ) -> Result<(), Fault> {
     let mut group = w.group_of(stored.id)?;
-    let before = devices(&group);
+    let mut before = Before::of(&group);
+    before.own(commit);
     let tx = w.tx;
     if super::renew::is_renewal(commit) {
         let renewal = super::renew::Renewal::of(commit)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crypto::verify::room::RoomDevice as Leaf;
 use subrosa_protocol::{
-    BoundedStr, BoundedVec, DeviceId, RoomId, SafeText, Slug, Username, codec,
+    BoundedStr, BoundedVec, DeviceId, ErrorCode, RoomId, SafeText, Slug, Username, codec,
     content::{Content, RoomInvitation},
     frames::{KeyPackageClaim, KeyPackages, ObjectHash, Request, Response, RoomDevice},
 };
@@ -14,20 +14,27 @@ use super::{
     super::{
         Core, Fault, Turn, contacts,
         receive::Sender,
+        retry_after,
         seal::{Outgoing, Target},
         work::{Work, devices_of},
     },
     RoomAsked,
-    act::Act,
+    act::{Act, Wanted},
     change::Invited,
     mls::lists,
 };
 use crate::{
     api::{ApiError, EventBody, Kind, RoomState, Visibility},
-    limits::{CLAIMED_PACKAGES, INVITATIONS, INVITATIONS_PER_STRANGER},
+    limits::{
+        CLAIMED_PACKAGES, INVITATIONS, INVITATIONS_PER_STRANGER, LATE_DEVICES, LATE_DEVICES_AFTER_MS,
+        OWN_DEVICES_EVERY_MS, RETRY_MAX_MS,
+    },
     net::refused,
     store::{Counter, KnownList, StoredRoom},
 };
+
+/// The random part of the wait before devices are looked for again, ms.
+const LATE_WITHIN_MS: u32 = 30_000;
 
 /// Invitations as they are stored beside a pending commit.
 pub(super) fn write(all: &[Invited]) -> Result<Vec<u8>, Fault> {
@@ -104,6 +111,11 @@ impl Core {
         response: Response,
     ) -> Result<(), Fault> {
         self.rooms.claiming.remove(account);
+        if let Response::KeyPackages(found) = &response
+            && !found.packages.is_empty()
+        {
+            self.rooms.put_off.remove(account);
+        }
         let renews = self.rooms.wanted.iter().any(|wanted| wanted.act == Act::Renewal && !wanted.made);
         if renews || matches!(response, Response::KeyPackages(_)) {
             // Devices without any are left out of what follows.
@@ -120,12 +132,103 @@ impl Core {
                 }
                 Ok(())
             }
+            // Not now: whoever waits for it may, and what this device changes by itself waits as long as it takes.
             Response::Error(frame) => {
-                let error = refused(&frame);
-                self.fail_acts(turn, |wanted| !wanted.made && wanted.act.adds() == Some(account), &error);
+                let attempts = self.rooms.put_off.get(account).map_or(0, |put_off| put_off.attempts);
+                let wait = retry_after(frame.retry_after_ms, attempts.saturating_add(3));
+                let at = turn.now.saturating_add(wait);
+                let why = Some(refused(&frame));
+                let put_off = PutOff { at, attempts: attempts.saturating_add(1), asked: false, why };
+                self.rooms.put_off.insert(account.clone(), put_off);
+                self.rooms.again(at);
+                if frame.code == ErrorCode::NotFound {
+                    // Their devices are others, or they are gone.
+                    self.lookups.want([account.clone()].into(), [].into());
+                    let error = refused(&frame);
+                    let asked = |wanted: &Wanted| {
+                        wanted.token.is_some() && !wanted.made && wanted.act.adds() == Some(account)
+                    };
+                    self.fail_acts(turn, asked, &error);
+                }
                 Ok(())
             }
             _ => Err(Fault::Relay("another answer to a claim of KeyPackages than there is")),
+        }
+    }
+}
+
+/// Why and until when no KeyPackages of an account are claimed.
+#[derive(Debug, Default)]
+pub(super) struct PutOff {
+    at: u64,
+    attempts: u32,
+    /// They were asked for since.
+    asked: bool,
+    why: Option<ApiError>,
+}
+
+impl Core {
+    /// Whether no KeyPackages of an account are to be had yet. When the time has come, those that had none are asked for again.
+    pub(super) fn is_put_off(&mut self, account: &Username, now: u64) -> bool {
+        let Some(put_off) = self.rooms.put_off.get_mut(account) else { return false };
+        if put_off.at > now {
+            return true;
+        }
+        if !std::mem::replace(&mut put_off.asked, true) {
+            self.rooms.packages.retain(|device, package| device.account != *account || !package.is_empty());
+        }
+        false
+    }
+
+    /// Until when the KeyPackages of an account are put off.
+    pub(super) fn put_off_claims(&mut self, turn: &Turn<'_>, account: &Username) -> u64 {
+        let put_off = self.rooms.put_off.entry(account.clone()).or_default();
+        if put_off.at <= turn.now {
+            let wait = OWN_DEVICES_EVERY_MS.saturating_mul(1 << put_off.attempts.min(10)).min(RETRY_MAX_MS);
+            put_off.at = turn.now.saturating_add(wait);
+            put_off.attempts = put_off.attempts.saturating_add(1);
+            (put_off.asked, put_off.why) = (false, None);
+        }
+        put_off.at
+    }
+
+    /// Why, for whoever waited.
+    pub(super) fn why_put_off(&self, account: &Username) -> ApiError {
+        let why = self.rooms.put_off.get(account).and_then(|put_off| put_off.why.clone());
+        why.unwrap_or_else(|| {
+            ApiError::new(Kind::Refused, format!("{account} cannot be added to a room now")).hint("try again")
+        })
+    }
+
+    /// Something added devices of an account: those that had no KeyPackages are looked for again, a few times.
+    pub(super) fn missed(&mut self, turn: &mut Turn<'_>, room: RoomId, act: &Act) -> Result<(), Fault> {
+        let Some(account) = act.adds().cloned() else { return Ok(()) };
+        let place = (room, account.clone());
+        let tries = self.rooms.late.get(&place).copied();
+        let begins = matches!(act, Act::Invite(_)) && account != self.me.account;
+        if tries.is_none() && !begins {
+            return Ok(());
+        }
+        let missing = self.transact(turn, |w| {
+            let Some(group) = w.group(room)? else { return Ok(false) };
+            let there = !group.devices_of(account.as_str()).is_empty();
+            let missing = there && is_incomplete(w, &group, &account)?;
+            w.loaded.keep(group);
+            Ok(missing)
+        })?;
+        let tries = tries.unwrap_or(0);
+        match LATE_DEVICES_AFTER_MS.get(tries).filter(|_| missing) {
+            Some(after) if tries > 0 || self.rooms.late.len() < LATE_DEVICES => {
+                self.rooms.late.insert(place, tries.saturating_add(1));
+                self.rooms
+                    .packages
+                    .retain(|device, package| device.account != account || !package.is_empty());
+                self.want_after(turn, (room, Act::Follow(account)), *after, LATE_WITHIN_MS)
+            }
+            _ => {
+                self.rooms.late.remove(&place);
+                Ok(())
+            }
         }
     }
 }
@@ -232,7 +335,7 @@ pub(super) fn invitees(
 pub(super) fn is_incomplete(w: &Work<'_>, group: &Room, account: &Username) -> Result<bool, Fault> {
     let there = group.devices_of(account.as_str());
     let missing = |device: &DeviceId| !there.contains(&Leaf::new(account.as_str(), device.get()));
-    Ok(w.is_me(account) && w.list(account)?.is_some_and(|list| devices_of(&list).iter().any(missing)))
+    Ok(w.list(account)?.is_some_and(|list| devices_of(&list).iter().any(missing)))
 }
 
 /// The invitations that go with a commit: for each device that it adds, the next message of the session with it.
@@ -313,6 +416,13 @@ pub(in crate::core) fn invited(
         None => w.tx.free_label(Slug::from_name(&name).as_str())?,
     };
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
+    if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {
+        // Its person is joining it: this is for when that fails.
+        let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
+        let by = Some(sender.account.clone());
+        w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+        return Ok(());
+    }
     let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
     let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));
     let stored = StoredRoom {

@@ -1,20 +1,24 @@
 //! Getting out of rooms, and taking out who left.
 
+use std::collections::BTreeSet;
+
+use subrosa_crypto::verify::room::RoomDevice;
 use subrosa_protocol::{
     BoundedBytes, EntryId, RoomId, Username,
     content::{Content, RoomDeclined},
     frames::{LeaveProposal, Request, Response, RoomLeave},
 };
+use subrosa_rooms::{Role as PolicyRole, Room};
 
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},
     RoomAsked,
-    act::Act,
+    act::{Act, Wanted},
     mls::fault,
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Reply, RoomState},
-    limits::ACT_TRIES,
+    limits::{ACT_JITTER_MAX_MS, ACT_JITTER_MIN_MS, DEFAULT_WAIT_MS},
     net::refused,
     store::StoredRoom,
 };
@@ -26,8 +30,7 @@ impl Core {
         turn: &mut Turn<'_>,
         token: u64,
         stored: &StoredRoom,
-        tries: u32,
-    ) -> Result<Option<Reply>, Fault> {
+    ) -> Result<(), Fault> {
         let room = stored.id;
         match stored.state {
             RoomState::Left | RoomState::Removed => {
@@ -37,51 +40,76 @@ impl Core {
             RoomState::CutOff | RoomState::Invited | RoomState::Joining | RoomState::Joined => {}
         }
         self.need_relay()?;
-        if self.store.read(|tx| tx.pending_commit(room))?.is_some() {
-            return Err(ApiError::new(Kind::Refused, "a change of the room is on its way")
-                .hint("try again")
-                .into());
+        if stored.goes_on() {
+            return self.want(turn, room, Act::Leave, Some(token));
         }
-        if tries == 0 && stored.goes_on() {
-            let alone = self.transact(turn, |w| {
-                let Some(group) = w.group(room)? else { return Ok(true) };
-                let own = group.devices_of(w.me.account.as_str()).len();
+        if stored.state == RoomState::Joining {
+            let what = format!("you are joining {} just now", stored.shown());
+            return Err(ApiError::new(Kind::Refused, what).hint("try again when that is done").into());
+        }
+        if stored.state == RoomState::Joined && !stored.denied && stored.owner_secret.is_some() {
+            // It stands still, and this device can renew it.
+            self.transact(turn, |w| {
+                let Some(group) = w.group(room)? else { return Ok(()) };
+                let may = may_leave(w, &group, stored);
                 w.loaded.keep(group);
-                Ok(own <= 1)
+                may
             })?;
-            if !alone {
-                return self.want(turn, room, Act::Leave, Some(token)).map(|()| None);
-            }
         }
-        let (proposal, state_generation) = self.transact(turn, |w| {
-            let mut proposal = None;
-            if stored.state == RoomState::Joined
-                && let Some(mut group) = w.group(room)?
-                && group.members().len() > 1
-            {
-                let (leaf, tx) = (w.leaf()?, w.tx);
-                let bytes = group.leave(tx, &mut w.rng, leaf, w.now).map_err(fault)?;
-                proposal = Some(LeaveProposal {
-                    id: EntryId::from_bytes(w.random()),
-                    generation: group.generation(),
-                    epoch: group.epoch(),
-                    bytes: BoundedBytes::new(bytes).map_err(|_| Fault::Internal("proposal"))?,
-                });
-                w.loaded.keep(group);
-                w.tx.put_room(&StoredRoom { leaving: true, ..stored.clone() })?;
+        self.ask_to_leave(turn, room, (token, turn.now.saturating_add(DEFAULT_WAIT_MS)), None)
+    }
+
+    /// This device is the only one of its account in a room that it leaves: now it asks for its own removal.
+    pub(super) fn only_this_device(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        (token, deadline): (u64, u64),
+    ) -> Result<(), Fault> {
+        let proposal = self.transact(turn, |w| {
+            let Some(stored) = w.tx.room(room)?.filter(|stored| stored.state == RoomState::Joined) else {
+                return Ok(None);
+            };
+            let mut group = w.group_of(room)?;
+            let (leaf, tx) = (w.leaf()?, w.tx);
+            let bytes = group.leave(tx, &mut w.rng, leaf, w.now).map_err(fault)?;
+            let proposal = LeaveProposal {
+                id: EntryId::from_bytes(w.random()),
+                generation: group.generation(),
+                epoch: group.epoch(),
+                bytes: BoundedBytes::new(bytes).map_err(|_| Fault::Internal("proposal"))?,
+            };
+            w.loaded.keep(group);
+            w.tx.put_room(&StoredRoom { leaving: true, ..stored })?;
+            Ok(Some(proposal))
+        });
+        match proposal {
+            Ok(proposal) => self.ask_to_leave(turn, room, (token, deadline), proposal),
+            Err(Fault::Refused(error)) => {
+                turn.out.push(Effect::Reply { token, result: Err(error) });
+                Ok(())
             }
-            Ok((proposal, w.tx.generation()?))
-        })?;
+            Err(other) => Err(other),
+        }
+    }
+
+    fn ask_to_leave(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        (token, deadline): (u64, u64),
+        proposal: Option<LeaveProposal>,
+    ) -> Result<(), Fault> {
+        let state_generation = self.store.read(|tx| tx.generation())?;
         let leave = RoomLeave { room, account: true, proposal, state_generation };
-        self.ask_room(turn, RoomAsked::Leave { room, token, tries }, &Request::RoomLeave(leave))?;
-        Ok(None)
+        self.ask_room(turn, RoomAsked::Leave { room, token, deadline }, &Request::RoomLeave(leave))
     }
 
     pub(super) fn on_left(
         &mut self,
         turn: &mut Turn<'_>,
         room: RoomId,
-        (token, tries): (u64, u32),
+        (token, deadline): (u64, u64),
         response: Response,
     ) -> Result<(), Fault> {
         let result = match response {
@@ -90,17 +118,12 @@ impl Core {
                 self.forget_live(turn, room);
                 Ok(Reply::Done {})
             }
+            // The room changed meanwhile: with what is new, until there is no time left.
             Response::EpochPassed(passed) => {
+                self.transact(turn, |w| stay(w, room))?;
                 self.take_page(turn, room, &passed.entries, passed.more)?;
-                // The room changed meanwhile.
-                let stored = self.store.read(|tx| tx.room(room))?.filter(|_| tries < ACT_TRIES);
-                match stored.map(|stored| self.leave_room(turn, token, &stored, tries.saturating_add(1))) {
-                    Some(Ok(None)) => return Ok(()),
-                    Some(Ok(Some(reply))) => Ok(reply),
-                    Some(Err(Fault::Refused(error))) => Err(error),
-                    Some(Err(other)) => return Err(other),
-                    None => Err(ApiError::new(Kind::Refused, "the room changed meanwhile").hint("try again")),
-                }
+                self.rooms.live(room).behind |= passed.more || passed.entries.is_empty();
+                return self.leave_again(turn, room, (token, deadline));
             }
             // The relay knows of no such member: there is nothing to leave there.
             Response::Error(frame) if super::deny::puts_out(frame.code) => {
@@ -108,10 +131,33 @@ impl Core {
                 self.forget_live(turn, room);
                 Ok(Reply::Done {})
             }
-            Response::Error(frame) => Err(refused(&frame)),
+            Response::Error(frame) => {
+                self.transact(turn, |w| stay(w, room))?;
+                Err(refused(&frame))
+            }
             _ => return Err(Fault::Relay("another answer to leaving a room than there is")),
         };
         turn.out.push(Effect::Reply { token, result });
+        Ok(())
+    }
+
+    fn leave_again(
+        &mut self,
+        turn: &mut Turn<'_>,
+        room: RoomId,
+        (token, deadline): (u64, u64),
+    ) -> Result<(), Fault> {
+        if self.store.read(|tx| tx.room(room))?.is_none_or(|stored| stored.state != RoomState::Joined) {
+            // Somebody took it out meanwhile: it is where its person wants it.
+            turn.out.push(Effect::Reply { token, result: Ok(Reply::Done {}) });
+            return Ok(());
+        }
+        let span = ACT_JITTER_MAX_MS - ACT_JITTER_MIN_MS;
+        let jitter = u64::from((turn.rng.next_u32() % span).saturating_add(ACT_JITTER_MIN_MS));
+        let not_before = turn.now.saturating_add(jitter);
+        self.rooms.again(not_before);
+        let (act, token) = (Act::Leave, Some(token));
+        self.rooms.wanted.push(Wanted { room, act, token, deadline, tries: 0, not_before, made: false });
         Ok(())
     }
 
@@ -130,6 +176,59 @@ impl Core {
             self.rooms.again(turn.now);
         }
         Ok(())
+    }
+}
+
+/// The other accounts in a room, without those who have asked to leave and those who are invited and have not come.
+fn company(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<BTreeSet<String>, Fault> {
+    let (me, leaving) = (w.me.account.as_str(), group.leaving());
+    let invited = w.tx.invited_to_room(stored.id)?;
+    let came = |device: &RoomDevice| {
+        device.account != me
+            && !leaving.contains(device)
+            && !invited.contains(&(device.account.clone(), device.device))
+    };
+    Ok(group.members().into_iter().filter(came).map(|device| device.account).collect())
+}
+
+/// The devices that go before this one leaves: the account's others; and those who are invited to a room that is closed with its
+/// only owner.
+pub(super) fn before_leaving(
+    w: &Work<'_>,
+    group: &Room,
+    stored: &StoredRoom,
+) -> Result<BTreeSet<RoomDevice>, Fault> {
+    let me = w.me.account.as_str();
+    let closes = group.policy().role(me) == PolicyRole::Owner && company(w, group, stored)?.is_empty();
+    let mut go: BTreeSet<RoomDevice> = if closes {
+        let leaving = group.leaving();
+        group.members().into_iter().filter(|device| !leaving.contains(device)).collect()
+    } else {
+        group.devices_of(me)
+    };
+    go.remove(&RoomDevice::new(me, w.me.device.get()));
+    Ok(go)
+}
+
+/// The only owner does not leave others without one: nobody could give roles, or renew the room (R31). Owners of whom the log says
+/// that they left are none.
+pub(super) fn may_leave(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<(), Fault> {
+    let (policy, me) = (group.policy(), w.me.account.as_str());
+    let others = company(w, group, stored)?;
+    if policy.role(me) != PolicyRole::Owner || others.is_empty() || !policy.owners.is_disjoint(&others) {
+        return Ok(());
+    }
+    let room = stored.shown();
+    let what = format!("you are the only owner of {room}: the others would be left without one");
+    let hint = format!("make somebody an owner first: rosa room role '{room}' NAME owner");
+    Err(ApiError::new(Kind::Refused, what).hint(hint).into())
+}
+
+/// This device asked to leave, and is in the room still.
+fn stay(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+    match w.tx.room(room)?.filter(|stored| stored.leaving) {
+        Some(stored) => Ok(w.tx.put_room(&StoredRoom { leaving: false, ..stored })?),
+        None => Ok(()),
     }
 }
 

@@ -67,15 +67,23 @@ fn accounts(devices: &BTreeSet<RoomDevice>) -> BTreeSet<&str> {
     devices.iter().map(|device| device.account.as_str()).collect()
 }
 
+/// The accounts of these devices that are more than invited.
+fn came(w: &Work<'_>, room: RoomId, devices: &BTreeSet<RoomDevice>) -> Result<BTreeSet<String>, Fault> {
+    let invited = w.tx.invited_to_room(room)?;
+    let came = devices.iter().filter(|device| !invited.contains(&(device.account.clone(), device.device)));
+    Ok(came.map(|device| device.account.clone()).collect())
+}
+
 /// Shows what a merged commit changed.
 pub(super) fn show(
     w: &mut Work<'_>,
     stored: &mut StoredRoom,
     merged: &Merged,
-    before: &BTreeSet<RoomDevice>,
-    after: &BTreeSet<RoomDevice>,
+    (before, after): (&BTreeSet<RoomDevice>, &BTreeSet<RoomDevice>),
+    declined: Option<&Username>,
 ) -> Result<(), Fault> {
     let Ok(actor) = Username::new(merged.actor.account.clone()) else { return Ok(()) };
+    let had_come = came(w, stored.id, before)?;
     let (before, after) = (accounts(before), accounts(after));
     let mut told = BTreeSet::new();
     let mut rules = false;
@@ -102,6 +110,15 @@ pub(super) fn show(
             Change::Joined(_) if came => Some((actor.clone(), MessageKind::MemberJoined {})),
             Change::Added(_) if came => {
                 Some((actor.clone(), MessageKind::MemberInvited { name: name.clone() }))
+            }
+            Change::Removed(_) if went && declined.is_some_and(|declined| declined.as_str() == name) => {
+                Some((
+                    Username::new(name.clone()).unwrap_or_else(|_| actor.clone()),
+                    MessageKind::MemberDeclined {},
+                ))
+            }
+            Change::Removed(_) if went && !banned && !had_come.contains(&name) => {
+                Some((actor.clone(), MessageKind::InvitationEnded { name: name.clone() }))
             }
             Change::Removed(_) if went && !banned => {
                 Some((actor.clone(), MessageKind::MemberRemoved { name: name.clone() }))
@@ -144,10 +161,10 @@ pub(super) fn show(
             MessageKind::MemberInvited { name } => {
                 w.emit(EventBody::RoomMemberAdded { chat, name: name.clone(), by })?;
             }
-            MessageKind::MemberLeft {} => {
+            MessageKind::MemberLeft {} | MessageKind::MemberDeclined {} => {
                 w.emit(EventBody::RoomMemberRemoved { chat, name: by.clone(), by })?;
             }
-            MessageKind::MemberRemoved { name } => {
+            MessageKind::MemberRemoved { name } | MessageKind::InvitationEnded { name } => {
                 w.emit(EventBody::RoomMemberRemoved { chat, name: name.clone(), by })?;
             }
             MessageKind::MemberBanned { name } => {

@@ -74,7 +74,7 @@ impl<'w> Work<'w> {
 }
 
 /// The device lists, as far as they are known. A device that is missing in one is not known yet, unless the list was asked
-/// for since: `fresh` names those accounts.
+/// for since: `fresh` names those accounts; or it is one of this account's that was in a list before.
 pub(in crate::core) const fn lists<'l>(
     tx: &'l Tx<'l>,
     me: &'l Me,
@@ -107,7 +107,9 @@ impl Directory for Lists<'_> {
             Some(entry) => {
                 Listed::Listed { signing_key: entry.signing_key, account_key: known.list.account_key }
             }
-            None if account == self.me.account || self.fresh.contains(&account) => Listed::Absent,
+            None if self.fresh.contains(&account) => Listed::Absent,
+            // Of the own account this device knows what went; one that came since is in a list that is on its way.
+            None if account == self.me.account && device.device < known.list.next_device_id => Listed::Absent,
             None => Listed::Unknown,
         }
     }
@@ -122,7 +124,7 @@ pub(in crate::core) fn fault(error: RoomError) -> Fault {
     match error {
         RoomError::Refused(refusal) => refused(&refusal).into(),
         RoomError::NotMember | RoomError::NoRoom => not_in(),
-        RoomError::Leaving | RoomError::Pending => {
+        RoomError::Leaving | RoomError::Pending | RoomError::Member => {
             ApiError::new(Kind::Refused, "the room is changing just now").hint("try again").into()
         }
         RoomError::NeedLists(_) => Fault::Internal("device lists"),

@@ -55,7 +55,7 @@ use subrosa_protocol::{
     frames::{ObjectHash, Push, Response, RoomDevice},
 };
 
-use self::{act::Wanted, create::Creating, enter::Entering};
+use self::{act::Wanted, change::GivenUp, create::Creating, enter::Entering, invite::PutOff};
 use super::{Core, Effect, Fault, Turn, work::Work};
 use crate::api::{ApiError, Kind, RoomState};
 
@@ -82,6 +82,8 @@ pub(super) enum RoomAsked {
     Commit(RoomId),
     /// A new room.
     Create(RoomId),
+    /// Whether a room has the slug that was made for a new one.
+    Stem(RoomId),
     /// Device lists of members.
     Lists { room: RoomId },
     /// A piece of an object on its way out: what uses it tells whether it came.
@@ -103,7 +105,7 @@ pub(super) enum RoomAsked {
     /// This device has accepted an invitation.
     Accept(RoomId),
     /// This device leaves.
-    Leave { room: RoomId, token: u64, tries: u32 },
+    Leave { room: RoomId, token: u64, deadline: u64 },
 }
 
 /// How a room stands with the relay, as long as the connection lasts.
@@ -153,6 +155,12 @@ pub(super) struct Rooms {
     /// KeyPackages that were claimed and not used yet.
     packages: BTreeMap<RoomDevice, Vec<u8>>,
     claiming: BTreeSet<Username>,
+    /// Accounts of which no KeyPackages are claimed before a time.
+    put_off: BTreeMap<Username, PutOff>,
+    /// Accounts that were invited while some of their devices had no KeyPackages, and how often that was looked at again.
+    late: BTreeMap<(RoomId, Username), usize>,
+    /// Rooms with a commit of which its person was told that it may have been done.
+    given_up: BTreeMap<RoomId, GivenUp>,
     /// Objects that were fetched and not used yet.
     objects: BTreeMap<ObjectHash, Vec<u8>>,
     /// Those on their way here.
@@ -183,6 +191,10 @@ impl Rooms {
     pub(super) fn on_down(&mut self) {
         self.live.clear();
         self.claiming.clear();
+        self.put_off.clear();
+        for given_up in self.given_up.values_mut() {
+            *given_up = GivenUp::default();
+        }
         self.objects.clear();
         self.fetching.clear();
         (self.heads_asked, self.heads_known) = (false, false);
@@ -279,6 +291,7 @@ impl Core {
             RoomAsked::Post { room, row } => self.on_posted(turn, room, row, response),
             RoomAsked::Commit(room) => self.on_committed(turn, room, response),
             RoomAsked::Create(room) => self.on_created(turn, room, response),
+            RoomAsked::Stem(room) => self.on_stem(turn, room, &response),
             RoomAsked::Lists { room } => self.on_room_lists(turn, room, response),
             RoomAsked::Put => Ok(()),
             RoomAsked::Get(fetch) => self.on_piece(turn, fetch, response),
@@ -291,7 +304,9 @@ impl Core {
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
-            RoomAsked::Leave { room, token, tries } => self.on_left(turn, room, (token, tries), response),
+            RoomAsked::Leave { room, token, deadline } => {
+                self.on_left(turn, room, (token, deadline), response)
+            }
         }
     }
 

@@ -30,7 +30,7 @@ use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Role, RoomState},
     limits::{
         CLAIMS_AT_ONCE, FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS, LOST_TOLD, RENEW_AFTER_REPORT_EVERY_MS,
-        RENEW_WITHIN_MS, SILENT_OUT_WITHIN_MS,
+        RENEW_WITHIN_MS, SETTLE_WITHIN_MS, SILENT_OUT_WITHIN_MS,
     },
     store::{Counter, HeldFor, NewPending, PendingCommit, StoredRoom},
 };
@@ -79,6 +79,7 @@ impl Core {
         for (room, act) in std::mem::take(&mut self.rooms.follows) {
             match act {
                 Act::Silent => self.want_after(turn, (room, act), 0, SILENT_OUT_WITHIN_MS)?,
+                Act::OwnerKey(_) => self.want_after(turn, (room, act), 0, SETTLE_WITHIN_MS)?,
                 Act::Follow(_) => self.want_after(turn, (room, act), FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS)?,
                 _ => self.want(turn, room, act, None)?,
             }
@@ -327,11 +328,18 @@ fn left_out(w: &mut Work<'_>, stored: &StoredRoom, taken: &mut Taken) -> Result<
 }
 
 /// Somebody is to be an owner no more: the room gets another owner key, which they do not have. Whether it does.
-pub(super) fn replace_key(w: &mut Work<'_>, group: &Room, stored: &mut StoredRoom, plan: &mut Plan) -> bool {
+/// It does in any case when `anew` says so.
+pub(super) fn replace_key(
+    w: &mut Work<'_>,
+    group: &Room,
+    stored: &mut StoredRoom,
+    plan: &mut Plan,
+    anew: bool,
+) -> bool {
     let before = group.policy();
     let Some((policy, secret)) = plan.policy.as_mut().zip(stored.owner_secret.as_ref()) else { return false };
     let old = OwnerKey::from_bytes(secret);
-    if before.owners.is_subset(&policy.owners) || old.public() != before.owner_key {
+    if !anew && before.owners.is_subset(&policy.owners) || old.public() != before.owner_key {
         return false;
     }
     let new = OwnerKey::generate(&mut w.rng);

@@ -39,7 +39,7 @@ impl Core {
             Request::RoomJoin { room } => return self.join_room(turn, token, &room).map(|()| None),
             Request::RoomLeave { room } => {
                 let stored = self.room_named(&room)?;
-                return self.leave_room(turn, token, &stored, 0);
+                return self.leave_room(turn, token, &stored).map(|()| None);
             }
             Request::RoomEvidence { room } => {
                 let stored = self.room_named(&room)?;
@@ -183,8 +183,8 @@ impl Core {
         if let ConnectionState::Blocked { error } = self.link.state() {
             return Err(error.into());
         }
-        Err(ApiError::new(Kind::Unreachable, "the relay must know, and cannot be reached")
-            .hint("try again when connected")
+        Err(ApiError::new(Kind::Unreachable, "nothing was done: the relay must know, and cannot be reached")
+            .hint("it is not tried again by itself: ask again when connected")
             .into())
     }
 }
@@ -201,13 +201,19 @@ fn bare(text: &str) -> (&str, bool) {
     (text.trim_start_matches('#'), text.starts_with('#'))
 }
 
-/// The room with a slug in which this account is.
+/// The room with a slug in which this account is; or the private one that it calls so, of whose name the relay hears nothing.
 fn in_with_slug(tx: &Tx<'_>, slug: &str) -> Result<Option<StoredRoom>, Fault> {
-    let is_in = |state| matches!(state, RoomState::Joined | RoomState::Joining | RoomState::CutOff);
-    Ok(tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(slug) && is_in(room.state)))
+    let is_in =
+        |room: &StoredRoom| matches!(room.state, RoomState::Joined | RoomState::Joining | RoomState::CutOff);
+    let slugged = tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(slug) && is_in(room));
+    let private = |room: &StoredRoom| room.visibility == Visibility::Private && is_in(room);
+    Ok(match slugged {
+        Some(stored) => Some(stored),
+        None => tx.room_labelled(slug)?.filter(private),
+    })
 }
 
-pub(super) fn in_already(stored: &StoredRoom) -> ApiError {
+fn in_already(stored: &StoredRoom) -> ApiError {
     ApiError::new(Kind::Refused, format!("you are in {} already", stored.shown()))
 }
 

@@ -38,10 +38,15 @@ impl Core {
         }
         let members = self.transact(turn, |w| {
             let group = w.group_of(stored.id)?;
+            let invited = w.tx.invited_to_room(stored.id)?;
             let mut members: Vec<Member> = Vec::new();
             for device in group.members() {
+                let invited = invited.contains(&(device.account.clone(), device.device));
                 match members.iter_mut().find(|member| member.name == device.account) {
-                    Some(member) => member.devices.push(device.device),
+                    Some(member) => {
+                        member.devices.push(device.device);
+                        member.invited &= invited;
+                    }
                     None => {
                         let account = Username::new(device.account.clone());
                         let trust = match account {
@@ -55,7 +60,7 @@ impl Core {
                             name: device.account,
                             devices: vec![device.device],
                             trust,
-                            invited: false,
+                            invited,
                         });
                     }
                 }

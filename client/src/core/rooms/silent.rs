@@ -43,8 +43,11 @@ pub(super) fn changed(
     if merged.removed_me {
         return Ok(());
     }
-    for device in after.difference(before).chain([&merged.actor]).filter(|device| after.contains(device)) {
-        heard(w, room, device, logged_at)?;
+    for device in after.difference(before) {
+        w.tx.added_to_room(room, &seat(device), logged_at, w.now)?;
+    }
+    if after.contains(&merged.actor) {
+        heard(w, room, &merged.actor, logged_at)?;
     }
     Ok(())
 }

@@ -226,6 +226,15 @@ impl Core {
     /// Nothing of a room is under way any more.
     pub(super) fn forget_live(&mut self, turn: &mut Turn<'_>, room: RoomId) {
         self.rooms.live.remove(&room);
+        // Whoever was leaving is where its person wants it.
+        for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room) {
+            if wanted.act == super::Act::Leave
+                && let Some(token) = wanted.token.take()
+            {
+                let result = Ok(crate::api::Reply::Done {});
+                turn.out.push(super::super::Effect::Reply { token, result });
+            }
+        }
         let error = crate::api::ApiError::new(crate::api::Kind::Refused, "you are not in this room any more");
         self.fail_acts(turn, |wanted| wanted.room == room, &error);
     }
@@ -251,8 +260,8 @@ impl Core {
             live.object = None;
             return self.cut_off(turn, room);
         }
-        self.entering_failed(turn, room, error);
-        Ok(())
+        // The GroupInfo that was named is another by now; or a Welcome is gone, which the next answer shows.
+        self.all_enter_later(turn, room, error)
     }
 
     /// The relay does not have all that this device has not seen.

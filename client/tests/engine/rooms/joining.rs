@@ -110,8 +110,14 @@ fn a_slug_that_is_taken_is_refused_and_one_made_from_a_name_is_numbered() {
     let error = world.room("bob", Request::RoomCreate(alike)).unwrap_err();
     assert_eq!(error.kind, Kind::Refused);
     assert!(error.message.contains("taken") && error.hint.is_some(), "{error:?}");
+    // One made from a name looks like it with any number.
+    for name in ["L0bby", "l-o-b-b-y"] {
+        let error = world.room("bob", Request::RoomCreate(create(name, true))).unwrap_err();
+        assert!(error.kind == Kind::Refused && error.message.contains("looks like"), "{name}: {error:?}");
+    }
     let Reply::Chats { chats } = world.ask("bob", Request::ChatList {}).unwrap() else { panic!() };
-    assert_eq!(chats.len(), 1, "nothing is left of the room that was not made");
+    assert_eq!(chats.len(), 1, "nothing is left of the rooms that were not made");
+    assert_eq!(world.create_public("bob", "Lobby").slug.as_deref(), Some("lobby-3"));
 }
 
 #[test]
@@ -124,6 +130,48 @@ fn who_declines_is_not_in_the_room() {
     assert_eq!(world.shown("bob", "#ops").state, Some(RoomState::Left));
     let roster = &world.relay.rooms.rooms[&id_of(&room)].roster;
     assert_eq!(roster.len(), 1);
+}
+
+#[test]
+fn who_is_invited_is_marked_and_who_declines_is_no_removed_member() {
+    let mut world = World::with_rooms(17, &["alice", "bob", "carol", "dave"]);
+    world.befriend("alice", "carol");
+    world.gather(&["alice", "bob"]);
+    for name in ["carol", "dave"] {
+        world.invite("alice", "#ops", name).unwrap();
+        world.settle();
+    }
+    let invited = |world: &mut World, who: &str| -> Vec<(String, bool)> {
+        world.members(who, "#ops").into_iter().map(|member| (member.name, member.invited)).collect()
+    };
+    for who in ["alice", "bob"] {
+        let expected = [("alice", false), ("bob", false), ("carol", true), ("dave", true)];
+        assert_eq!(
+            invited(&mut world, who),
+            expected.map(|(name, invited)| (name.to_owned(), invited)),
+            "{who}"
+        );
+    }
+    world.join("dave", "#ops").unwrap();
+    world.run_for(30_000);
+    assert!(invited(&mut world, "bob").contains(&("dave".to_owned(), false)));
+    world.ask("carol", Request::RoomLeave { room: "#ops".into() }).unwrap();
+    world.run_for(60_000);
+    assert_eq!(world.members("bob", "#ops").len(), 3);
+    let declined = MessageKind::MemberDeclined {};
+    let lines = world.history("alice", "#ops");
+    let line = lines.iter().find(|line| line.kind == declined).expect("told who declined");
+    assert_eq!(line.from, "carol");
+    let ended = MessageKind::InvitationEnded { name: "carol".into() };
+    assert!(world.notices("bob", "#ops").contains(&ended));
+    // Dave came later, and knows nothing of who was invited before.
+    for who in ["alice", "bob"] {
+        let removed = MessageKind::MemberRemoved { name: "carol".into() };
+        assert!(!world.notices(who, "#ops").contains(&removed), "{who}");
+    }
+    world.kick("alice", "#ops", "dave").unwrap();
+    world.settle();
+    assert!(world.notices("bob", "#ops").contains(&MessageKind::MemberRemoved { name: "dave".into() }));
 }
 
 #[test]

@@ -7,14 +7,18 @@ mod crashing;
 mod crowd;
 mod denying;
 mod following;
+mod given_up;
 mod hostile;
 mod joining;
 mod large;
+mod late;
+mod leaving;
 mod liars;
 mod racing;
 mod renewing;
 mod silent;
 mod talking;
+mod together;
 
 use subrosa_client::{
     ApiError, Reply, Request,

@@ -59,6 +59,39 @@ fn leaving_is_a_proposal_that_another_member_commits() {
 }
 
 #[test]
+fn whose_last_device_goes_has_no_role_afterwards() {
+    let mut world = World::room_of(31, 4, Suite::Classic, Visibility::Public);
+    for (who, role) in [("user1", Role::Owner), ("user2", Role::Moderator)] {
+        let plan = world.people[0].borrow().room().plan_policy(|p| p.set_role(who, role));
+        world.commit(0, plan);
+        world.sync_all();
+    }
+    let second = world.person("user2", 2);
+    let plan = world.plan_add(&[second]);
+    world.commit(0, plan);
+    world.sync_all();
+    // A member takes out the first owner, who left: it needs no right to take the role with it.
+    world.leave(0);
+    world.sync_all();
+    let made = world.commit(3, Plan::default());
+    assert!(made.changes.contains(&Change::Role("user0".into(), Role::Member)), "{:?}", made.changes);
+    world.sync_all();
+    // A moderator's device leaves, and another one stays.
+    world.leave(second);
+    world.sync_all();
+    world.commit(3, Plan::default());
+    world.sync_all();
+    let policy = world.people[1].borrow().room().policy().clone();
+    assert_eq!((policy.role("user0"), policy.role("user2")), (Role::Member, Role::Moderator));
+    // The last owner cannot lose the role.
+    world.leave(1);
+    world.sync_all();
+    world.commit(3, Plan::default());
+    world.agree();
+    assert_eq!(world.people[3].borrow().room().policy().role("user1"), Role::Owner);
+}
+
+#[test]
 fn roles_topics_bans_and_mutes() {
     let mut world = World::room_of(4, 4, Suite::Classic, Visibility::Private);
     let plan = |world: &World, who: usize, change: fn(&mut Policy)| {

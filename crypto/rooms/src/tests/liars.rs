@@ -169,6 +169,11 @@ fn r33_adding_and_removing_without_the_right_is_refused() {
         let commit = lie(&mut world, liar, &delta, |b| b.propose_removals([gone]));
         refused(&mut world, liar, &commit, &delta, &Refusal::NoRight(Act::Kick));
     }
+    // Nobody who goes leaves a role behind, whoever takes them out.
+    let delta = Delta { removed: [RoomDevice::new("user1", 1)].into(), ..Delta::default() };
+    let gone = index(&world, "user1");
+    let commit = lie(&mut world, 0, &delta, |b| b.propose_removals([gone]));
+    refused(&mut world, 0, &commit, &delta, &Refusal::NoRight(Act::Roles));
     let dave = world.person("dave", 1);
     let package = world.invitee(dave).package;
     let delta = Delta { added: [RoomDevice::new("dave", 1)].into(), ..Delta::default() };

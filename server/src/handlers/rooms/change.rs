@@ -32,16 +32,24 @@ pub(in crate::handlers) async fn create(cx: Context, request: RoomCreate) -> Ans
         check_listing(listing)?;
     }
     check_key(&request.owner_key)?;
+    let group_info = cx.object(request.group_info)?;
     core.rates.rooms_created.take(&cx.caller.account, 1, Instant::now())?;
     let room = NewRoom {
         room: request.room,
         owner_key: *request.owner_key,
         listing: request.listing,
-        group_info: cx.object(request.group_info)?,
+        group_info,
         sender: cx.sender(request.state_generation),
     };
-    core.stored(core.store.create_room(room)).await??;
-    Ok(Response::Done(Empty {}))
+    match core.stored(core.store.create_room(room)).await {
+        Ok(Ok(())) => Ok(Response::Done(Empty {})),
+        refused => {
+            // A slug that is taken makes no room: it counts for nothing.
+            core.rates.rooms_created.give_back(&cx.caller.account, 1);
+            refused??;
+            Err(Refusal::internal())
+        }
+    }
 }
 
 /// `RoomCommit`. Without a new owner key nothing waits before the store is called.

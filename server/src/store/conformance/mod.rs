@@ -48,6 +48,7 @@ macro_rules! conformance {
             rooms::r30_an_external_commit_adds_itself_to_a_public_room,
             rooms::entries_go_when_all_have_them_or_when_they_are_too_old,
             rooms::who_leaves_is_out_at_once_and_an_empty_room_goes,
+            rooms::a_public_room_that_nobody_is_in_is_closed_though_somebody_was_removed,
             rooms::r31_a_reboot_brings_back_whom_a_commit_threw_out,
             rooms::what_does_not_go_together_changes_nothing,
             rooms::device_lists_are_for_those_in_the_roster,

@@ -399,6 +399,53 @@ pub(in crate::store) async fn who_leaves_is_out_at_once_and_an_empty_room_goes(s
     assert_eq!(store.create_room(private(1, "alice")).await.unwrap(), Ok(()), "nothing is left of it");
 }
 
+/// The same in a public room.
+fn public_commit(commit: NewCommit) -> NewCommit {
+    NewCommit { group_info: Some(object(41, 1000)), ..commit }
+}
+
+pub(in crate::store) async fn a_public_room_that_nobody_is_in_is_closed_though_somebody_was_removed(
+    store: AnyStore,
+) {
+    for account in ["alice", "bob", "carol", "dave"] {
+        join(&store, account).await;
+    }
+    assert_eq!(store.create_room(public(1, "lobby", "alice")).await.unwrap(), Ok(()));
+    seq(store
+        .commit_room_epoch(public_commit(commit(1, "alice", 1, 0, &["bob", "carol"], &[])))
+        .await
+        .unwrap());
+    accept(&store, 1, "bob").await;
+    seq(store.commit_room_epoch(public_commit(commit(1, "alice", 2, 1, &[], &["bob"]))).await.unwrap());
+    // Carol has not answered yet when the last one goes who was in.
+    let leave = Leaving {
+        room: room(1),
+        account: true,
+        proposal: Some((entry_id(900), 0, 2, Bytes::from_static(b"bye"))),
+        sender: sender("alice"),
+        now: NOW,
+    };
+    assert!(matches!(store.leave_room(leave).await.unwrap(), Ok(Left::Done { .. })));
+    let by_slug = RoomName::Slug(Slug::new("lobby").unwrap());
+    for who in ["alice", "bob", "carol", "dave"] {
+        let info = store.room_info(by_slug.clone(), asker(who)).await.unwrap();
+        assert_eq!(info, Err(RoomRefusal::Unknown), "{who}");
+    }
+    for who in ["alice", "carol", "dave"] {
+        let info = store.room_info(RoomName::Id(room(1)), asker(who)).await.unwrap();
+        assert_eq!(info, Err(RoomRefusal::Unknown), "{who}");
+    }
+    assert_eq!(store.accept_room(room(1), sender("carol")).await.unwrap(), Err(RoomRefusal::Unknown));
+    // Bob may read what took him out, and nothing else.
+    assert_eq!(page(&store, 1, "bob", 0).await.unwrap().entries.len(), 1);
+    let back = commit(1, "bob", 3, 2, &["bob"], &[]);
+    assert!(store.commit_room_epoch(public_commit(back)).await.unwrap().is_err());
+    assert_eq!(store.create_room(public(2, "lobby", "dave")).await.unwrap(), Ok(()), "the slug is free");
+    store.check_integrity().await.unwrap();
+    let month = 31 * 24 * 60 * 60 * 1000;
+    assert_eq!(store.expire_rooms(NOW + month).await.unwrap().rooms, 1, "gone when nobody may read it");
+}
+
 pub(in crate::store) async fn r31_a_reboot_brings_back_whom_a_commit_threw_out(store: AnyStore) {
     three(&store).await;
     // A commit that nobody can follow, and that takes the owner out.

@@ -5,7 +5,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use rusqlite::{Connection, params};
 use subrosa_protocol::{RoomId, frames::RoomName};
 
-use super::{super::Txn, log, objects, post::retire, row::Room, show};
+use super::{
+    super::Txn,
+    log, objects,
+    post::{close_if_left, retire},
+    row::Room,
+    show,
+};
 use crate::store::{
     RoomsExpired, StoreError, Timestamp,
     sqlite::{
@@ -70,8 +76,7 @@ fn one(
     let sql = "DELETE FROM room_members WHERE room = ?1 AND state = 2 AND device NOT IN
                (SELECT device FROM room_members WHERE room = ?1 AND state = 2 ORDER BY removed_at DESC LIMIT ?2)";
     cached(txn, sql)?.execute(params![room.row, int(REMOVED)])?;
-    if show::is_empty(txn, room.row)? {
-        retire(txn, room.row)?;
+    if close_if_left(txn, room.row, room.public)? {
         return clear(txn, room.row, expired);
     }
     let sql = "SELECT max(seq) FROM (SELECT seq, accepted_at FROM room_entries WHERE room = ?1 ORDER BY seq LIMIT ?2)

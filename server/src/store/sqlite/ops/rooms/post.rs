@@ -10,6 +10,7 @@ use subrosa_protocol::{
 use super::{
     super::Txn,
     log::{self, Incoming},
+    objects,
     row::{DeviceRow, INVITED, JOINED, Member, Room, read_device, rooms_of},
 };
 use crate::store::{
@@ -147,10 +148,7 @@ pub(in crate::store::sqlite) fn leave(
     let sql =
         "DELETE FROM room_members WHERE room = ?1 AND state < 2 AND account = ?2 AND (?3 OR device = ?4)";
     cached(txn, sql)?.execute(params![room.row, from.account, leaving.account, from.device])?;
-    let sql = "SELECT 1 FROM room_members WHERE room = ?1 LIMIT 1";
-    if scalar::<i64>(txn, sql, [room.row])?.is_none() {
-        retire(txn, room.row)?;
-    }
+    close_if_left(txn, room.row, room.public)?;
     Ok(Ok(Left::Done { devices, entry }))
 }
 
@@ -169,6 +167,25 @@ fn leaving_devices(
         devices.push(read_device(row, 0)?);
     }
     Ok(devices)
+}
+
+/// Closes a room that nobody is in any more (decision 0047): nobody could take out who left last, so nobody could come in. A public
+/// one is closed when nobody has joined, a private one when nobody is invited either. Its slug is free from then on; devices
+/// that were removed lately may still read what was for them. Whether nothing of it is left.
+pub(super) fn close_if_left(txn: &Txn<'_>, room: i64, public: bool) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM room_members WHERE room = ?1 AND (state = 1 OR state = 0 AND NOT ?2) LIMIT 1";
+    if scalar::<i64>(txn, sql, params![room, public])?.is_some() {
+        return Ok(false);
+    }
+    cached(txn, "DELETE FROM room_members WHERE room = ?1 AND state = 0")?.execute([room])?;
+    let sql = "SELECT 1 FROM room_members WHERE room = ?1 LIMIT 1";
+    if scalar::<i64>(txn, sql, [room])?.is_none() {
+        retire(txn, room)?;
+        return Ok(true);
+    }
+    cached(txn, "DELETE FROM room_listings WHERE room = ?1")?.execute([room])?;
+    objects::delete_group_info(txn, room)?;
+    Ok(false)
 }
 
 /// Nobody is in the room any more: its slug is free, and what is left of it goes bit by bit.

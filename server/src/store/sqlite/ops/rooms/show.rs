@@ -17,7 +17,7 @@ use super::{
 };
 use crate::store::{
     Asker, Joined, LogPage, RoomRefusal, RosterLists, RosterPage, StoreError,
-    sqlite::rows::{cached, damaged, fixed, int, nat, optional, scalar},
+    sqlite::rows::{cached, damaged, fixed, int, nat, optional},
 };
 
 type Refused<T> = Result<Result<T, RoomRefusal>, StoreError>;
@@ -267,10 +267,4 @@ pub(in crate::store::sqlite) fn of_device(
 /// A room's row by its name, whether or not anybody is in it.
 pub(super) fn row_of(conn: &Connection, name: &RoomName) -> Result<Option<(i64, RoomId)>, StoreError> {
     Ok(Room::named(conn, name)?.map(|room| (room.row, room.id)))
-}
-
-/// Whether the row is there at all.
-pub(super) fn is_empty(conn: &Connection, room: i64) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM room_members WHERE room = ?1 LIMIT 1";
-    Ok(scalar::<i64>(conn, sql, [room])?.is_none())
 }

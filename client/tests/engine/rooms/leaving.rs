@@ -1,0 +1,185 @@
+//! Leaving: owners, the last one, roles of those who are gone, rooms that nobody is in.
+
+use subrosa_client::{
+    ApiError, Reply, Request,
+    api::{Kind, Role, RoomState},
+};
+
+use super::id_of;
+use crate::world::World;
+
+impl World {
+    pub fn leave(&mut self, handle: &str, room: &str) -> Result<Reply, ApiError> {
+        self.ask(handle, Request::RoomLeave { room: room.into() })
+    }
+
+    pub fn give_role(&mut self, handle: &str, room: &str, name: &str, role: Role) {
+        self.room(handle, Request::RoomRole { room: room.into(), name: name.into(), role }).unwrap();
+        self.settle();
+    }
+}
+
+#[test]
+fn the_only_owner_makes_another_one_before_leaving() {
+    let mut world = World::with_rooms(601, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "bob", "carol"]);
+    let error = world.leave("alice", "#ops").unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    assert!(error.message.contains("only owner"), "{error:?}");
+    assert!(error.hint.unwrap().contains("rosa room role '#ops' NAME owner"));
+    world.agree(&["alice", "bob", "carol"], "#ops");
+    world.give_role("alice", "#ops", "bob", Role::Owner);
+    world.leave("alice", "#ops").unwrap();
+    world.run_for(30_000);
+    world.agree(&["bob", "carol"], "#ops");
+    // Members go as they like.
+    world.leave("carol", "#ops").unwrap();
+    world.run_for(30_000);
+    // And the last one of all, owner or not.
+    world.leave("bob", "#ops").unwrap();
+    assert!(world.relay.rooms.rooms.is_empty(), "nobody is in it");
+}
+
+#[test]
+fn who_is_only_invited_holds_no_owner() {
+    let mut world = World::with_rooms(607, &["alice", "bob"]);
+    world.create_private("alice", "ops");
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.settle();
+    world.leave("alice", "#ops").unwrap();
+    world.run_for(30_000);
+    assert!(
+        world.relay.rooms.rooms.values().all(|room| room.roster.is_empty()),
+        "nobody is in it, or invited"
+    );
+    let error = world.join("bob", "#ops").unwrap_err();
+    assert!(matches!(error.kind, Kind::NotFound | Kind::Refused), "{error:?}");
+}
+
+#[test]
+fn an_owner_who_left_comes_back_as_a_member_and_knows_no_key() {
+    let mut world = World::with_rooms(602, &["alice", "bob", "carol"]);
+    let room = id_of(&world.create_public("alice", "Lobby"));
+    for who in ["bob", "carol"] {
+        world.join(who, "lobby").unwrap();
+        world.settle();
+    }
+    world.give_role("alice", "#lobby", "bob", Role::Owner);
+    world.run_for(30_000);
+    let known = world.peek_room("alice", room).unwrap().owner_secret.unwrap();
+    // Carol alone is there to take her out: she may not give roles, nor the key.
+    world.disconnect("bob");
+    world.leave("alice", "#lobby").unwrap();
+    world.run_for(30_000);
+    assert_eq!(world.relay.rooms.rooms[&room].log.last().unwrap().delta.as_ref().unwrap().removed.len(), 1);
+    world.connect("bob");
+    world.run_for(30_000);
+    let back = world.join("alice", "#lobby").unwrap();
+    assert_eq!(back.role, Some(Role::Member));
+    world.run_for(30_000);
+    world.agree(&["alice", "bob", "carol"], "#lobby");
+    let expected = [("bob", Role::Owner), ("alice", Role::Member), ("carol", Role::Member)];
+    assert_eq!(world.names("carol", "#lobby"), expected.map(|(name, role)| (name.to_owned(), role)));
+    // The room has another key since, and bob has it.
+    let secret = world.peek_room("bob", room).unwrap().owner_secret.unwrap();
+    assert_ne!(*secret, *known);
+    let public = subrosa_rooms::OwnerKey::from_bytes(&secret).public();
+    assert_eq!(public, world.relay.rooms.rooms[&room].owner_key);
+    world.room("bob", Request::RoomRenew { room: "#lobby".into() }).unwrap();
+    world.run_for(30_000);
+    world.agree(&["alice", "bob", "carol"], "#lobby");
+}
+
+#[test]
+fn who_is_put_out_has_no_role_when_coming_back() {
+    let mut world = World::with_rooms(603, &["alice", "bob"]);
+    world.create_public("alice", "Lobby");
+    world.join("bob", "lobby").unwrap();
+    world.settle();
+    for put_out in [true, false] {
+        world.give_role("alice", "#lobby", "bob", Role::Moderator);
+        if put_out {
+            world.kick("alice", "#lobby", "bob").unwrap();
+        } else {
+            world.leave("bob", "#lobby").unwrap();
+        }
+        world.run_for(30_000);
+        assert_eq!(world.join("bob", "#lobby").unwrap().role, Some(Role::Member), "{put_out}");
+        world.run_for(30_000);
+    }
+}
+
+#[test]
+fn a_room_is_gone_with_the_last_who_leaves_though_somebody_was_put_out() {
+    let mut world = World::with_rooms(604, &["alice", "bob", "carol", "dave"]);
+    let room = id_of(&world.create_public("alice", "Lobby"));
+    for who in ["bob", "carol"] {
+        world.join(who, "lobby").unwrap();
+        world.settle();
+    }
+    world.give_role("alice", "#lobby", "carol", Role::Owner);
+    world.kick("alice", "#lobby", "bob").unwrap();
+    // Both leave before anybody can take the other out.
+    let tokens = ["alice", "carol"]
+        .map(|who| (who, world.ask_later(who, Request::RoomLeave { room: "#lobby".into() })));
+    world.run_for(30_000);
+    for (who, token) in tokens {
+        assert_eq!(world.answer(who, token).unwrap(), Ok(Reply::Done {}), "{who}");
+    }
+    assert!(world.relay.rooms.rooms.get(&room).is_none_or(|room| room.listing.is_none()));
+    for who in ["alice", "bob", "dave"] {
+        let error = world.join(who, "lobby").unwrap_err();
+        assert_eq!(error.kind, Kind::NotFound, "{who} {error:?}");
+    }
+    // Its slug is free, and leads those who were in the old one into the new one.
+    let new = world.create_public("dave", "Lobby");
+    assert_eq!(new.slug.as_deref(), Some("lobby"));
+    for who in ["alice", "bob"] {
+        let joined = world.join(who, "lobby").unwrap();
+        assert_eq!((joined.id, joined.state), (new.id.clone(), Some(RoomState::Joined)), "{who}");
+        world.settle();
+    }
+    world.run_for(30_000);
+    assert_eq!(world.members("dave", &new.chat).len(), 3);
+}
+
+#[test]
+fn the_only_owner_does_not_leave_somebody_who_has_just_come_in() {
+    let mut world = World::with_rooms(605, &["alice", "bob"]);
+    world.create_public("alice", "Lobby");
+    let id = id_of(&world.shown("alice", "#lobby"));
+    let join = world.ask_later("bob", Request::RoomJoin { room: "lobby".into() });
+    while world.peek_room("bob", id).is_none_or(|room| room.state != RoomState::Joined) {
+        world.step_of("bob");
+    }
+    world.answer("bob", join).unwrap().unwrap();
+    // She does not know of him yet, and is the only owner.
+    let token = world.ask_later("alice", Request::RoomLeave { room: "#lobby".into() });
+    world.run_for(30_000);
+    let error = world.answer("alice", token).unwrap().unwrap_err();
+    assert!(error.message.contains("only owner"), "{error:?}");
+    world.agree(&["alice", "bob"], "#lobby");
+}
+
+#[test]
+fn who_leaves_right_after_joining_is_out() {
+    let mut world = World::with_rooms(606, &["alice", "bob"]);
+    world.create_public("alice", "Lobby");
+    world.login("bob", "bob2");
+    world.run_for(30_000);
+    for round in 0..4 {
+        let join = world.ask_later("bob", Request::RoomJoin { room: "lobby".into() });
+        while world
+            .peek_room("bob", world.relay.rooms.rooms.keys().copied().next().unwrap())
+            .is_none_or(|room| room.state != RoomState::Joined)
+        {
+            assert!(world.step(), "round {round}");
+        }
+        let leave = world.ask_later("bob", Request::RoomLeave { room: "#lobby".into() });
+        world.run_for(30_000);
+        world.answer("bob", join).unwrap().unwrap();
+        assert_eq!(world.answer("bob", leave).unwrap(), Ok(Reply::Done {}), "round {round}");
+        world.agree(&["alice"], "#lobby");
+        assert_eq!(world.members("alice", "#lobby").len(), 1);
+    }
+}
