@@ -107,8 +107,8 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::MemberInvited { name } => format!("{who} invited {name}"),
         MessageKind::MemberJoined {} => format!("{who} joined"),
         MessageKind::MemberLeft {} => format!("{who} left"),
-        MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
         MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
+        MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
         MessageKind::InvitationEnded { name } => {
             format!("{name}'s invitation is over: declined, or taken back by {who}")
         }

@@ -100,8 +100,8 @@ pub struct Member {
     pub muted: bool,
     /// How sure we are of their key.
     pub trust: Trust,
-    /// Whether they were invited and have not come yet, as far as this device has seen it; not there otherwise.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// Whether they were invited and have not come yet, as far as this device has seen it.
+    #[serde(default)]
     pub invited: bool,
 }
 

@@ -201,13 +201,19 @@ fn bare(text: &str) -> (&str, bool) {
     (text.trim_start_matches('#'), text.starts_with('#'))
 }
 
-/// The room with a slug in which this account is.
+/// The room with a slug in which this account is; or the private one that it calls so, of whose name the relay hears nothing.
 fn in_with_slug(tx: &Tx<'_>, slug: &str) -> Result<Option<StoredRoom>, Fault> {
-    let is_in = |state| matches!(state, RoomState::Joined | RoomState::Joining | RoomState::CutOff);
-    Ok(tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(slug) && is_in(room.state)))
+    let is_in =
+        |room: &StoredRoom| matches!(room.state, RoomState::Joined | RoomState::Joining | RoomState::CutOff);
+    let slugged = tx.rooms()?.into_iter().find(|room| room.slug.as_deref() == Some(slug) && is_in(room));
+    let private = |room: &StoredRoom| room.visibility == Visibility::Private && is_in(room);
+    Ok(match slugged {
+        Some(stored) => Some(stored),
+        None => tx.room_labelled(slug)?.filter(private),
+    })
 }
 
-pub(super) fn in_already(stored: &StoredRoom) -> ApiError {
+fn in_already(stored: &StoredRoom) -> ApiError {
     ApiError::new(Kind::Refused, format!("you are in {} already", stored.shown()))
 }
 

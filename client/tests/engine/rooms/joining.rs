@@ -334,20 +334,6 @@ fn an_invitation_to_a_public_room_is_accepted_by_its_slug_too() {
 }
 
 #[test]
-fn who_declines_is_not_shown_as_thrown_out_to_who_invited() {
-    let mut world = World::with_rooms(19, &["alice", "bob"]);
-    world.create_private("alice", "ops");
-    world.invite("alice", "#ops", "bob").unwrap();
-    world.settle();
-    world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap();
-    world.run_for(30_000);
-    let lines = world.history("alice", "#ops");
-    let last = lines.last().unwrap();
-    assert_eq!((last.from.as_str(), &last.kind), ("bob", &MessageKind::MemberDeclined {}));
-    assert!(!lines.iter().any(|line| matches!(line.kind, MessageKind::MemberRemoved { .. })));
-}
-
-#[test]
 fn who_does_not_exist_is_not_banned() {
     let mut world = World::with_rooms(20, &["alice", "bob"]);
     world.create_public("alice", "rust");
