@@ -244,7 +244,7 @@ fn member(name: &str, n: u64) -> Member {
         _ => Role::Member,
     };
     let trust = if n.is_multiple_of(7) { Trust::Verified } else { Trust::Unverified };
-    Member { name: name.to_owned(), role, devices: vec![1], muted: n % 50 == 49, trust }
+    Member { name: name.to_owned(), role, devices: vec![1], muted: n % 50 == 49, trust, invited: n % 50 == 48 }
 }
 
 /// Texts of one to some hundred words; every third mentions somebody, and some thousands of characters are in a few.
