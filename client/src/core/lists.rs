@@ -58,7 +58,7 @@ pub(super) fn follow(
         let fits = newest.account_key == w.me.account_key
             && known.as_ref().is_none_or(|known| agrees(known, &lists));
         return if fits {
-            adopt(w, account, known.as_ref(), newest, signed)
+            adopt(w, account, known.as_ref(), &lists, signed)
         } else {
             Ok(Followed::OwnContradiction)
         };
@@ -89,7 +89,7 @@ pub(super) fn follow(
         trust::release(w, account, HeldFor::Identity)?;
         super::rooms::others_changed(w, account)?;
     }
-    adopt(w, account, known.as_ref(), newest, signed)
+    adopt(w, account, known.as_ref(), &lists, signed)
 }
 
 /// The newest list of an account that is met in a room for the first time: its key is the one first seen.
@@ -110,7 +110,7 @@ pub(super) fn first_seen(
     peer.account_key = Some(list.account_key);
     peer.display_name = display_name.clone();
     w.tx.put_peer(&peer)?;
-    adopt(w, account, None, &list, signed).map(drop)
+    adopt(w, account, None, &[list], signed).map(drop)
 }
 
 /// Whether the chain has the known list in its place, or ends before it.
@@ -130,7 +130,7 @@ fn follow_on(
         return Ok(Followed::Contradiction);
     }
     match (lists.last(), chain.last()) {
-        (Some(newest), Some(signed)) => adopt(w, account, Some(known), newest, signed),
+        (Some(_), Some(signed)) => adopt(w, account, Some(known), lists, signed),
         _ => {
             w.tx.device_list_confirmed(account, w.now)?;
             w.done.drains.insert(account.clone());
@@ -159,14 +159,18 @@ fn contradicts(
     Ok(Followed::Done)
 }
 
-/// A list that follows becomes the known one.
+/// The last of the lists that follow becomes the known one.
 fn adopt(
     w: &mut Work<'_>,
     account: &Username,
     before: Option<&KnownList>,
-    newest: &DeviceList,
+    lists: &[DeviceList],
     signed: &SignedDeviceList,
 ) -> Result<Followed, Fault> {
+    let Some(newest) = lists.last() else { return Ok(Followed::Done) };
+    let all = before.map(|before| &before.list).into_iter().chain(lists);
+    let listed = all.flat_map(|list| &list.devices);
+    w.tx.put_former_devices(account, listed.filter(|entry| newest.device(entry.device_id).is_none()))?;
     w.tx.put_device_list(account, signed, w.now)?;
     if let Some(before) = before.filter(|before| before.list.version != newest.version) {
         reconcile(w, account, before, newest)?;

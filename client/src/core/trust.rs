@@ -263,6 +263,7 @@ fn adopt(w: &Work<'_>, peer: &mut Peer) -> Result<(), Fault> {
     peer.account_key = Some(changed.account_key);
     w.tx.delete_sessions(&peer.account)?;
     w.tx.delete_all_chains(&peer.account)?;
+    w.tx.forget_former_devices(&peer.account)?;
     w.tx.put_device_list(&peer.account, &changed.list, w.now)?;
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! The newest verified device list of each account, and evidence of lists that contradict each other (R28, R29).
 
 use rusqlite::{Row, params};
-use subrosa_crypto::verify::device_list::{DeviceList, SignedDeviceList};
+use subrosa_crypto::verify::device_list::{DeviceEntry, DeviceList, SignedDeviceList};
 use subrosa_protocol::{DeviceId, Username};
 
 use super::{
     StoreError, Tx,
     error::Result,
-    limits::EVIDENCE_PER_ACCOUNT,
+    limits::{EVIDENCE_PER_ACCOUNT, FORMER_DEVICES},
     rows::{Columns, clamped, counter},
 };
 
@@ -101,6 +101,35 @@ impl Tx<'_> {
     /// Forgets the chain of lists of an account: another account key was accepted for it.
     pub fn delete_device_list(&self, account: &Username) -> Result<()> {
         self.run("DELETE FROM device_lists WHERE account = ?1", [account.as_str()])?;
+        self.forget_former_devices(account)
+    }
+
+    /// Remembers devices that were in a verified list and are not in the one after it; of an account the
+    /// [`FORMER_DEVICES`] with the highest numbers.
+    pub fn put_former_devices<'e>(
+        &self,
+        account: &Username,
+        devices: impl IntoIterator<Item = &'e DeviceEntry>,
+    ) -> Result<()> {
+        let sql = "INSERT OR IGNORE INTO former_devices (account, device, signing_key) VALUES (?1, ?2, ?3)";
+        for entry in devices {
+            self.run(sql, params![account.as_str(), entry.device_id, entry.signing_key])?;
+        }
+        let sql = "DELETE FROM former_devices WHERE account = ?1 AND device NOT IN
+                   (SELECT device FROM former_devices WHERE account = ?1 ORDER BY device DESC LIMIT ?2)";
+        self.run(sql, params![account.as_str(), FORMER_DEVICES])?;
+        Ok(())
+    }
+
+    /// The signing key of a device that was once in an account's list.
+    pub fn former_device(&self, account: &Username, device: u32) -> Result<Option<[u8; 32]>> {
+        let sql = "SELECT signing_key FROM former_devices WHERE account = ?1 AND device = ?2";
+        self.one(sql, (account.as_str(), device), |row| Ok(row.get(0)?))
+    }
+
+    /// Forgets them: they belong to another account key.
+    pub fn forget_former_devices(&self, account: &Username) -> Result<()> {
+        self.run("DELETE FROM former_devices WHERE account = ?1", [account.as_str()])?;
         Ok(())
     }
 

@@ -59,6 +59,8 @@ pub const REASON_BYTES: usize = 1_024;
 pub const REACTIONS_OF_ONE: u32 = 8;
 /// Messages pinned to a room; of more, the one pinned first is not any more.
 pub const PINS: u32 = 50;
+/// Devices of one account of which it is remembered that they were listed once.
+pub const FORMER_DEVICES: u32 = 64;
 /// Pieces of evidence of one account; later ones add nothing.
 pub const EVIDENCE_PER_ACCOUNT: u64 = 8;
 /// Pieces of evidence about one room; later ones add nothing.

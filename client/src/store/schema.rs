@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V5__room_seen", include_str!("../../migrations/V5__room_seen.sql")),
     ("V6__room_invited", include_str!("../../migrations/V6__room_invited.sql")),
     ("V7__deleted_by", include_str!("../../migrations/V7__deleted_by.sql")),
+    ("V8__former_devices", include_str!("../../migrations/V8__former_devices.sql")),
 ];
 
 fn runner() -> Result<Runner> {

@@ -38,6 +38,11 @@ pub enum Listed {
         /// The account's key, which signed the list.
         account_key: [u8; 32],
     },
+    /// It stood in an earlier list of its account, and does not in the newest that is known.
+    Former {
+        /// The device's signing key.
+        signing_key: [u8; 32],
+    },
     /// The account's list is known, was asked for since the message at hand came, and does not hold the device.
     Absent,
     /// The list is not known, or is older than the message and lacks the device: fetch it, then try again.

@@ -269,7 +269,7 @@ impl Room {
     pub fn dropped_members(&self, directory: &dyn Directory) -> Vec<RoomDevice> {
         let fits = |device: &RoomDevice, leaf: &Leaf| match directory.look(device) {
             Listed::Listed { signing_key, .. } => signing_key == leaf.key,
-            Listed::Absent => false,
+            Listed::Former { .. } | Listed::Absent => false,
             Listed::Unknown => true,
         };
         let leaves = self.leaves().unwrap_or_default();

@@ -268,9 +268,11 @@ fn check_members(
         }
         match directory.look(&device) {
             Listed::Listed { signing_key, .. } if signing_key[..] == member.signature_key[..] => {}
-            Listed::Absent if device != *signer => {}
+            Listed::Former { .. } | Listed::Absent if device != *signer => {}
             Listed::Unknown => drop(missing.insert(device.account)),
-            Listed::Listed { .. } | Listed::Absent => return Err(RoomError::Refused(Refusal::Leaf(device))),
+            Listed::Listed { .. } | Listed::Former { .. } | Listed::Absent => {
+                return Err(RoomError::Refused(Refusal::Leaf(device)));
+            }
         }
     }
     if missing.is_empty() { Ok(()) } else { Err(RoomError::NeedLists(missing)) }

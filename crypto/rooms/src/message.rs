@@ -182,7 +182,8 @@ impl Room {
         }
         let account_key = match directory.look(&sender) {
             Listed::Listed { account_key, .. } => account_key,
-            Listed::Absent => return Err(refused(Refusal::Leaf(sender))),
+            // Whoever holds it now may have written this.
+            Listed::Former { .. } | Listed::Absent => return Err(refused(Refusal::Leaf(sender))),
             Listed::Unknown => return Err(RoomError::NeedLists([sender.account].into())),
         };
         let message = padding::unpad(plaintext).map_err(|_| refused(Refusal::Padding))?;

@@ -72,7 +72,9 @@ impl Room {
             }
             match directory.look(&invitee.device) {
                 Listed::Listed { .. } => {}
-                Listed::Absent => return refused(Refusal::Leaf(invitee.device.clone())),
+                Listed::Former { .. } | Listed::Absent => {
+                    return refused(Refusal::Leaf(invitee.device.clone()));
+                }
                 Listed::Unknown => return Err(RoomError::NeedLists([invitee.device.account.clone()].into())),
             }
         }

@@ -138,8 +138,13 @@ fn leaves(deed: &Deed, directory: &dyn Directory) -> Option<Judgement> {
     for (device, key) in actor.into_iter().chain(&deed.added) {
         match directory.look(device) {
             Listed::Listed { signing_key, .. } if signing_key == *key => {}
+            // It was listed, and the log is read later than others did. A relay takes nothing from a device that was signed out; the
+            // leaf goes with the next commit of whoever sees that.
+            Listed::Former { signing_key } if signing_key == *key => {}
             Listed::Unknown => drop(missing.insert(device.account.clone())),
-            Listed::Listed { .. } | Listed::Absent => return Some(Refusal::Leaf(device.clone()).into()),
+            Listed::Listed { .. } | Listed::Former { .. } | Listed::Absent => {
+                return Some(Refusal::Leaf(device.clone()).into());
+            }
         }
     }
     (!missing.is_empty()).then_some(Judgement::NeedLists(missing))
@@ -191,7 +196,7 @@ fn membership(
     for device in &deed.removed {
         let own = device.account == actor;
         let dropped = match (directory.look(device), before.members.get(device)) {
-            (Listed::Absent, _) => true,
+            (Listed::Former { .. } | Listed::Absent, _) => true,
             (Listed::Listed { signing_key, .. }, Some(key)) => signing_key != *key,
             _ => false,
         };

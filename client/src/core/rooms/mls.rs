@@ -103,10 +103,11 @@ impl Directory for Lists<'_> {
         let Some(known) = known.filter(|known| Some(known.list.account_key) == trusted) else {
             return Listed::Unknown;
         };
-        match known.list.device(device.device) {
-            Some(entry) => {
-                Listed::Listed { signing_key: entry.signing_key, account_key: known.list.account_key }
-            }
+        if let Some(entry) = known.list.device(device.device) {
+            return Listed::Listed { signing_key: entry.signing_key, account_key: known.list.account_key };
+        }
+        match self.tx.former_device(&account, device.device).ok().flatten() {
+            Some(signing_key) => Listed::Former { signing_key },
             None if self.fresh.contains(&account) => Listed::Absent,
             // Of the own account this device knows what went; one that came since is in a list that is on its way.
             None if account == self.me.account && device.device < known.list.next_device_id => Listed::Absent,

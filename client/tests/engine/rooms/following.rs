@@ -2,7 +2,7 @@
 
 use subrosa_client::{
     Request,
-    api::{EventBody, EventKind, MessageKind, RoomState},
+    api::{EventBody, EventKind, MessageKind, Role, RoomState},
 };
 use subrosa_crypto::verify::device_list::DeviceList;
 
@@ -139,4 +139,33 @@ fn what_a_device_wrote_that_was_signed_out_since_is_told_as_missing() {
         matches!(&told[..], [EventBody::MessageMissing { from, device: 1, count: 1, .. }, _] if from == "bob")
     );
     assert_eq!(world.texts("bob", "#ops"), ["one", "two"]);
+}
+
+#[test]
+fn r31_what_a_device_did_that_was_signed_out_since_is_followed() {
+    let mut world = World::with_rooms(824, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "bob", "carol"]);
+    let role = Request::RoomRole { room: "#ops".into(), name: "bob".into(), role: Role::Moderator };
+    world.room("alice", role).unwrap();
+    world.settle();
+    // While Carol is away, a second device of Bob's comes in, changes the room, and is signed out.
+    world.disconnect("carol");
+    world.login("bob", "bob2");
+    world.run_for(60_000);
+    assert_eq!(world.devices("alice", "bob"), [1, 2]);
+    world.room("bob2", Request::RoomTopic { room: "#ops".into(), topic: "from the new one".into() }).unwrap();
+    world.settle();
+    world.unlist("bob2");
+    world.disconnect("bob2");
+    world.send("bob", "alice", "my other device is gone");
+    world.run_for(10 * 60_000);
+    assert_eq!(world.devices("alice", "bob"), [1], "its leaf went");
+    world.connect("carol");
+    world.run_for(10 * 60_000);
+    for who in ["alice", "bob", "carol"] {
+        assert!(world.told(who, EventKind::RoomRefused).is_empty(), "{who}");
+        assert!(world.told(who, EventKind::RoomRekeyed).is_empty(), "{who}: nobody had to renew it");
+    }
+    world.agree(&["alice", "bob", "carol"], "#ops");
+    assert_eq!(world.shown("carol", "#ops").topic.as_str(), "from the new one");
 }
