@@ -162,6 +162,10 @@ pub const OWN_DEVICES_EVERY_MS: u64 = 10 * SECOND;
 pub const LATE_DEVICES_AFTER_MS: [u64; 3] = [MINUTE, 10 * MINUTE, 45 * MINUTE];
 /// Invited accounts of which devices are looked for later, at once.
 pub const LATE_DEVICES: usize = 256;
+/// What is encrypted for a device that is being invited waits while the commit is handed over within so long, ms.
+pub const INVITED_WAIT_MS: u64 = 10 * SECOND;
+/// How often it is looked whether it still waits for that, ms.
+pub const INVITED_LOOK_MS: u64 = SECOND;
 /// Milliseconds that a relay may still work on what it was sent on a connection that is gone.
 pub const GIVEN_UP_WITHIN_MS: u64 = 5 * SECOND;
 /// Milliseconds within which one of the members takes out who left.

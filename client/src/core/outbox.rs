@@ -1,15 +1,18 @@
 //! Sealed envelopes on their way to the relay: one request in flight a device, different devices side by side, the same
 //! bytes at every try (R21).
 
+use std::collections::BTreeSet;
+
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, ErrorCode, MessageId, Username,
     frames::{EnvelopeSend, ErrorFrame, OutgoingEnvelope, Request, Response, StaleDeviceList},
     limits::{ENVELOPES_PER_SEND, FRAME_MAX},
 };
 
-use super::{Asked, Core, Fault, Turn, retry_after, work::Work};
+use super::{Asked, Core, Fault, Turn, retry_after, rooms, work::Work};
 use crate::{
     api::{ApiError, Kind, MessageState},
+    limits::INVITED_LOOK_MS,
     net::refused,
     store::OutboxRow,
 };
@@ -23,9 +26,19 @@ impl Core {
     pub(super) fn pump_outbox(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let (targets, generation) =
             self.store.read(|tx| Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?)))?;
+        let invited = match targets.is_empty() {
+            true => BTreeSet::new(),
+            false => self.store.read(|tx| rooms::places_invited(tx, turn.now))?,
+        };
         for target in targets {
             let place = (target.account, target.device);
             if self.link.sending.is_busy(&place) {
+                continue;
+            }
+            if invited.contains(&place) {
+                // It goes on when the commit is answered, or is found to wait for long.
+                let at = turn.now.saturating_add(INVITED_LOOK_MS);
+                self.link.outbox_at = Some(self.link.outbox_at.map_or(at, |earlier| earlier.min(at)));
                 continue;
             }
             if target.next_try > turn.now {

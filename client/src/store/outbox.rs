@@ -156,6 +156,14 @@ impl Tx<'_> {
         self.one(&format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1"), [id], read)
     }
 
+    /// Puts the envelopes for a device that were encrypted after a counter behind all others, in their order.
+    pub fn requeue_outbox_behind(&self, account: &Username, device: DeviceId, after: u64) -> Result<()> {
+        let sql = "UPDATE outbox SET id = id + (SELECT max(id) FROM outbox)
+                   WHERE account = ?1 AND device = ?2 AND counter > ?3";
+        self.run(sql, params![account.as_str(), device.get(), counter(after)?])?;
+        Ok(())
+    }
+
     /// Removes envelopes that the relay accepted, or that were given up.
     pub fn remove_outbox(&self, ids: &[i64]) -> Result<()> {
         for id in ids {

@@ -88,6 +88,8 @@ pub struct Device {
     /// An old copy, also when it need not know: it may lack what had been acknowledged and not read, and the secrets of
     /// prekeys that were uploaded since. What that costs is missing, and is asked for.
     pub is_copy: bool,
+    /// Somebody took it out of the room once, or tried to.
+    pub taken_out: bool,
     /// The highest acknowledgement that the relay got.
     pub acked: u64,
     /// Requests that were sent when the sessions were other ones than those of the old copy.
@@ -126,6 +128,7 @@ impl Device {
             old_copy: None,
             must_be_quarantined: false,
             is_copy: false,
+            taken_out: false,
             acked: 0,
             newer_requests: HashSet::new(),
             newer_seen: false,

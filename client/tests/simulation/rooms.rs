@@ -233,6 +233,8 @@ pub fn told(device: &mut Device, body: &EventBody) -> bool {
             panic!("I5: {} refuses what the room's members follow: {}", device.name(), why.as_str())
         }
         EventBody::RoomForked { epoch, .. } => panic!("I5: {} sees two histories at {epoch}", device.name()),
+        // Who was taken out and added again while away is told so, until the invitation is read.
+        EventBody::RoomDenied { .. } if device.taken_out => true,
         EventBody::RoomDenied { .. } | EventBody::RoomCutOff { .. } if device.fate == Fate::Active => {
             panic!("I1: {} is out of the room though nobody took it out", device.name())
         }
@@ -268,6 +270,11 @@ pub fn check_sent(world: &mut World, at: usize, frame: &Frame) {
             }
         }
         Frame::RoomCommit(commit) => {
+            let removed: Vec<RoomDevice> = commit.delta.removed.iter().cloned().collect();
+            for other in &mut world.devices {
+                other.taken_out |= removed.contains(&device_of(&other.place));
+            }
+            let device = &world.devices[at];
             let hash = match &commit.commit {
                 CommitBody::Inline(bytes) => hash_of(bytes),
                 CommitBody::Object(object) => hash_of(&object.0),

@@ -26,9 +26,9 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::{GIVEN_UP_WITHIN_MS, OBJECTS_ON_THE_WAY, ROOM_DENIED_ASK_EVERY_MS},
+    limits::{GIVEN_UP_WITHIN_MS, INVITED_WAIT_MS, OBJECTS_ON_THE_WAY, ROOM_DENIED_ASK_EVERY_MS},
     net::refused as relay_refused,
-    store::{NewOutbox, PendingCommit, StoredRoom},
+    store::{NewOutbox, PendingCommit, StoredRoom, Tx},
 };
 
 /// An invitation beside a pending commit.
@@ -538,9 +538,15 @@ fn forget_joining(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Invitations of a commit that came to nothing.
+/// Invitations of a commit that came to nothing: before whatever was encrypted for those devices after them.
 pub(super) fn send_alone(w: &mut Work<'_>, commit: &PendingCommit) -> Result<(), Fault> {
+    w.done.outbox = true;
     for invited in invite::read(&commit.invitations)? {
+        // Nobody reads what is for a device that was signed out since, and its chain is over.
+        let known = w.list(&invited.account)?;
+        if known.is_none_or(|known| known.list.device(invited.device.get()).is_none()) {
+            continue;
+        }
         w.tx.push_outbox(&NewOutbox {
             account: &invited.account,
             device: invited.device,
@@ -550,9 +556,27 @@ pub(super) fn send_alone(w: &mut Work<'_>, commit: &PendingCommit) -> Result<(),
             counter: invited.counter,
             queued_at: w.now,
         })?;
-        w.done.outbox = true;
+        w.tx.requeue_outbox_behind(&invited.account, invited.device, invited.counter)?;
     }
     Ok(())
+}
+
+/// The devices for which an invitation is on its way beside a commit: what is encrypted for them after it waits for its answer, or
+/// would be read before it. Not for one that is to be handed over much later only.
+pub(in crate::core) fn places_invited(
+    tx: &Tx<'_>,
+    now: u64,
+) -> Result<BTreeSet<(Username, DeviceId)>, Fault> {
+    let mut places = BTreeSet::new();
+    for (room, next_try) in tx.pending_commits()? {
+        if next_try <= now.saturating_add(INVITED_WAIT_MS)
+            && let Some(commit) = tx.pending_commit(room)?
+        {
+            places
+                .extend(invite::read(&commit.invitations)?.into_iter().map(|one| (one.account, one.device)));
+        }
+    }
+    Ok(places)
 }
 
 fn make(

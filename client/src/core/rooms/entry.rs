@@ -340,6 +340,7 @@ fn commit(
             let own = w.tx.pending_commit(stored.id)?;
             if let Some(own) = own {
                 w.tx.remove_pending_commit(stored.id)?;
+                w.done.outbox = true;
                 if own.entry == entry.id {
                     taken.merged = true;
                     before.own(&own);
@@ -473,12 +474,14 @@ pub(super) fn merge_own(
         w.done.follows.extend(again);
         group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
         w.tx.remove_pending_commit(stored.id)?;
+        w.done.outbox = true;
         let me = w.me.account.clone();
         return super::renew::renewed(w, stored, group, &me);
     }
     let hash = super::objects::hash(&commit.bytes).0;
     let merged = group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
     w.tx.remove_pending_commit(stored.id)?;
+    w.done.outbox = true;
     super::evidence::seen_own(w, commit, (seq, accepted_at))?;
     if stored.state == RoomState::Joining {
         stored.state = RoomState::Joined;

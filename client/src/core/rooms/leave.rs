@@ -267,7 +267,10 @@ fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
     stored.leaving = false;
     w.tx.put_room(stored)?;
-    w.tx.remove_pending_commit(stored.id)?;
+    if let Some(commit) = w.tx.pending_commit(stored.id)? {
+        w.tx.remove_pending_commit(stored.id)?;
+        super::change::send_alone(w, &commit)?;
+    }
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));
     for message in w.tx.remove_room_posts(stored.id)? {
         w.fail_line(message, &error)?;

@@ -46,6 +46,7 @@ mod sync;
 mod typing;
 
 pub(super) use act::Act;
+pub(super) use change::places_invited;
 pub(super) use mls::Loaded;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -118,6 +118,25 @@ fn the_outbox_gives_each_device_its_envelopes_in_order() {
 }
 
 #[test]
+fn what_was_encrypted_after_an_envelope_goes_out_after_it_however_late_that_comes() {
+    let mut store = store();
+    let bob = name("bob");
+    for n in [1, 4, 5] {
+        post(&mut store, "bob", n, b"x");
+    }
+    post(&mut store, "carol", 9, b"x");
+    // What belongs before them comes after them.
+    for n in [2, 3] {
+        post(&mut store, "bob", n, b"x");
+        change(&mut store, |tx| tx.requeue_outbox_behind(&bob, device(1), u64::from(n as u8)));
+    }
+    post(&mut store, "bob", 6, b"x");
+    let head = look(&store, |tx| tx.outbox_head(&bob, device(1), 48, 1_000_000));
+    assert_eq!(head.iter().map(|row| row.counter).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(look(&store, |tx| tx.outbox_count()), 7);
+}
+
+#[test]
 fn one_envelope_is_in_the_outbox_once() {
     let mut store = store();
     post(&mut store, "bob", 1, b"x");
