@@ -148,8 +148,7 @@ fn application(
     if let Some(own) = w.tx.room_post(stored.id, entry.id)? {
         w.tx.remove_room_post(own.id)?;
         w.advance_line(own.message, MessageState::Accepted)?;
-        let me = RoomDevice::new(w.me.account.as_str(), w.me.device.get());
-        super::silent::heard(w, stored.id, &me, log_time(w.now, entry.accepted_at))?;
+        own_heard(w, stored.id, entry.accepted_at)?;
         return Ok(None);
     }
     let mut group = w.group_of(stored.id)?;
@@ -181,6 +180,12 @@ fn application(
         }
     }
     Ok(None)
+}
+
+/// An own message stands in the log: this device is not silent.
+pub(super) fn own_heard(w: &mut Work<'_>, room: RoomId, accepted_at: u64) -> Result<(), Fault> {
+    let me = RoomDevice::new(w.me.account.as_str(), w.me.device.get());
+    super::silent::heard(w, room, &me, log_time(w.now, accepted_at))
 }
 
 /// A message of a member's device that its account has signed out since: not read, for whoever has that device now may have written

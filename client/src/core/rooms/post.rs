@@ -4,7 +4,7 @@
 use subrosa_protocol::{
     BoundedBytes, BoundedStr, EntryId, ErrorCode, MessageId, Payload, RoomId, SafeText,
     content::{Content, Text},
-    frames::{EntryKind, ErrorFrame, Request, Response, RoomPost},
+    frames::{EntryKind, ErrorFrame, Request, Response, RoomAccepted, RoomPost},
 };
 use subrosa_rooms::{Place, RoomError, Slot};
 
@@ -22,7 +22,7 @@ use crate::{
         ApiError, Direction, EventBody, Kind, Message, MessageKind, MessageState, RoomState, time::Timestamp,
     },
     chat::ChatId,
-    limits::GIVE_UP_AFTER_MS,
+    limits::{GIVE_UP_AFTER_MS, ROOM_ACK_DELAY_MS},
     net::refused as relay_refused,
     store::{NewMessage, RoomPostRow, SealedPost, StoredRoom},
 };
@@ -192,16 +192,14 @@ impl Core {
     ) -> Result<(), Fault> {
         self.rooms.live(room).posting = false;
         match response {
-            Response::RoomAccepted(accepted) => self.transact(turn, |w| {
-                let Some(post) = w.tx.room_post_row(row)? else { return Ok(()) };
-                let cursor = w.tx.room(room)?.map_or(0, |stored| stored.cursor);
-                if accepted.seq <= cursor {
-                    w.tx.remove_room_post(row)?;
-                } else {
-                    w.tx.room_post_accepted(row, accepted.seq)?;
+            Response::RoomAccepted(accepted) => {
+                let next = self.transact(turn, |w| post_accepted(w, room, row, accepted))?;
+                if next {
+                    let at = turn.now.saturating_add(ROOM_ACK_DELAY_MS);
+                    self.rooms.live(room).ack_at.get_or_insert(at);
                 }
-                w.advance_line(post.message, MessageState::Accepted)
-            }),
+                Ok(())
+            }
             Response::EpochPassed(passed) => {
                 self.transact(turn, |w| {
                     w.tx.room_post_unsealed(row)?;
@@ -245,6 +243,32 @@ impl Core {
             w.tx.retry_room_post(row, at)?;
             w.hold_line(post.message, MessageState::Queued, Some(&error.message))
         })
+    }
+}
+
+/// A message stands in the log. Whether it is the next entry of it: then this device's place moves past it, for the relay sends it to
+/// nobody who wrote it, and keeps for this device what it does not acknowledge. Otherwise it is dealt with in its turn.
+fn post_accepted(w: &mut Work<'_>, room: RoomId, row: i64, accepted: RoomAccepted) -> Result<bool, Fault> {
+    let Some(post) = w.tx.room_post_row(row)? else { return Ok(false) };
+    w.advance_line(post.message, MessageState::Accepted)?;
+    let stored = w.tx.room(room)?.filter(|stored| stored.state == RoomState::Joined);
+    let cursor = stored.as_ref().map_or(0, |stored| stored.cursor);
+    match stored {
+        Some(mut stored) if accepted.seq == cursor.saturating_add(1) => {
+            w.tx.remove_room_post(row)?;
+            super::entry::own_heard(w, room, accepted.accepted_at)?;
+            stored.cursor = accepted.seq;
+            w.tx.put_room(&stored)?;
+            Ok(true)
+        }
+        _ if accepted.seq <= cursor => {
+            w.tx.remove_room_post(row)?;
+            Ok(false)
+        }
+        _ => {
+            w.tx.room_post_accepted(row, accepted.seq)?;
+            Ok(false)
+        }
     }
 }
 

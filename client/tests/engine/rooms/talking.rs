@@ -4,9 +4,10 @@ use subrosa_client::{
     Request,
     api::{EventBody, EventKind, MessageKind, MessageState, RoomState, SendMessage, WaitFor},
 };
+use subrosa_protocol::{RawFrame, frames::Request as WireRequest};
 
 use super::id_of;
-use crate::world::World;
+use crate::{relay_rooms::device_of, world::World};
 
 #[test]
 fn what_is_written_offline_is_sent_in_order_when_connected() {
@@ -149,5 +150,32 @@ fn a_room_of_which_the_relay_forgot_too_much_says_so() {
     world.send("alice", "#ops", "welcome back");
     world.settle();
     assert_eq!(world.texts("bob", "#ops"), ["welcome back"]);
+    world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
+fn r44_who_writes_moves_on_in_the_log_and_acknowledges_what_it_wrote() {
+    let mut world = World::with_rooms(860, &["alice", "bob"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    world.disconnect("bob");
+    for text in ["one", "two", "three"] {
+        world.send("alice", "#ops", text);
+    }
+    world.run_for(10_000);
+    let alice = device_of(&world.clients["alice"].place);
+    let at_relay = &world.relay.rooms.rooms[&room];
+    let head = at_relay.log.len() as u64;
+    assert_eq!(at_relay.roster[&alice].cursor, head, "the relay keeps nothing for her that she wrote");
+    let asked = world.client("alice").sent.len();
+    world.crash("alice");
+    world.restart("alice");
+    world.settle();
+    let is_sync = |sent: &&RawFrame| matches!(WireRequest::from_raw(sent), Ok(WireRequest::RoomSync(_)));
+    let syncs = world.client("alice").sent[asked..].iter().filter(is_sync).count();
+    assert_eq!(syncs, 0, "and she does not read it again");
+    world.connect("bob");
+    world.settle();
+    assert_eq!(world.texts("bob", "#ops"), ["one", "two", "three"]);
+    assert_eq!(world.texts("alice", "#ops"), ["one", "two", "three"]);
     world.agree(&["alice", "bob"], "#ops");
 }
