@@ -41,15 +41,12 @@ pub(in crate::handlers) async fn create(cx: Context, request: RoomCreate) -> Ans
         group_info,
         sender: cx.sender(request.state_generation),
     };
-    match core.stored(core.store.create_room(room)).await {
-        Ok(Ok(())) => Ok(Response::Done(Empty {})),
-        refused => {
-            // A slug that is taken makes no room: it counts for nothing.
-            core.rates.rooms_created.give_back(&cx.caller.account, 1);
-            refused??;
-            Err(Refusal::internal())
-        }
+    let made = core.stored(core.store.create_room(room)).await.and_then(|made| made.map_err(Refusal::from));
+    if made.is_err() {
+        // A slug that is taken makes no room: it counts for nothing.
+        core.rates.rooms_created.give_back(&cx.caller.account, 1);
     }
+    made.map(|()| Response::Done(Empty {}))
 }
 
 /// `RoomCommit`. Without a new owner key nothing waits before the store is called.
