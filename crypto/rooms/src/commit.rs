@@ -117,13 +117,12 @@ impl Room {
     /// wants to know before whether the owners change calls it first.
     pub fn drop_roles(&self, plan: &mut Plan) {
         let Ok(leaves) = self.leaves() else { return };
-        let leavers: BTreeSet<LeafNodeIndex> = self.leavers().collect();
-        let goes =
-            |device: &RoomDevice, leaf: &Leaf| plan.remove.contains(device) || leavers.contains(&leaf.index);
-        let (gone, stay): (Vec<_>, Vec<_>) = leaves.iter().partition(|(device, leaf)| goes(device, leaf));
-        let mut after: BTreeSet<&str> = stay.into_iter().map(|(device, _)| device.account.as_str()).collect();
+        let leaving = self.leaving();
+        let goes = |device: &&RoomDevice| plan.remove.contains(*device) || leaving.contains(*device);
+        let (gone, stay): (Vec<_>, Vec<_>) = leaves.keys().partition(goes);
+        let mut after: BTreeSet<&str> = stay.into_iter().map(|device| device.account.as_str()).collect();
         after.extend(plan.add.iter().map(|invitee| invitee.device.account.as_str()));
-        let gone = gone.into_iter().map(|(device, _)| device.account.as_str());
+        let gone = gone.into_iter().map(|device| device.account.as_str());
         let mut policy = plan.policy.clone().unwrap_or_else(|| self.policy.clone());
         policy.drop_roles(gone.filter(|account| !after.contains(account)));
         if policy != self.policy {

@@ -93,17 +93,10 @@ fn out(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<BTreeSet<RoomD
     Ok(out)
 }
 
-/// The commit that takes them out; who has no device in the room then has no role either.
+/// The commit that takes them out.
 pub(super) fn plan(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<Option<Plan>, Fault> {
     let remove = out(w, group, stored)?;
-    let mut policy = group.policy().clone();
-    for device in &remove {
-        if group.devices_of(&device.account).is_subset(&remove) {
-            policy.set_role(&device.account, PolicyRole::Member);
-        }
-    }
-    let policy = Some(policy).filter(|policy| policy != group.policy());
-    Ok((!remove.is_empty()).then(|| Plan { remove, policy, ..Plan::default() }))
+    Ok((!remove.is_empty()).then(|| Plan { remove, ..Plan::default() }))
 }
 
 /// This device's commit stands in the log: if it took out who was silent, it says so.
