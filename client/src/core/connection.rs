@@ -12,7 +12,7 @@ use subrosa_protocol::{
     },
 };
 
-use super::{Core, Effect, Fault, Turn, fault::own_reason, sending::Sending};
+use super::{Core, Effect, Fault, Turn, fault::own_reason, sending::Sending, waits::NOT_DONE};
 use crate::{
     api::{ApiError, ConnectionState, EventBody, Kind, Trust},
     limits::REQUEST_TIMEOUT_MS,
@@ -65,6 +65,11 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Looks at the outbox by then.
+    pub(super) fn wake_outbox(&mut self, at: u64) {
+        self.outbox_at = Some(self.outbox_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
     pub(super) fn new(refusal: Option<ApiError>) -> Self {
         let (phase, shown) = match refusal {
             Some(error) => (Phase::Blocked, ConnectionState::Blocked { error }),
@@ -366,9 +371,7 @@ impl Core {
         match own {
             Some(error) => self.waits.fail_relay(turn, &error),
             None if self.link.failures > 1 => {
-                let error = ApiError::new(Kind::Unreachable, reason.as_str()).hint(
-                    "connecting is tried again by itself; what was asked for is not done: ask again then",
-                );
+                let error = ApiError::new(Kind::Unreachable, reason.as_str()).hint(NOT_DONE);
                 self.waits.fail_relay(turn, &error);
             }
             None => {}

@@ -1,8 +1,6 @@
 //! Sealed envelopes on their way to the relay: one request in flight a device, different devices side by side, the same
 //! bytes at every try (R21).
 
-use std::collections::BTreeSet;
-
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, ErrorCode, MessageId, Username,
     frames::{EnvelopeSend, ErrorFrame, OutgoingEnvelope, Request, Response, StaleDeviceList},
@@ -24,12 +22,10 @@ const ENVELOPE_OVERHEAD: usize = 24;
 impl Core {
     /// Sends what waits, to every device for which nothing is in flight. When some of it has to wait, the wake-up is set.
     pub(super) fn pump_outbox(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let (targets, generation) =
-            self.store.read(|tx| Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?)))?;
-        let invited = match targets.is_empty() {
-            true => BTreeSet::new(),
-            false => self.store.read(|tx| rooms::places_invited(tx, turn.now))?,
-        };
+        let (targets, generation, invited) = self.store.read(|tx| {
+            let invited = rooms::places_invited(tx, turn.now)?;
+            Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?, invited))
+        })?;
         for target in targets {
             let place = (target.account, target.device);
             if self.link.sending.is_busy(&place) {
@@ -37,13 +33,11 @@ impl Core {
             }
             if invited.contains(&place) {
                 // It goes on when the commit is answered, or is found to wait for long.
-                let at = turn.now.saturating_add(INVITED_LOOK_MS);
-                self.link.outbox_at = Some(self.link.outbox_at.map_or(at, |earlier| earlier.min(at)));
+                self.link.wake_outbox(turn.now.saturating_add(INVITED_LOOK_MS));
                 continue;
             }
             if target.next_try > turn.now {
-                let at = self.link.outbox_at.map_or(target.next_try, |earlier| earlier.min(target.next_try));
-                self.link.outbox_at = Some(at);
+                self.link.wake_outbox(target.next_try);
                 continue;
             }
             let Some(room) = self.link.sending.room() else {

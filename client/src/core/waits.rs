@@ -11,6 +11,10 @@ use crate::{
     store::Tx,
 };
 
+/// What to do when something was asked of a relay that cannot be reached.
+pub(super) const NOT_DONE: &str =
+    "connecting is tried again by itself; what was asked for is not done: ask again then";
+
 /// One recipient of a send.
 pub(super) enum Slot {
     /// Nothing more will happen that is waited for.
@@ -179,9 +183,7 @@ impl Core {
             let error = if self.link.is_up() {
                 ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
             } else {
-                ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(
-                    "connecting is tried again by itself; what was asked for is not done: ask again then",
-                )
+                ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(NOT_DONE)
             };
             turn.out.push(Effect::Reply { token: lookup.token, result: Err(error) });
         }
@@ -202,9 +204,7 @@ impl Core {
             } else if self.link.is_up() {
                 Err(ApiError::new(Kind::Timeout, "the mailbox was not emptied in time").hint("try again"))
             } else {
-                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(
-                    "connecting is tried again by itself; what was asked for is not done: ask again then",
-                ))
+                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(NOT_DONE))
             };
             turn.out.push(Effect::Reply { token, result });
         }

@@ -11,6 +11,17 @@ use super::{
 };
 use crate::{api::Message, chat::ChatId};
 
+/// What came of a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reacted {
+    /// It is there now, or is not any more.
+    Changed,
+    /// It was so before, or there is no text there.
+    Unchanged,
+    /// [`REACTIONS_OF_ONE`] others of the account stand there.
+    TooMany,
+}
+
 impl Tx<'_> {
     /// The text at a place is another one from now on, and mentions this account or not; whether there is a text there and it was
     /// another.
@@ -37,22 +48,28 @@ impl Tx<'_> {
         Ok(there)
     }
 
-    /// Puts an account's sign beside the text at a place, or takes it away; whether that changed anything. Of one account there
-    /// are at most [`REACTIONS_OF_ONE`] beside a message.
-    pub fn set_reaction(&self, order: i64, account: &Username, sign: &SafeText, there: bool) -> Result<bool> {
+    /// Puts an account's sign beside the text at a place, or takes it away. Of one account there are at most
+    /// [`REACTIONS_OF_ONE`] beside a message.
+    pub fn set_reaction(
+        &self,
+        order: i64,
+        account: &Username,
+        sign: &SafeText,
+        there: bool,
+    ) -> Result<Reacted> {
+        let done = |rows: usize| if rows > 0 { Reacted::Changed } else { Reacted::Unchanged };
         let what = params![order, account.as_str(), sign.as_str()];
         if !there {
             let sql = "DELETE FROM reactions WHERE place = ?1 AND account = ?2 AND sign = ?3";
-            return Ok(self.run(sql, what)? > 0);
+            return Ok(done(self.run(sql, what)?));
         }
-        let count = "SELECT count(*) FROM reactions WHERE place = ?1 AND account = ?2";
-        let count = self.row(count, params![order, account.as_str()], |row| Ok(row.get::<_, u32>(0)?))?;
-        if count >= REACTIONS_OF_ONE {
-            return Ok(false);
+        let others = "SELECT count(*) FROM reactions WHERE place = ?1 AND account = ?2 AND sign <> ?3";
+        if self.row(others, what, |row| Ok(row.get::<_, u32>(0)?))? >= REACTIONS_OF_ONE {
+            return Ok(Reacted::TooMany);
         }
         let sql = "INSERT OR IGNORE INTO reactions (place, account, sign)
                    SELECT ?1, ?2, ?3 FROM messages WHERE place = ?1 AND kind = 0";
-        Ok(self.run(sql, what)? > 0)
+        Ok(done(self.run(sql, what)?))
     }
 
     /// Pins the text at a place to its chat, or takes the pin away; whether that changed anything. Of more than [`PINS`] the

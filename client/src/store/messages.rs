@@ -153,9 +153,9 @@ fn kind_of(code: i64, number: u64, text: Option<String>) -> Result<MessageKind> 
         37 => MessageKind::RoomDenied {},
         38 => MessageKind::RoomAnswered {},
         39 => MessageKind::MemberSilent { device: device?, name: said()? },
+        40 => MessageKind::SilentRemoved { device: device?, name: said()? },
         41 => MessageKind::MemberDeclined {},
         42 => MessageKind::InvitationEnded { name: said()? },
-        40 => MessageKind::SilentRemoved { device: device?, name: said()? },
         _ => return Err(StoreError::Corrupt("message kind")),
     })
 }

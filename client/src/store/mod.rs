@@ -72,6 +72,7 @@ pub use disk::{Disk, DiskFault};
 pub use error::{Result, StoreError};
 pub use identity::{Identity, IdentityKeys, Progress};
 pub use inbox::{DeferredEnvelope, NewDeferred};
+pub use marks::Reacted;
 pub use messages::{NewMessage, ReadMessage};
 pub use meta::Counter;
 pub use outbox::{NewOutbox, OutboxRow, OutboxTarget};

@@ -250,6 +250,12 @@ impl Tx<'_> {
         })
     }
 
+    /// The encoded invitations beside the pending commits that are handed over by a time.
+    pub fn pending_invitations(&self, by: u64) -> Result<Vec<Vec<u8>>> {
+        let sql = "SELECT invitations FROM room_commits WHERE next_try <= ?1";
+        self.all(sql, [clamped(by)], |row| Ok(row.get(0)?))
+    }
+
     /// Stores the pending commit of a room, over what was there.
     ///
     /// # Errors

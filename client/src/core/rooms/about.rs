@@ -16,11 +16,9 @@ use super::{
     post::may_write,
 };
 use crate::{
-    api::{
-        ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, SignOf, Touched,
-    },
+    api::{ApiError, Direction, EventBody, Kind, Message, MessageKind, Reply, Request, Role, Touched},
     chat::ChatId,
-    store::{Counter, StoredRoom, limits::REACTIONS_OF_ONE},
+    store::{Counter, Reacted, StoredRoom, limits::REACTIONS_OF_ONE},
 };
 
 impl Core {
@@ -118,16 +116,15 @@ fn carry_out(
             Content::Delete(Delete { target })
         }
         Wish::React(sign, undo) => {
-            if !react(w, line, &me, &sign, undo)? && !undo {
-                let own = |one: &&SignOf| one.by.iter().any(|by| by == me.as_str());
-                let own = line.marks.reactions.iter().filter(own);
-                if own.clone().all(|one| one.sign != sign) && own.count() >= REACTIONS_OF_ONE as usize {
+            match react(w, line, &me, &sign, undo)? {
+                Reacted::TooMany => {
                     let what =
                         format!("at most {REACTIONS_OF_ONE} signs of one account stand beside a message");
                     return Err(ApiError::new(Kind::Refused, what).hint("take one away first").into());
                 }
                 // It is there already: nobody needs to hear of it.
-                return Ok(());
+                Reacted::Unchanged if !undo => return Ok(()),
+                Reacted::Unchanged | Reacted::Changed => {}
             }
             let sign = BoundedStr::new(sign.as_str()).map_err(|_| Fault::Internal("sign"))?;
             Content::Reaction(Reaction { target, sign, undo })
@@ -224,9 +221,10 @@ fn react(
     by: &Username,
     sign: &SafeText,
     undo: bool,
-) -> Result<bool, Fault> {
-    if !w.tx.set_reaction(line.order, by, sign, !undo)? {
-        return Ok(false);
+) -> Result<Reacted, Fault> {
+    let done = w.tx.set_reaction(line.order, by, sign, !undo)?;
+    if done != Reacted::Changed {
+        return Ok(done);
     }
     let (touched, sign) = (touched(line, by), sign.clone());
     w.emit(if undo {
@@ -234,7 +232,7 @@ fn react(
     } else {
         EventBody::ReactionAdded { touched, sign }
     })?;
-    Ok(true)
+    Ok(done)
 }
 
 fn pin(w: &mut Work<'_>, room: RoomId, line: &Message, by: &Username, undo: bool) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use subrosa_protocol::{RoomId, SafeText, Username};
 use super::super::{Core, Effect, Fault, Turn};
 use crate::{
     api::{ApiError, Kind, Role},
-    limits::{ACT_TRIES, DEFAULT_WAIT_MS, LONGEST_WAIT_MS, ROOM_ACTS},
+    limits::{ACT_JITTER_MAX_MS, ACT_JITTER_MIN_MS, ACT_TRIES, DEFAULT_WAIT_MS, LONGEST_WAIT_MS, ROOM_ACTS},
 };
 
 /// A change of a room.
@@ -78,6 +78,12 @@ pub(super) struct Wanted {
     pub(super) not_before: u64,
     /// Its commit is made, and the relay decides.
     pub(super) made: bool,
+}
+
+/// The random wait before another try, ms: whoever met somebody does not meet them at once again.
+pub(super) fn jitter(turn: &mut Turn<'_>) -> u64 {
+    let span = ACT_JITTER_MAX_MS - ACT_JITTER_MIN_MS;
+    (turn.rng.next_u32() % span).saturating_add(ACT_JITTER_MIN_MS).into()
 }
 
 impl Core {
@@ -196,9 +202,7 @@ impl Core {
 
     /// Another change won the epoch: again, a little later, up to five times.
     pub(super) fn act_lost(&mut self, turn: &mut Turn<'_>, room: RoomId) {
-        let mut jitter =
-            turn.rng.next_u32() % (crate::limits::ACT_JITTER_MAX_MS - crate::limits::ACT_JITTER_MIN_MS);
-        jitter = jitter.saturating_add(crate::limits::ACT_JITTER_MIN_MS);
+        let not_before = turn.now.saturating_add(jitter(turn));
         let mut given_up = false;
         // A renewal that was not the first is not needed any more.
         let faster = ApiError::new(Kind::Refused, "another owner was faster: the room is renewed already");
@@ -215,11 +219,11 @@ impl Core {
         for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && wanted.made) {
             wanted.made = false;
             wanted.tries = wanted.tries.saturating_add(1);
-            wanted.not_before = turn.now.saturating_add(u64::from(jitter));
+            wanted.not_before = not_before;
             // Whoever leaves does, however often others are faster.
             given_up |= wanted.tries > ACT_TRIES && wanted.act != Act::Leave;
         }
-        self.rooms.again(turn.now.saturating_add(u64::from(jitter)));
+        self.rooms.again(not_before);
         if given_up {
             let error =
                 ApiError::new(Kind::Refused, "others changed the room again and again at the same time")

@@ -117,17 +117,13 @@ impl Core {
                             busy.remove(&room);
                         } else if wanted.deadline <= not_before {
                             let error = self.why_put_off(&account);
-                            if let Some(token) = self.rooms.wanted.remove(at).token {
-                                turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
-                            }
+                            self.drop_act(turn, at, error);
                             busy.remove(&room);
                             continue;
                         }
                     }
                     Err(Fault::Refused(error)) => {
-                        if let Some(token) = self.rooms.wanted.remove(at).token {
-                            turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
-                        }
+                        self.drop_act(turn, at, error);
                         busy.remove(&room);
                         continue;
                     }
@@ -137,6 +133,13 @@ impl Core {
             at += 1;
         }
         Ok(())
+    }
+
+    /// A change does not happen: whoever waits for it is told why.
+    fn drop_act(&mut self, turn: &mut Turn<'_>, at: usize, error: ApiError) {
+        if let Some(token) = self.rooms.wanted.remove(at).token {
+            turn.out.push(super::super::Effect::Reply { token, result: Err(error) });
+        }
     }
 
     /// Whether a commit may be made in a room now: all that is known of its log was dealt with, and none is on its way.
@@ -511,9 +514,7 @@ const fn objects_of(commit: &PendingCommit) -> usize {
 /// The pending commit of a room is void: its group is as it was before, and invitations that were encrypted for it go out
 /// by themselves, so that no counter of their chains is missing.
 pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
-    let Some(commit) = w.tx.pending_commit(room)? else { return Ok(()) };
-    w.tx.remove_pending_commit(room)?;
-    send_alone(w, &commit)?;
+    let Some(commit) = drop_pending(w, room)? else { return Ok(()) };
     if let Some(group) = w.group(room)?
         && group.pending().is_some()
     {
@@ -525,6 +526,21 @@ pub(super) fn void(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Whatever becomes of the pending commit of a room, it is answered: what waits for that goes on.
+pub(super) fn answered(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+    w.done.outbox = true;
+    w.tx.remove_pending_commit(room)?;
+    Ok(())
+}
+
+/// The pending commit of a room, which came to nothing: its invitations go out by themselves.
+pub(super) fn drop_pending(w: &mut Work<'_>, room: RoomId) -> Result<Option<PendingCommit>, Fault> {
+    let Some(commit) = w.tx.pending_commit(room)? else { return Ok(None) };
+    answered(w, room)?;
+    send_alone(w, &commit)?;
+    Ok(Some(commit))
 }
 
 fn forget_joining(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
@@ -540,7 +556,6 @@ fn forget_joining(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
 
 /// Invitations of a commit that came to nothing: before whatever was encrypted for those devices after them.
 pub(super) fn send_alone(w: &mut Work<'_>, commit: &PendingCommit) -> Result<(), Fault> {
-    w.done.outbox = true;
     for invited in invite::read(&commit.invitations)? {
         // Nobody reads what is for a device that was signed out since, and its chain is over.
         let known = w.list(&invited.account)?;
@@ -568,13 +583,8 @@ pub(in crate::core) fn places_invited(
     now: u64,
 ) -> Result<BTreeSet<(Username, DeviceId)>, Fault> {
     let mut places = BTreeSet::new();
-    for (room, next_try) in tx.pending_commits()? {
-        if next_try <= now.saturating_add(INVITED_WAIT_MS)
-            && let Some(commit) = tx.pending_commit(room)?
-        {
-            places
-                .extend(invite::read(&commit.invitations)?.into_iter().map(|one| (one.account, one.device)));
-        }
+    for invitations in tx.pending_invitations(now.saturating_add(INVITED_WAIT_MS))? {
+        places.extend(invite::read(&invitations)?.into_iter().map(|one| (one.account, one.device)));
     }
     Ok(places)
 }

@@ -11,14 +11,14 @@ use subrosa_rooms::{Room, RoomError};
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},
     RoomAsked,
-    act::Act,
+    act::{Act, jitter},
     invite::new_room,
     lines,
     mls::{accounts, fault, lists},
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, RoomState, Visibility},
-    limits::{ACT_JITTER_MAX_MS, ACT_JITTER_MIN_MS, DEFAULT_WAIT_MS, JOIN_WAITS_GROW},
+    limits::{DEFAULT_WAIT_MS, JOIN_WAITS_GROW},
     net::refused,
     store::StoredRoom,
 };
@@ -78,6 +78,16 @@ impl Entering {
             (None, None) => None,
         }
     }
+}
+
+/// What is done after the relay told about a room.
+enum Next {
+    /// In, with this invitation, or by one's own commit.
+    With(Option<RoomInvitation>),
+    /// It may be possible in a while.
+    Later(ApiError),
+    /// It is over.
+    Ended(Result<(), ApiError>),
 }
 
 /// What became of an attempt.
@@ -194,70 +204,62 @@ impl Core {
         let newest = stored.as_ref().and_then(invitation_of);
         let Some(entering) = self.entering(number) else { return Ok(()) };
         entering.room = Some(info.room);
-        match (info.standing, state) {
-            (_, Some(RoomState::Joined)) => {
-                // By another way meanwhile, such as an invitation of an own device.
-                self.entering_ended(turn, number, Ok(()));
-                return Ok(());
-            }
-            (_, Some(RoomState::Joining)) => return self.enter_later(turn, number, no_time()),
-            (Standing::Banned, _) => {
-                let error = ApiError::new(Kind::Refused, "you are banned from this room")
-                    .hint("only its moderators can change that");
-                self.entering_ended(turn, number, Err(error));
-                return Ok(());
-            }
+        let listed = info.listing.is_some();
+        let next = match (info.standing, state) {
+            // By another way meanwhile, such as an invitation of an own device.
+            (_, Some(RoomState::Joined)) => Next::Ended(Ok(())),
+            (_, Some(RoomState::Joining)) => Next::Later(no_time()),
+            (Standing::Banned, _) => Next::Ended(Err(ApiError::new(
+                Kind::Refused,
+                "you are banned from this room",
+            )
+            .hint("only its moderators can change that"))),
             (Standing::Joined, _) => {
                 let error =
                     ApiError::new(Kind::Refused, "this device is in the room already, and has lost it here")
                         .hint("leave it first: rosa room leave ROOM");
-                if entering.tries >= LOST_TRIES {
-                    self.entering_ended(turn, number, Err(error));
-                    return Ok(());
-                }
-                return self.enter_later(turn, number, error);
+                if entering.tries >= LOST_TRIES { Next::Ended(Err(error)) } else { Next::Later(error) }
             }
-            (Standing::Invited, Some(RoomState::Invited)) if !invited => entering.invitation = newest,
-            (Standing::Invited, _) if !invited => {
-                // It lies in the mailbox, or is on its way there.
-                let error = ApiError::new(
+            (Standing::Invited, Some(RoomState::Invited)) if !invited => Next::With(newest),
+            // It lies in the mailbox, or is on its way there.
+            (Standing::Invited, _) if !invited => Next::Later(
+                ApiError::new(
                     Kind::Refused,
                     "you are invited to this room, and the invitation is not here: it has not come yet, or was one too many",
                 )
-                .hint("try again; or ask a member for another one");
-                return self.enter_later(turn, number, error);
+                .hint("try again; or ask a member for another one"),
+            ),
+            // Nobody needs one for a public room.
+            (Standing::Removed | Standing::Stranger, _) if invited && listed && by_person => Next::With(None),
+            (Standing::Removed | Standing::Stranger, _) if invited => Next::Ended(Err(ApiError::new(
+                Kind::Refused,
+                "you were taken out of this room again",
+            )
+            .hint("ask a member for another invitation"))),
+            _ => Next::With(entering.invitation.take()),
+        };
+        match next {
+            Next::Later(error) => return self.enter_later(turn, number, error),
+            Next::Ended(result) => self.entering_ended(turn, number, result),
+            Next::With(None) if !listed => self.entering_ended(turn, number, Err(no_room())),
+            Next::With(invitation) => {
+                entering.invitation = invitation;
+                entering.info = Some(Box::new(info));
+                entering.step = Step::Collect;
             }
-            (Standing::Removed | Standing::Stranger, _) if invited => {
-                if info.listing.is_none() || !by_person {
-                    let error = ApiError::new(Kind::Refused, "you were taken out of this room again")
-                        .hint("ask a member for another invitation");
-                    self.entering_ended(turn, number, Err(error));
-                    return Ok(());
-                }
-                // Nobody needs one for a public room.
-                entering.invitation = None;
-            }
-            _ => {}
         }
-        if entering.invitation.is_none() && info.listing.is_none() {
-            self.entering_ended(turn, number, Err(no_room()));
-            return Ok(());
-        }
-        entering.info = Some(Box::new(info));
-        entering.step = Step::Collect;
         Ok(())
     }
 
     /// What stands in the way may pass: it is begun anew a little later, until there is no time left.
     fn enter_later(&mut self, turn: &mut Turn<'_>, number: u64, error: ApiError) -> Result<(), Fault> {
-        let span = ACT_JITTER_MAX_MS - ACT_JITTER_MIN_MS;
-        let jitter = (turn.rng.next_u32() % span).saturating_add(ACT_JITTER_MIN_MS);
+        let jitter = jitter(turn);
         let Some(entering) = self.entering(number) else { return Ok(()) };
         (entering.step, entering.info) = (Step::Ask, None);
         entering.tries = entering.tries.saturating_add(1);
         entering.held_up = Some(error);
         // Somebody who leaves is taken out within seconds; nobody comes in before.
-        let wait = u64::from(jitter).saturating_mul(entering.tries.min(JOIN_WAITS_GROW).into());
+        let wait = jitter.saturating_mul(entering.tries.min(JOIN_WAITS_GROW).into());
         let not_before = turn.now.saturating_add(wait);
         entering.not_before = not_before;
         self.rooms.again(not_before);

@@ -344,8 +344,7 @@ fn commit(
         Verdict::Accept(merged) => {
             let own = w.tx.pending_commit(stored.id)?;
             if let Some(own) = own {
-                w.tx.remove_pending_commit(stored.id)?;
-                w.done.outbox = true;
+                super::change::answered(w, stored.id)?;
                 if own.entry == entry.id {
                     taken.merged = true;
                     before.own(&own);
@@ -478,15 +477,13 @@ pub(super) fn merge_own(
         let again = renewal.left_out.into_iter().map(|account| (stored.id, super::act::Act::Invite(account)));
         w.done.follows.extend(again);
         group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
-        w.tx.remove_pending_commit(stored.id)?;
-        w.done.outbox = true;
+        super::change::answered(w, stored.id)?;
         let me = w.me.account.clone();
         return super::renew::renewed(w, stored, group, &me);
     }
     let hash = super::objects::hash(&commit.bytes).0;
     let merged = group.merge_pending(tx, &mut w.rng, &hash, w.now).map_err(fault)?;
-    w.tx.remove_pending_commit(stored.id)?;
-    w.done.outbox = true;
+    super::change::answered(w, stored.id)?;
     super::evidence::seen_own(w, commit, (seq, accepted_at))?;
     if stored.state == RoomState::Joining {
         stored.state = RoomState::Joined;

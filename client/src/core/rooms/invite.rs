@@ -175,7 +175,7 @@ impl Core {
             return true;
         }
         if !std::mem::replace(&mut put_off.asked, true) {
-            self.rooms.packages.retain(|device, package| device.account != *account || !package.is_empty());
+            self.rooms.ask_anew(account);
         }
         false
     }
@@ -220,9 +220,7 @@ impl Core {
         match LATE_DEVICES_AFTER_MS.get(tries).filter(|_| missing) {
             Some(after) if tries > 0 || self.rooms.late.len() < LATE_DEVICES => {
                 self.rooms.late.insert(place, tries.saturating_add(1));
-                self.rooms
-                    .packages
-                    .retain(|device, package| device.account != account || !package.is_empty());
+                self.rooms.ask_anew(&account);
                 self.want_after(turn, (room, Act::Follow(account)), *after, LATE_WITHIN_MS)
             }
             _ => {
@@ -378,6 +376,14 @@ pub(super) fn seal_all(
     write(&all)
 }
 
+/// Keeps an invitation to a room that is known, which stays as it is.
+fn keep(w: &Work<'_>, room: &StoredRoom, invitation: &RoomInvitation, sender: &Sender) -> Result<(), Fault> {
+    let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
+    let by = Some(sender.account.clone());
+    w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+    Ok(())
+}
+
 /// Somebody added this device to a room, and asks its person.
 pub(in crate::core) fn invited(
     w: &mut Work<'_>,
@@ -394,9 +400,7 @@ pub(in crate::core) fn invited(
             return Ok(());
         }
         if !room.denied {
-            let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
-            let by = Some(sender.account.clone());
-            w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+            keep(w, room, invitation, sender)?;
             w.done.ask_heads = true;
             return Ok(());
         }
@@ -418,10 +422,7 @@ pub(in crate::core) fn invited(
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
     if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {
         // Its person is joining it: this is for when that fails.
-        let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
-        let by = Some(sender.account.clone());
-        w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
-        return Ok(());
+        return keep(w, room, invitation, sender);
     }
     let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
     let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));

@@ -13,12 +13,12 @@ use subrosa_rooms::{Role as PolicyRole, Room};
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},
     RoomAsked,
-    act::{Act, Wanted},
+    act::{Act, Wanted, jitter},
     mls::fault,
 };
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Reply, RoomState},
-    limits::{ACT_JITTER_MAX_MS, ACT_JITTER_MIN_MS, DEFAULT_WAIT_MS},
+    limits::DEFAULT_WAIT_MS,
     net::refused,
     store::StoredRoom,
 };
@@ -152,9 +152,7 @@ impl Core {
             turn.out.push(Effect::Reply { token, result: Ok(Reply::Done {}) });
             return Ok(());
         }
-        let span = ACT_JITTER_MAX_MS - ACT_JITTER_MIN_MS;
-        let jitter = u64::from((turn.rng.next_u32() % span).saturating_add(ACT_JITTER_MIN_MS));
-        let not_before = turn.now.saturating_add(jitter);
+        let not_before = turn.now.saturating_add(jitter(turn));
         self.rooms.again(not_before);
         let (act, token) = (Act::Leave, Some(token));
         self.rooms.wanted.push(Wanted { room, act, token, deadline, tries: 0, not_before, made: false });
@@ -182,13 +180,9 @@ impl Core {
 /// The other accounts in a room, without those who have asked to leave and those who are invited and have not come.
 fn company(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<BTreeSet<String>, Fault> {
     let (me, leaving) = (w.me.account.as_str(), group.leaving());
-    let invited = w.tx.invited_to_room(stored.id)?;
-    let came = |device: &RoomDevice| {
-        device.account != me
-            && !leaving.contains(device)
-            && !invited.contains(&(device.account.clone(), device.device))
-    };
-    Ok(group.members().into_iter().filter(came).map(|device| device.account).collect())
+    let stays = |device: &RoomDevice| device.account != me && !leaving.contains(device);
+    let others = group.members().into_iter().filter(stays).collect();
+    super::lines::came(w, stored.id, &others)
 }
 
 /// The devices that go before this one leaves: the account's others; and those who are invited to a room that is closed with its
@@ -267,10 +261,7 @@ fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
     stored.leaving = false;
     w.tx.put_room(stored)?;
-    if let Some(commit) = w.tx.pending_commit(stored.id)? {
-        w.tx.remove_pending_commit(stored.id)?;
-        super::change::send_alone(w, &commit)?;
-    }
+    super::change::drop_pending(w, stored.id)?;
     let error = ApiError::new(Kind::Refused, format!("you are not in {} any more", stored.shown()));
     for message in w.tx.remove_room_posts(stored.id)? {
         w.fail_line(message, &error)?;

@@ -68,7 +68,11 @@ fn accounts(devices: &BTreeSet<RoomDevice>) -> BTreeSet<&str> {
 }
 
 /// The accounts of these devices that are more than invited.
-fn came(w: &Work<'_>, room: RoomId, devices: &BTreeSet<RoomDevice>) -> Result<BTreeSet<String>, Fault> {
+pub(super) fn came(
+    w: &Work<'_>,
+    room: RoomId,
+    devices: &BTreeSet<RoomDevice>,
+) -> Result<BTreeSet<String>, Fault> {
     let invited = w.tx.invited_to_room(room)?;
     let came = devices.iter().filter(|device| !invited.contains(&(device.account.clone(), device.device)));
     Ok(came.map(|device| device.account.clone()).collect())

@@ -58,7 +58,10 @@ use subrosa_protocol::{
 
 use self::{act::Wanted, change::GivenUp, create::Creating, enter::Entering, invite::PutOff};
 use super::{Core, Effect, Fault, Turn, work::Work};
-use crate::api::{ApiError, Kind, RoomState};
+use crate::{
+    api::{ApiError, Kind, RoomState},
+    limits::ROOM_ACK_DELAY_MS,
+};
 
 pub(super) use entry::rejected;
 pub(super) use follow::others_changed;
@@ -183,6 +186,17 @@ pub(super) struct Rooms {
 impl Rooms {
     fn live(&mut self, room: RoomId) -> &mut Live {
         self.live.entry(room).or_default()
+    }
+
+    /// Devices of an account that had no KeyPackages are asked for them again.
+    fn ask_anew(&mut self, account: &Username) {
+        self.packages.retain(|device, package| device.account != *account || !package.is_empty());
+    }
+
+    /// What is stored of a log is acknowledged soon.
+    fn acknowledge_soon(&mut self, room: RoomId, now: u64) {
+        let at = now.saturating_add(ROOM_ACK_DELAY_MS);
+        self.live(room).ack_at.get_or_insert(at);
     }
 
     fn again(&mut self, at: u64) {

@@ -22,7 +22,7 @@ use crate::{
         ApiError, Direction, EventBody, Kind, Message, MessageKind, MessageState, RoomState, time::Timestamp,
     },
     chat::ChatId,
-    limits::{GIVE_UP_AFTER_MS, ROOM_ACK_DELAY_MS},
+    limits::GIVE_UP_AFTER_MS,
     net::refused as relay_refused,
     store::{NewMessage, RoomPostRow, SealedPost, StoredRoom},
 };
@@ -193,10 +193,8 @@ impl Core {
         self.rooms.live(room).posting = false;
         match response {
             Response::RoomAccepted(accepted) => {
-                let next = self.transact(turn, |w| post_accepted(w, room, row, accepted))?;
-                if next {
-                    let at = turn.now.saturating_add(ROOM_ACK_DELAY_MS);
-                    self.rooms.live(room).ack_at.get_or_insert(at);
+                if self.transact(turn, |w| post_accepted(w, room, row, accepted))? {
+                    self.rooms.acknowledge_soon(room, turn.now);
                 }
                 Ok(())
             }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{EventBody, MessageKind, RoomState},
-    limits::{ROOM_ACK_DELAY_MS, ROOM_DENIED_ASK_EVERY_MS},
+    limits::ROOM_DENIED_ASK_EVERY_MS,
 };
 
 impl Core {
@@ -178,10 +178,9 @@ impl Core {
         let live = self.rooms.live(room);
         if taken.moved {
             live.fresh.clear();
-            let at = turn.now.saturating_add(ROOM_ACK_DELAY_MS);
-            live.ack_at.get_or_insert(at);
+            self.rooms.acknowledge_soon(room, turn.now);
         }
-        live.behind |= more || taken.gap;
+        self.rooms.live(room).behind |= more || taken.gap;
         if taken.moved && !taken.out {
             self.log_goes_on(turn, room)?;
         }
