@@ -37,6 +37,10 @@ pub const PENDING: u64 = 10_000;
 pub const OUTBOX: u64 = 20_000;
 /// Rooms that this device knows, those it left included.
 pub const ROOMS: u64 = 2_000;
+/// Invitations of one room that are kept beside the newest one.
+pub const EARLIER_INVITATIONS: u32 = 16;
+/// Those of one account.
+pub const EARLIER_INVITATIONS_OF_ONE: u32 = 4;
 /// Bytes of a commit, a Welcome, a GroupInfo or a list of invitations (R4).
 pub const OBJECT_BYTES: usize = 1024 * 1024;
 /// Bytes of what an interrupted join left behind.

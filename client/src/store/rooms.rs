@@ -8,7 +8,7 @@ use super::{
     StoreError, Tx,
     codes::Code,
     error::Result,
-    limits::ROOMS,
+    limits::{EARLIER_INVITATIONS, EARLIER_INVITATIONS_OF_ONE, ROOMS},
     rows::{Columns, clamped, counter},
 };
 use crate::{
@@ -186,7 +186,33 @@ impl Tx<'_> {
                 room.leaving,
             ],
         )?;
+        if room.invitation.is_none() {
+            self.run("DELETE FROM earlier_invitations WHERE room = ?1", [room.id.as_bytes()])?;
+        }
         self.open_chat(&chat)
+    }
+
+    /// Keeps an invitation that came before the one of the room's row: of one account the newest
+    /// [`EARLIER_INVITATIONS_OF_ONE`], [`EARLIER_INVITATIONS`] in all.
+    pub fn keep_earlier_invitation(&self, room: RoomId, by: &Username, invitation: &[u8]) -> Result<()> {
+        let room = room.as_bytes();
+        let sql = "INSERT INTO earlier_invitations (room, invited_by, invitation) VALUES (?1, ?2, ?3)";
+        self.run(sql, params![room, by.as_str(), invitation])?;
+        let sql = "DELETE FROM earlier_invitations WHERE room = ?1 AND invited_by = ?2 AND number NOT IN
+                   (SELECT number FROM earlier_invitations WHERE room = ?1 AND invited_by = ?2
+                    ORDER BY number DESC LIMIT ?3)";
+        self.run(sql, params![room, by.as_str(), EARLIER_INVITATIONS_OF_ONE])?;
+        let sql = "DELETE FROM earlier_invitations WHERE room = ?1 AND number NOT IN
+                   (SELECT number FROM earlier_invitations WHERE room = ?1 ORDER BY number DESC LIMIT ?2)";
+        self.run(sql, params![room, EARLIER_INVITATIONS])?;
+        Ok(())
+    }
+
+    /// The newest of a room's earlier invitations, which is none of them any more: who sent it, and the invitation.
+    pub fn take_earlier_invitation(&self, room: RoomId) -> Result<Option<(Username, Vec<u8>)>> {
+        let sql = "DELETE FROM earlier_invitations WHERE number =
+                   (SELECT max(number) FROM earlier_invitations WHERE room = ?1) RETURNING invited_by, invitation";
+        self.one(sql, [room.as_bytes()], |row| Ok((row.account(0)?, row.get(1)?)))
     }
 
     /// The log of a room was dealt with up to `seq`.

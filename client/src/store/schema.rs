@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__room_invited", include_str!("../../migrations/V6__room_invited.sql")),
     ("V7__deleted_by", include_str!("../../migrations/V7__deleted_by.sql")),
     ("V8__former_devices", include_str!("../../migrations/V8__former_devices.sql")),
+    ("V9__earlier_invitations", include_str!("../../migrations/V9__earlier_invitations.sql")),
 ];
 
 fn runner() -> Result<Runner> {

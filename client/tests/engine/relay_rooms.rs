@@ -80,6 +80,10 @@ pub struct Rooms {
     pub seen: Vec<u8>,
     /// Objects that were put and not used yet, of each connection: at most four.
     pub held: BTreeMap<Place, Vec<ObjectHash>>,
+    /// Welcomes of commits that were not taken: nobody reads them.
+    pub void: BTreeSet<ObjectHash>,
+    /// How many requests to leave are refused.
+    pub leaves_refused: usize,
     /// Objects that were one too many, or named and not there.
     pub too_many: usize,
 }
@@ -254,6 +258,7 @@ impl Relay {
                 done()
             }
             Request::ObjectGet(get) => match self.rooms.objects.get(&get.hash) {
+                Some(_) if self.rooms.void.contains(&get.hash) => error(ErrorCode::NoSuchObject),
                 None => error(ErrorCode::NoSuchObject),
                 Some(bytes) => {
                     let piece: Vec<_> =
@@ -333,6 +338,10 @@ impl Relay {
                 let Some(member) = room.roster.get_mut(&me) else { return error(ErrorCode::UnknownRoom) };
                 member.joined = true;
                 done()
+            }
+            Request::RoomLeave(_) if self.rooms.leaves_refused > 0 => {
+                self.rooms.leaves_refused -= 1;
+                error(ErrorCode::Internal)
             }
             Request::RoomLeave(leave) => {
                 let now = self.now;
@@ -604,6 +613,7 @@ impl Relay {
         if let Some(accepted) = room.seen.get(&commit.id) {
             return Response::RoomAccepted(*accepted);
         }
+        self.rooms.void.extend(commit.welcome);
         let delta = commit.delta;
         let member = room.roster.get(me).is_some_and(|member| member.joined);
         let joins = !member && delta.added.iter().eq([me]) && room.listing.is_some();
@@ -644,6 +654,9 @@ impl Relay {
         assert_eq!(joins || delta.added.is_empty(), commit.welcome.is_none());
         assert_eq!(if joins { 0 } else { delta.added.len() }, invitations.len());
         self.rooms.commits += 1;
+        if let Some(welcome) = commit.welcome {
+            self.rooms.void.remove(&welcome);
+        }
         let body = match commit.commit {
             CommitBody::Inline(bytes) => {
                 self.rooms.seen.extend_from_slice(&bytes);

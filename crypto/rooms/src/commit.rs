@@ -411,6 +411,28 @@ impl Room {
             object(left.to_bytes())
         })
     }
+
+    /// Does not leave after all: the relay has not appended the proposal of [`Room::leave`], so nobody can refer to it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn stay(
+        &mut self,
+        store: &dyn RoomStore,
+        rng: &mut dyn CryptoRng,
+        now: u64,
+    ) -> Result<(), RoomError> {
+        let own = Sender::Member(self.group.own_leaf_index());
+        let proposed = self.group.pending_proposals().filter(|queued| *queued.sender() == own);
+        let proposed: Vec<_> = proposed.map(|queued| queued.proposal_reference_ref().clone()).collect();
+        self.change(store, rng, now, |room, provider| {
+            for proposal in &proposed {
+                let removed = room.group.remove_pending_proposal(provider.storage(), proposal);
+                removed.map_err(|_| RoomError::Mls("stay"))?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// A message that is as long as an object may be.

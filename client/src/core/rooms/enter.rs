@@ -290,8 +290,14 @@ impl Core {
             // Another invitation may have come meanwhile: the one before is void then.
             let stored = self.store.read(|tx| tx.room(room))?;
             let newest = stored.as_ref().and_then(invitation_of);
+            let by_me = stored.is_some_and(|stored| stored.invited_by.as_ref() == Some(&self.me.account));
             let Some(entering) = self.entering(number) else { return Ok(()) };
             if newest.is_some() && newest != invitation {
+                if entering.token.is_none() && !by_me {
+                    // Somebody else's is for the person to accept.
+                    self.entering_ended(turn, number, Ok(()));
+                    return Ok(());
+                }
                 (entering.invitation, entering.info, entering.step) = (newest, None, Step::Ask);
                 return self.step_entering(turn, number);
             }

@@ -21,6 +21,7 @@ use super::{
     RoomAsked,
     act::{Act, Wanted},
     change::Invited,
+    enter::invitation_of,
     mls::lists,
 };
 use crate::{
@@ -376,11 +377,31 @@ pub(super) fn seal_all(
     write(&all)
 }
 
-/// Keeps an invitation to a room that is known, which stays as it is.
-fn keep(w: &Work<'_>, room: &StoredRoom, invitation: &RoomInvitation, sender: &Sender) -> Result<(), Fault> {
+/// An invitation is the one of this room from now on. The one before may be the one whose commit was taken: it is kept.
+fn replace(
+    w: &Work<'_>,
+    room: &mut StoredRoom,
+    invitation: &RoomInvitation,
+    sender: &Sender,
+) -> Result<(), Fault> {
     let invitation = codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?;
-    let by = Some(sender.account.clone());
-    w.tx.put_room(&StoredRoom { invitation: Some(invitation), invited_by: by, ..room.clone() })?;
+    let before = room.invitation.replace(invitation);
+    let by = room.invited_by.replace(sender.account.clone());
+    if let (Some(before), Some(by)) = (before.filter(|before| room.invitation.as_ref() != Some(before)), by) {
+        w.tx.keep_earlier_invitation(room.id, &by, &before)?;
+    }
+    Ok(())
+}
+
+/// The Welcome that an invitation names is not there: the one before it is the room's again, if there is one.
+pub(super) fn no_welcome(w: &Work<'_>, room: RoomId, welcome: ObjectHash) -> Result<(), Fault> {
+    let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
+    if invitation_of(&stored).is_some_and(|invitation| invitation.welcome == welcome)
+        && let Some((by, before)) = w.tx.take_earlier_invitation(room)?
+    {
+        (stored.invitation, stored.invited_by) = (Some(before), Some(by));
+        w.tx.put_room(&stored)?;
+    }
     Ok(())
 }
 
@@ -400,7 +421,9 @@ pub(in crate::core) fn invited(
             return Ok(());
         }
         if !room.denied {
-            keep(w, room, invitation, sender)?;
+            let mut room = room.clone();
+            replace(w, &mut room, invitation, sender)?;
+            w.tx.put_room(&room)?;
             w.done.ask_heads = true;
             return Ok(());
         }
@@ -422,25 +445,26 @@ pub(in crate::core) fn invited(
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
     if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {
         // Its person is joining it: this is for when that fails.
-        return keep(w, room, invitation, sender);
+        let mut room = room.clone();
+        replace(w, &mut room, invitation, sender)?;
+        return Ok(w.tx.put_room(&room)?);
     }
     let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
     let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));
-    let stored = StoredRoom {
+    let mut stored = StoredRoom {
         state: RoomState::Invited,
         visibility,
         name: name.clone(),
         topic: SafeText::single_line(&invitation.topic),
         generation: invitation.generation,
         epoch: invitation.epoch,
-        invited_by: Some(sender.account.clone()),
-        invitation: Some(codec::encode(invitation).map_err(|_| Fault::Internal("invitation"))?),
         refused: None,
         denied: false,
         accepting: false,
         leaving: false,
         ..before
     };
+    replace(w, &mut stored, invitation, sender)?;
     w.tx.put_room(&stored)?;
     w.done.rooms = true;
     if again || mine {

@@ -102,6 +102,7 @@ impl Core {
     ) -> Result<(), Fault> {
         let state_generation = self.store.read(|tx| tx.generation())?;
         let leave = RoomLeave { room, account: true, proposal, state_generation };
+        self.rooms.live(room).leaving = true;
         self.ask_room(turn, RoomAsked::Leave { room, token, deadline }, &Request::RoomLeave(leave))
     }
 
@@ -112,6 +113,7 @@ impl Core {
         (token, deadline): (u64, u64),
         response: Response,
     ) -> Result<(), Fault> {
+        self.rooms.live(room).leaving = false;
         let result = match response {
             Response::RoomAccepted(_) | Response::Done(_) => {
                 self.transact(turn, |w| left(w, room))?;
@@ -219,11 +221,14 @@ pub(super) fn may_leave(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Resu
 }
 
 /// This device asked to leave, and is in the room still.
-fn stay(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
-    match w.tx.room(room)?.filter(|stored| stored.leaving) {
-        Some(stored) => Ok(w.tx.put_room(&StoredRoom { leaving: false, ..stored })?),
-        None => Ok(()),
+pub(super) fn stay(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
+    let Some(stored) = w.tx.room(room)?.filter(|stored| stored.leaving) else { return Ok(()) };
+    if let Some(mut group) = w.group(room)? {
+        let tx = w.tx;
+        group.stay(tx, &mut w.rng, w.now).map_err(fault)?;
+        w.loaded.keep(group);
     }
+    Ok(w.tx.put_room(&StoredRoom { leaving: false, ..stored })?)
 }
 
 /// This device is in a room no more, by its person's own act.

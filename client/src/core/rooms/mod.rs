@@ -120,6 +120,8 @@ pub(super) struct Live {
     syncing: bool,
     posting: bool,
     committing: bool,
+    /// It asked to leave, and the answer is on its way.
+    leaving: bool,
     /// How many objects were put for the commit that is on its way.
     objects: usize,
     acking: bool,

@@ -16,7 +16,7 @@ use super::{
     entry::{self, Missing},
 };
 use crate::{
-    api::{EventBody, MessageKind, RoomState},
+    api::{EventBody, Kind, MessageKind, RoomState},
     limits::ROOM_DENIED_ASK_EVERY_MS,
 };
 
@@ -52,7 +52,11 @@ impl Core {
         for stored in self.store.read(|tx| tx.rooms())? {
             let head = known.iter().find(|head| head.room == stored.id);
             let inside = |head: &RoomHead| matches!(head.standing, Standing::Joined | Standing::Invited);
-            if stored.leaving && stored.state == RoomState::Joined && !head.is_some_and(inside) {
+            let left = stored.leaving && !self.rooms.live(stored.id).leaving;
+            if left && stored.state == RoomState::Joined && head.is_some_and(inside) {
+                // It had asked to leave, and the relay has not heard of it: its person was told that it may not have come to that.
+                self.transact(turn, |w| super::leave::stay(w, stored.id))?;
+            } else if left && stored.state == RoomState::Joined {
                 // It had asked to leave, and the answer was lost.
                 self.transact(turn, |w| super::leave::left(w, stored.id))?;
                 self.forget_live(turn, stored.id);
@@ -234,7 +238,7 @@ impl Core {
                 turn.out.push(super::super::Effect::Reply { token, result });
             }
         }
-        let error = crate::api::ApiError::new(crate::api::Kind::Refused, "you are not in this room any more");
+        let error = crate::api::ApiError::new(Kind::Refused, "you are not in this room any more");
         self.fail_acts(turn, |wanted| wanted.room == room, &error);
     }
 
@@ -259,7 +263,10 @@ impl Core {
             live.object = None;
             return self.cut_off(turn, room);
         }
-        // The GroupInfo that was named is another by now; or a Welcome is gone, which the next answer shows.
+        // The GroupInfo that was named is another by now; or a Welcome is that of a commit that lost, or gone.
+        if error.kind == Kind::NotFound {
+            self.transact(turn, |w| super::invite::no_welcome(w, room, hash))?;
+        }
         self.all_enter_later(turn, room, error)
     }
 

@@ -162,6 +162,48 @@ fn the_only_owner_does_not_leave_somebody_who_has_just_come_in() {
 }
 
 #[test]
+fn a_leave_that_never_came_to_the_relay_is_none() {
+    let mut world = World::with_rooms(607, &["alice", "bob"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    world.run_for(60_000);
+    let before = world.relay.rooms.rooms[&room].clone();
+    world.client("bob").deaf = true;
+    let token = world.ask_later("bob", Request::RoomLeave { room: "#ops".into() });
+    assert!(world.peek_room("bob", room).unwrap().leaving);
+    for client in ["alice", "bob"] {
+        world.client(client).take_waiting();
+    }
+    world.relay.rooms.rooms.insert(room, before);
+    world.crash("bob");
+    assert_eq!(world.answer("bob", token), None);
+    world.restart("bob");
+    world.client("bob").deaf = false;
+    world.connect("bob");
+    world.run_for(30_000);
+    // What he writes is not kept back for ever.
+    world.send("bob", "#ops", "still here");
+    world.settle();
+    assert!(world.texts("alice", "#ops").contains(&"still here".to_owned()));
+    world.agree(&["alice", "bob"], "#ops");
+    // And he can leave.
+    assert_eq!(world.ask("bob", Request::RoomLeave { room: "#ops".into() }), Ok(Reply::Done {}));
+    world.settle();
+    assert_eq!(world.members("alice", "#ops").len(), 1);
+}
+
+#[test]
+fn a_leave_that_the_relay_refuses_is_none() {
+    let mut world = World::with_rooms(608, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.relay.rooms.leaves_refused = 1;
+    world.ask("bob", Request::RoomLeave { room: "#ops".into() }).unwrap_err();
+    world.send("bob", "#ops", "still here");
+    world.settle();
+    assert!(world.texts("alice", "#ops").contains(&"still here".to_owned()));
+    world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
 fn who_leaves_right_after_joining_is_out() {
     let mut world = World::with_rooms(606, &["alice", "bob"]);
     world.create_public("alice", "Lobby");

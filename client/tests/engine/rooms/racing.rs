@@ -8,13 +8,42 @@ use subrosa_client::{
     Request,
     api::{Kind, Role},
 };
-use subrosa_protocol::frames::EntryKind;
+use subrosa_protocol::{codec, content::RoomInvitation, frames::EntryKind};
 
 use super::id_of;
 use crate::world::World;
 
 fn number(name: &str, otherwise: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn two_who_invite_the_same_person_at_once_bring_her_in() {
+    let mut world = World::with_rooms(501, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob"]));
+    let role = Request::RoomRole { room: "#ops".into(), name: "bob".into(), role: Role::Moderator };
+    world.room("alice", role).unwrap();
+    world.run_for(30_000);
+    let invite = Request::RoomInvite { room: "#ops".into(), name: "carol".into() };
+    for name in ["alice", "bob"] {
+        // They have looked her up before.
+        world.befriend(name, "carol");
+    }
+    for name in ["alice", "bob"] {
+        world.ask_later(name, invite.clone());
+    }
+    world.run_for(30_000);
+    // One commit was taken. The other one's invitation came too, after it, and names a Welcome that nobody has.
+    assert_eq!(world.relay.rooms.losers.iter().filter(|commit| commit.welcome.is_some()).count(), 1);
+    let invitation = world.peek_room("carol", room).unwrap().invitation.unwrap();
+    let invitation: RoomInvitation = codec::decode(&invitation).unwrap();
+    assert!(world.relay.rooms.void.contains(&invitation.welcome));
+    world.join("carol", "#ops").unwrap();
+    world.settle();
+    world.agree(&["alice", "bob", "carol"], "#ops");
+    world.send("carol", "#ops", "in");
+    world.settle();
+    assert!(world.texts("alice", "#ops").contains(&"in".to_owned()));
 }
 
 #[test]

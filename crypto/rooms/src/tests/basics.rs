@@ -58,6 +58,37 @@ fn leaving_is_a_proposal_that_another_member_commits() {
     assert_eq!(world.people[0].borrow().room().members().len(), 2);
 }
 
+/// Somebody makes a proposal to leave, which is not sent, and stays; who is leaving then.
+fn stay(world: &mut World, who: usize) -> Vec<RoomDevice> {
+    let mut person = world.people[who].borrow_mut();
+    let person = &mut *person;
+    let me =
+        Me { account: &person.name, account_key: person.account_key, device: 1, secrets: &person.secrets };
+    let room = person.room.as_mut().unwrap();
+    let before = room.leaving().len();
+    room.leave(&person.store, &mut world.rng, me, world.now).unwrap();
+    assert_eq!(room.leaving().len(), before + 1);
+    room.stay(&person.store, &mut world.rng, world.now).unwrap();
+    room.leaving().into_iter().collect()
+}
+
+#[test]
+fn who_stays_after_all_writes_on() {
+    let mut world = World::room_of(33, 4, Suite::Classic, Visibility::Private);
+    assert!(stay(&mut world, 1).is_empty());
+    world.post(1, b"still here");
+    world.leave(2);
+    world.sync_all();
+    // Somebody else's proposal is in the log: it holds.
+    let leaver = RoomDevice::new("user2", 1);
+    assert_eq!(stay(&mut world, 1), [leaver.clone()]);
+    let made = world.commit(1, Plan::default());
+    assert_eq!(made.changes, [Change::Left(leaver)]);
+    world.post(1, b"and here");
+    world.agree();
+    assert_eq!(world.texts(3), [b"still here".to_vec(), b"and here".to_vec()]);
+}
+
 #[test]
 fn whose_last_device_goes_has_no_role_afterwards() {
     let mut world = World::room_of(31, 4, Suite::Classic, Visibility::Public);
