@@ -8,6 +8,7 @@ mod messages;
 mod mls;
 pub(super) mod plans;
 mod queues;
+mod rooms;
 mod secrecy;
 
 use std::os::unix::fs::PermissionsExt;
