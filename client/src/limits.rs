@@ -168,6 +168,12 @@ pub const INVITED_WAIT_MS: u64 = 10 * SECOND;
 pub const INVITED_LOOK_MS: u64 = SECOND;
 /// Milliseconds that a relay may still work on what it was sent on a connection that is gone.
 pub const GIVEN_UP_WITHIN_MS: u64 = 5 * SECOND;
+/// Milliseconds before an entry is tried again that needs a device list that the relay does not have; each time twice as long.
+pub const WITHOUT_LIST_MS: u64 = SECOND;
+/// How often that is done. After that the entry is nobody's.
+pub const WITHOUT_LIST_TRIES: u32 = 6;
+/// Milliseconds before a change is tried again that needs a device list that the relay does not have.
+pub const ACT_WITHOUT_LIST_MS: u64 = 10 * SECOND;
 /// Milliseconds within which one of the members takes out who left.
 pub const SETTLE_WITHIN_MS: u32 = 5_000;
 /// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.

@@ -49,6 +49,8 @@ pub struct Room {
     pub removed: BTreeMap<RoomDevice, (u64, u64)>,
     pub banned: BTreeSet<Username>,
     pub group_info: Option<ObjectRef>,
+    /// Accounts that were in it at any time, or invited.
+    pub ever: BTreeSet<Username>,
     seen: BTreeMap<EntryId, RoomAccepted>,
 }
 
@@ -76,6 +78,9 @@ pub struct Rooms {
     pub losers: Vec<RoomCommit>,
     /// Devices of which the relay says that they are not in a room, whatever is true.
     pub denied: BTreeSet<(RoomId, RoomDevice)>,
+    /// Device lists are given of those in the roster alone; of nobody.
+    pub lists_of_roster: bool,
+    pub lists_of_nobody: bool,
     /// Every byte that any request about rooms held.
     pub seen: Vec<u8>,
     /// Objects that were put and not used yet, of each connection: at most four.
@@ -288,11 +293,12 @@ impl Relay {
                     epoch: 0,
                     log: Vec::new(),
                     first_kept: 1,
-                    roster: [(me, Member { joined: true, cursor: 0, from: 0 })].into(),
+                    roster: [(me.clone(), Member { joined: true, cursor: 0, from: 0 })].into(),
                     holes: BTreeSet::new(),
                     removed: BTreeMap::new(),
                     banned: BTreeSet::new(),
                     group_info,
+                    ever: [me.account.clone()].into(),
                     seen: BTreeMap::new(),
                 };
                 self.rooms.rooms.insert(create.room, room);
@@ -452,7 +458,13 @@ impl Relay {
                 let answered = lists.accounts.len() as u32;
                 let mut accounts = Vec::new();
                 for known in lists.accounts.iter() {
-                    let Some(all) = self.lists.get(known.account.as_str()) else { continue };
+                    let room = self.rooms.rooms.get(&lists.room);
+                    let given = room.is_some_and(|room| {
+                        let there = room.roster.keys().any(|device| device.account == known.account);
+                        there || !self.rooms.lists_of_roster && room.ever.contains(&known.account)
+                    });
+                    let all = self.lists.get(known.account.as_str());
+                    let Some(all) = all.filter(|_| given && !self.rooms.lists_of_nobody) else { continue };
                     let since = known.since as usize;
                     let skip = if since == 0 { all.len() - 1 } else { since };
                     let lists = all.iter().skip(skip).map(|signed| SignedList {
@@ -676,6 +688,7 @@ impl Relay {
         for device in delta.added.iter() {
             let seq = accepted.seq;
             room.removed.remove(device);
+            room.ever.insert(device.account.clone());
             room.roster.insert(device.clone(), Member { joined: joins, cursor: seq, from: seq });
         }
         if let Some(new) = &delta.owner_key {

@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     api::{ApiError, Kind, Role, RoomState},
-    limits::{GIVEN_UP_WITHIN_MS, INVITED_WAIT_MS, OBJECTS_ON_THE_WAY, ROOM_DENIED_ASK_EVERY_MS},
+    limits::{
+        ACT_WITHOUT_LIST_MS, GIVEN_UP_WITHIN_MS, INVITED_WAIT_MS, OBJECTS_ON_THE_WAY,
+        ROOM_DENIED_ASK_EVERY_MS,
+    },
     net::refused as relay_refused,
     store::{NewOutbox, PendingCommit, StoredRoom, Tx},
 };
@@ -106,7 +109,21 @@ impl Core {
                         busy.remove(&room);
                         continue;
                     }
-                    Ok(Made::Needs(needs)) => self.rooms.live(room).needs.extend(needs),
+                    Ok(Made::Needs(needs)) => {
+                        let live = self.rooms.live(room);
+                        let missing: BTreeSet<Username> = needs.difference(&live.fresh).cloned().collect();
+                        if missing.is_empty() {
+                            // The relay has none of them now.
+                            live.fresh.retain(|account| !needs.contains(account));
+                            let not_before = turn.now.saturating_add(ACT_WITHOUT_LIST_MS);
+                            self.rooms.again(not_before);
+                            if let Some(wanted) = self.rooms.wanted.get_mut(at) {
+                                wanted.not_before = not_before;
+                            }
+                        } else {
+                            live.needs.extend(missing);
+                        }
+                    }
                     Ok(Made::Later) => {}
                     Ok(Made::PutOff(account)) => {
                         let not_before = self.put_off_claims(turn, &account);
@@ -433,7 +450,8 @@ impl Core {
         let joining =
             self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
         if joining {
-            return self.join_lost(turn, room, &super::enter::no_time());
+            let at = (passed.generation, passed.epoch);
+            return self.join_lost(turn, room, Some(at), &super::enter::no_time());
         }
         let before = self.store.read(|tx| tx.pending_commit(room))?;
         if let Some(commit) = &before
@@ -492,7 +510,7 @@ impl Core {
     fn commit_refused(&mut self, turn: &mut Turn<'_>, room: RoomId, error: &ApiError) -> Result<(), Fault> {
         if self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining) {
             // An own device came in meanwhile, or the room is gone: whoever asks again learns it.
-            return self.join_lost(turn, room, error);
+            return self.join_lost(turn, room, None, error);
         }
         self.transact(turn, |w| void(w, room))?;
         self.fail_acts(turn, |wanted| wanted.room == room && wanted.made, error);

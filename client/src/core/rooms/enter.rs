@@ -1,15 +1,17 @@
 //! Getting into rooms, always by a person's own act: a public one by a commit of this device, a private one by the Welcome
 //! that an invitation names (R30). Own further devices follow by themselves.
 
+use std::collections::BTreeSet;
+
 use subrosa_protocol::{
-    RoomId, SafeText, Username, codec,
+    ErrorCode, RoomId, SafeText, Username, codec,
     content::RoomInvitation,
     frames::{ObjectHash, Request, Response, RoomAccept, RoomInfo, RoomName, RoomShow, Standing},
 };
 use subrosa_rooms::{Room, RoomError};
 
 use super::{
-    super::{Core, Effect, Fault, Turn, work::Work},
+    super::{Core, Effect, Fault, Turn, retry_after, work::Work},
     RoomAsked,
     act::{Act, jitter},
     invite::new_room,
@@ -45,6 +47,10 @@ pub(super) struct Entering {
     not_before: u64,
     /// Why it was not possible the last time: what its person is told when time is up.
     held_up: Option<ApiError>,
+    /// Where the room was when the last join was too late: a join of the same epoch is again.
+    lost_at: Option<(u32, u64)>,
+    /// The accounts of which the relay gave no list were looked up.
+    looked_up: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +98,7 @@ enum Next {
 
 /// What became of an attempt.
 enum Tried {
-    Needs(std::collections::BTreeSet<Username>),
+    Needs(BTreeSet<Username>),
     /// The commit is stored, and is handed over.
     Commit,
     /// In, by a Welcome.
@@ -130,6 +136,8 @@ impl Core {
             tries: 0,
             not_before: 0,
             held_up: None,
+            lost_at: None,
+            looked_up: false,
         });
     }
 
@@ -193,6 +201,10 @@ impl Core {
         let by_person = entering.token.is_some();
         let info = match response {
             Response::RoomInfo(info) => info,
+            Response::Error(frame) if frame.code == ErrorCode::RateLimited => {
+                let wait = retry_after(frame.retry_after_ms, 4);
+                return self.enter_after(turn, number, wait, refused(&frame));
+            }
             Response::Error(frame) => {
                 self.entering_ended(turn, number, Err(refused(&frame)));
                 return Ok(());
@@ -236,6 +248,10 @@ impl Core {
                 "you were taken out of this room again",
             )
             .hint("ask a member for another invitation"))),
+            // Who left is not taken out yet, or the relay is behind.
+            _ if !invited && entering.lost_at == Some((info.generation, info.epoch)) => {
+                Next::Later(no_time())
+            }
             _ => Next::With(entering.invitation.take()),
         };
         match next {
@@ -253,6 +269,17 @@ impl Core {
 
     /// What stands in the way may pass: it is begun anew a little later, until there is no time left.
     fn enter_later(&mut self, turn: &mut Turn<'_>, number: u64, error: ApiError) -> Result<(), Fault> {
+        self.enter_after(turn, number, 0, error)
+    }
+
+    /// The same, but not before so many milliseconds have passed.
+    fn enter_after(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u64,
+        least_ms: u64,
+        error: ApiError,
+    ) -> Result<(), Fault> {
         let jitter = jitter(turn);
         let Some(entering) = self.entering(number) else { return Ok(()) };
         (entering.step, entering.info) = (Step::Ask, None);
@@ -260,7 +287,7 @@ impl Core {
         entering.held_up = Some(error);
         // Somebody who leaves is taken out within seconds; nobody comes in before.
         let wait = jitter.saturating_mul(entering.tries.min(JOIN_WAITS_GROW).into());
-        let not_before = turn.now.saturating_add(wait);
+        let not_before = turn.now.saturating_add(least_ms).saturating_add(wait);
         entering.not_before = not_before;
         self.rooms.again(not_before);
         Ok(())
@@ -331,7 +358,11 @@ impl Core {
                 self.enter_later(turn, number, error)
             }
             Tried::Needs(needs) => {
-                self.rooms.live(room).needs.extend(needs);
+                let missing: BTreeSet<Username> = needs.difference(&fresh).cloned().collect();
+                if missing.is_empty() {
+                    return self.enter_without_lists(turn, number, room, needs);
+                }
+                self.rooms.live(room).needs.extend(missing);
                 self.pump_room_lists(turn)
             }
             Tried::Commit => {
@@ -349,6 +380,23 @@ impl Core {
                 self.accept_at_relay(turn, room)
             }
         }
+    }
+
+    /// The relay has no list of these accounts for this room: they have left it, and are not taken out yet. They are looked up, once.
+    fn enter_without_lists(
+        &mut self,
+        turn: &mut Turn<'_>,
+        number: u64,
+        room: RoomId,
+        accounts: BTreeSet<Username>,
+    ) -> Result<(), Fault> {
+        self.rooms.live(room).fresh.retain(|account| !accounts.contains(account));
+        if let Some(entering) = self.entering(number)
+            && !std::mem::replace(&mut entering.looked_up, true)
+        {
+            self.lookups.want(accounts, [].into());
+        }
+        self.enter_later(turn, number, no_time())
     }
 
     /// This device processed the Welcome: the relay delivers the log from now on.
@@ -452,8 +500,12 @@ impl Core {
         &mut self,
         turn: &mut Turn<'_>,
         room: RoomId,
+        at: Option<(u32, u64)>,
         error: &ApiError,
     ) -> Result<(), Fault> {
+        for entering in self.rooms.entering.iter_mut().filter(|entering| entering.room == Some(room)) {
+            entering.lost_at = at;
+        }
         self.transact(turn, |w| super::change::void(w, room))?;
         self.rooms.wanted.retain(|wanted| !(wanted.room == room && wanted.act == Act::Join));
         self.all_enter_later(turn, room, error)
@@ -483,7 +535,7 @@ fn join(
     w: &mut Work<'_>,
     info: &RoomInfo,
     group_info: &[u8],
-    fresh: &std::collections::BTreeSet<Username>,
+    fresh: &BTreeSet<Username>,
 ) -> Result<Tried, Fault> {
     let known = w.tx.room(info.room)?;
     super::leave::forget_group(w, info.room)?;
@@ -530,7 +582,7 @@ fn welcomed(
     info: &RoomInfo,
     invitation: &RoomInvitation,
     welcome: &[u8],
-    fresh: &std::collections::BTreeSet<Username>,
+    fresh: &BTreeSet<Username>,
 ) -> Result<Tried, Fault> {
     // One that the relay had denied: the person comes in anew.
     super::leave::forget_group(w, invitation.room)?;

@@ -52,6 +52,8 @@ pub(super) struct Taken {
     pub(super) renewed: bool,
     /// Who wrote something.
     pub(super) wrote: Vec<Username>,
+    /// The lists that the entry at hand needs are not to be had: it is judged without them.
+    without_list: bool,
 }
 
 /// Takes entries in their order, as far as it goes.
@@ -59,10 +61,11 @@ pub(super) fn take_all(
     w: &mut Work<'_>,
     id: RoomId,
     entries: &[RoomEntry],
-    fresh: &BTreeSet<Username>,
+    (fresh, without_list): (&BTreeSet<Username>, bool),
     objects: &BTreeMap<ObjectHash, Vec<u8>>,
 ) -> Result<Taken, Fault> {
     let mut taken = Taken::default();
+    let mut without_list = without_list;
     for entry in entries {
         let Some(mut stored) = w.tx.room(id)?.filter(|stored| stored.state == RoomState::Joined) else {
             break;
@@ -74,6 +77,7 @@ pub(super) fn take_all(
             taken.gap = true;
             break;
         }
+        taken.without_list = std::mem::take(&mut without_list);
         if let Some(missing) = take(w, &mut stored, entry, fresh, objects, &mut taken)? {
             taken.missing = Some(missing);
             break;
@@ -157,7 +161,7 @@ fn application(
     let opened = match group.open(tx, &mut w.rng, bytes, &directory, log_time(w.now, entry.accepted_at)) {
         Ok(opened) => opened,
         Err(subrosa_rooms::RoomError::NeedLists(needs)) => {
-            return Ok(Some(Missing::Lists(accounts(needs))));
+            return Ok((!taken.without_list).then(|| Missing::Lists(accounts(needs))));
         }
         Err(error) => return Err(fault(error)),
     };
@@ -339,6 +343,13 @@ fn commit(
     let verdict = group
         .receive_commit(tx, &mut w.rng, bytes, &delta, &directory, log_time(w.now, entry.accepted_at))
         .map_err(fault)?;
+    let verdict = match verdict {
+        Verdict::NeedLists(needs) if taken.without_list => {
+            let nobody = RoomDevice::new(needs.into_iter().next().unwrap_or_default(), 0);
+            Verdict::Refuse(Refusal::Leaf(nobody))
+        }
+        verdict => verdict,
+    };
     match verdict {
         Verdict::NeedLists(needs) => Ok(Some(Missing::Lists(accounts(needs)))),
         Verdict::Accept(merged) => {

@@ -1,16 +1,19 @@
 //! Device lists of members: needed before a commit or a Welcome can be judged (R33).
 
+use std::collections::BTreeSet;
+
 use subrosa_crypto::verify::device_list::SignedDeviceList;
 use subrosa_protocol::{
-    BoundedVec, RoomId, SafeText, Username,
+    BoundedVec, ErrorCode, RoomId, SafeText, Username,
     frames::{AccountLists, KnownList, Request, Response, RoomLists},
     limits::ROOM_LISTS_PER_PAGE,
 };
 
 use super::{
-    super::{Core, Fault, Turn, lists, work::Work},
+    super::{Core, Fault, Turn, lists, retry_after, work::Work},
     RoomAsked,
 };
+use crate::limits::{WITHOUT_LIST_MS, WITHOUT_LIST_TRIES};
 
 impl Core {
     /// Asks for the lists that rooms wait for.
@@ -23,6 +26,10 @@ impl Core {
             .map(|(room, _)| *room)
             .collect();
         for room in waiting {
+            if let Some(at) = self.rooms.live(room).lists_at.filter(|at| *at > turn.now) {
+                self.rooms.again(at);
+                continue;
+            }
             let live = self.rooms.live(room);
             live.asked = true;
             let accounts: Vec<Username> = live.needs.iter().take(ROOM_LISTS_PER_PAGE).cloned().collect();
@@ -50,19 +57,33 @@ impl Core {
         let live = self.rooms.live(room);
         live.asked = false;
         let asked: Vec<Username> = live.needs.iter().take(ROOM_LISTS_PER_PAGE).cloned().collect();
-        let Response::RoomListsPage(page) = response else {
-            // Refused for now: the next connection asks again.
-            self.drop_connection(turn);
-            return Ok(());
+        let page = match response {
+            Response::RoomListsPage(page) => page,
+            Response::Error(frame) => {
+                let later = [ErrorCode::RateLimited, ErrorCode::Internal, ErrorCode::ShuttingDown];
+                if later.contains(&frame.code) {
+                    live.lists_at = Some(turn.now.saturating_add(retry_after(frame.retry_after_ms, 4)));
+                } else {
+                    // None of these come from there.
+                    live.fresh.append(&mut live.needs);
+                    live.behind = true;
+                }
+                return Ok(());
+            }
+            _ => return Err(Fault::Relay("another answer to a question about device lists than there is")),
         };
         let answered = usize::try_from(page.answered).unwrap_or(usize::MAX).clamp(1, asked.len().max(1));
-        let more = page.accounts.iter().any(|found| found.more);
-        self.transact(turn, |w| {
+        let news = self.transact(turn, |w| {
+            let mut news = false;
             for found in page.accounts.iter() {
+                let before = w.list(&found.account)?.map(|known| known.list.version);
                 take(w, found)?;
+                news |= w.list(&found.account)?.map(|known| known.list.version) != before;
             }
-            Ok(())
+            Ok(news)
         })?;
+        // A page that brings nothing newer is the last one, whatever it says.
+        let more = news && page.accounts.iter().any(|found| found.more);
         let live = self.rooms.live(room);
         if !more {
             // Of whom nothing came, the relay has no list: the leaf is nobody's.
@@ -75,6 +96,25 @@ impl Core {
             live.behind = true;
         }
         Ok(())
+    }
+}
+
+impl Core {
+    /// What the entry at hand of a log needs. Lists that the relay did not have when it was asked for them are looked up, and the entry
+    /// waits a while before it is tried again.
+    pub(super) fn need_lists(&mut self, turn: &Turn<'_>, room: RoomId, accounts: BTreeSet<Username>) {
+        let live = self.rooms.live(room);
+        let missing: BTreeSet<Username> = accounts.difference(&live.fresh).cloned().collect();
+        if !missing.is_empty() {
+            live.needs.extend(missing);
+            return;
+        }
+        live.fresh.retain(|account| !accounts.contains(account));
+        let wait = WITHOUT_LIST_MS.saturating_mul(1 << live.without_list.min(WITHOUT_LIST_TRIES));
+        live.without_list = live.without_list.saturating_add(1);
+        live.sync_at = Some(turn.now.saturating_add(wait));
+        live.behind = true;
+        self.lookups.want(accounts, [].into());
     }
 }
 

@@ -132,6 +132,11 @@ pub(super) struct Live {
     asked: bool,
     /// Accounts that were looked up since the entry at hand came.
     fresh: BTreeSet<Username>,
+    /// Lists are not asked for before this time: the relay said so.
+    lists_at: Option<u64>,
+    /// How often the relay had no list that the entry at hand needs, and when that is tried again.
+    without_list: u32,
+    sync_at: Option<u64>,
     /// When those who left are settled by this device, if nobody else does it before.
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     api::{EventBody, Kind, MessageKind, RoomState},
-    limits::ROOM_DENIED_ASK_EVERY_MS,
+    limits::{ROOM_DENIED_ASK_EVERY_MS, WITHOUT_LIST_TRIES},
 };
 
 impl Core {
@@ -121,6 +121,10 @@ impl Core {
         for room in rooms {
             let stored = self.store.read(|tx| tx.room(room))?;
             let live = self.rooms.live(room);
+            if let Some(at) = live.sync_at.filter(|at| *at > turn.now) {
+                self.rooms.again(at);
+                continue;
+            }
             live.behind = false;
             let Some(stored) = stored.filter(|stored| stored.state == RoomState::Joined) else { continue };
             live.syncing = true;
@@ -175,13 +179,16 @@ impl Core {
         more: bool,
     ) -> Result<(), Fault> {
         let fresh = self.rooms.live(room).fresh.clone();
+        let without_list = self.rooms.live(room).without_list >= WITHOUT_LIST_TRIES;
         let objects = std::mem::take(&mut self.rooms.objects);
-        let taken = self.transact(turn, |w| entry::take_all(w, room, entries, &fresh, &objects));
+        let taken =
+            self.transact(turn, |w| entry::take_all(w, room, entries, (&fresh, without_list), &objects));
         self.rooms.objects = objects;
         let taken = taken?;
         let live = self.rooms.live(room);
         if taken.moved {
             live.fresh.clear();
+            (live.without_list, live.sync_at) = (0, None);
             self.rooms.acknowledge_soon(room, turn.now);
         }
         self.rooms.live(room).behind |= more || taken.gap;
@@ -207,7 +214,7 @@ impl Core {
             live.settle_at = None;
         }
         match taken.missing {
-            Some(Missing::Lists(accounts)) => live.needs.extend(accounts),
+            Some(Missing::Lists(accounts)) => self.need_lists(turn, room, accounts),
             Some(Missing::Object(hash)) => {
                 live.object = Some(hash);
                 self.get_object(turn, room, hash)?;

@@ -19,6 +19,7 @@ mod renewing;
 mod silent;
 mod talking;
 mod together;
+mod waiting;
 
 use subrosa_client::{
     ApiError, Reply, Request,

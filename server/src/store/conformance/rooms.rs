@@ -542,6 +542,15 @@ pub(in crate::store) async fn device_lists_are_for_those_in_the_roster(store: An
     assert_eq!((got, lists.answered), (vec![("bob".to_owned(), 1), ("carol".to_owned(), 0)], 3));
     let little = store.room_lists(room(1), asker("alice"), asked, 1).await.unwrap().unwrap();
     assert_eq!((little.accounts.len(), little.answered), (1, 2));
+    // What stands in the log of somebody who left is judged by their list; and who left sees nothing of it.
+    let left = Leaving { room: room(1), account: true, proposal: None, sender: sender("carol"), now: NOW };
+    store.leave_room(left).await.unwrap().unwrap();
+    let asked = vec![known("carol", 0)];
+    let lists = store.room_lists(room(1), asker("alice"), asked, 1 << 16).await.unwrap().unwrap();
+    assert_eq!(lists.accounts.len(), 1);
+    assert!(store.device_rooms(asker("carol"), None, 9).await.unwrap().is_empty());
+    let gone = store.room_lists(room(1), asker("carol"), vec![known("bob", 0)], 99).await.unwrap();
+    assert_eq!(gone, Err(RoomRefusal::Unknown));
     let stranger = store.room_lists(room(1), asker("dave"), vec![known("bob", 0)], 99).await.unwrap();
     assert_eq!(stranger, Err(RoomRefusal::Unknown));
 }

@@ -74,7 +74,8 @@ fn one(
     cached(txn, "DELETE FROM room_members WHERE room = ?1 AND state = 2 AND removed_at < ?2")?
         .execute(params![room.row, int(entries_before)])?;
     let sql = "DELETE FROM room_members WHERE room = ?1 AND state = 2 AND device NOT IN
-               (SELECT device FROM room_members WHERE room = ?1 AND state = 2 ORDER BY removed_at DESC LIMIT ?2)";
+               (SELECT device FROM room_members WHERE room = ?1 AND state = 2
+                ORDER BY until > 0 DESC, removed_at DESC LIMIT ?2)";
     cached(txn, sql)?.execute(params![room.row, int(REMOVED)])?;
     if close_if_left(txn, room.row, room.public)? {
         return clear(txn, room.row, expired);

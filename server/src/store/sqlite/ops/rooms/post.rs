@@ -145,9 +145,10 @@ pub(in crate::store::sqlite) fn leave(
         }
     };
     let devices = leaving_devices(txn, &room, from, leaving)?;
-    let sql =
-        "DELETE FROM room_members WHERE room = ?1 AND state < 2 AND account = ?2 AND (?3 OR device = ?4)";
-    cached(txn, sql)?.execute(params![room.row, from.account, leaving.account, from.device])?;
+    let sql = "UPDATE room_members SET state = 2, until = 0, removed_at = ?5
+               WHERE room = ?1 AND state < 2 AND account = ?2 AND (?3 OR device = ?4)";
+    let now = int(leaving.now);
+    cached(txn, sql)?.execute(params![room.row, from.account, leaving.account, from.device, now])?;
     close_if_left(txn, room.row, room.public)?;
     Ok(Ok(Left::Done { devices, entry }))
 }
@@ -178,7 +179,7 @@ pub(super) fn close_if_left(txn: &Txn<'_>, room: i64, public: bool) -> Result<bo
         return Ok(false);
     }
     cached(txn, "DELETE FROM room_members WHERE room = ?1 AND state = 0")?.execute([room])?;
-    let sql = "SELECT 1 FROM room_members WHERE room = ?1 LIMIT 1";
+    let sql = "SELECT 1 FROM room_members WHERE room = ?1 AND (state < 2 OR until > 0) LIMIT 1";
     if scalar::<i64>(txn, sql, [room])?.is_none() {
         retire(txn, room)?;
         return Ok(true);

@@ -14,6 +14,8 @@ use crate::store::{
 
 pub(super) const INVITED: u8 = 0;
 pub(super) const JOINED: u8 = 1;
+/// Taken out: it reads up to `until`. With `until` 0 it left, or never came, and is in no room any more: kept only so that members
+/// and visitors get its account's lists, which they need to judge what stands of it in the log and in the group.
 pub(super) const REMOVED: u8 = 2;
 
 /// A room.
@@ -95,7 +97,8 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn of(conn: &Connection, room: i64, device: i64) -> Result<Option<Self>, StoreError> {
-        let sql = "SELECT state, since, until, cursor FROM room_members WHERE room = ?1 AND device = ?2";
+        let sql = "SELECT state, since, until, cursor FROM room_members
+                   WHERE room = ?1 AND device = ?2 AND (state < 2 OR until > 0)";
         optional(&mut *cached(conn, sql)?, params![room, device], |row| {
             let until = row.get::<_, Option<i64>>(2)?.map(|until| u64::try_from(until).unwrap_or(0));
             Ok(Self { state: row.get(0)?, since: nat(row, 1)?, until, cursor: nat(row, 3)? })
@@ -138,7 +141,7 @@ pub(super) fn put_member(
     Ok(())
 }
 
-/// Takes a device out of a room: an invited one at once; one that had joined may still read up to `until`.
+/// Takes a device out of a room: an invited one reads nothing of it; one that had joined may still read up to `until`.
 pub(super) fn remove_member(
     txn: &Txn<'_>,
     room: i64,
@@ -146,8 +149,9 @@ pub(super) fn remove_member(
     until: u64,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    cached(txn, "DELETE FROM room_members WHERE room = ?1 AND device = ?2 AND state = 0")?
-        .execute(params![room, device])?;
+    let sql = "UPDATE room_members SET state = 2, until = 0, removed_at = ?3
+               WHERE room = ?1 AND device = ?2 AND state = 0";
+    cached(txn, sql)?.execute(params![room, device, int(now)])?;
     let sql = "UPDATE room_members SET state = 2, until = ?3, removed_at = ?4
                WHERE room = ?1 AND device = ?2 AND state = 1";
     cached(txn, sql)?.execute(params![room, device, int(until), int(now)])?;

@@ -152,7 +152,7 @@ pub(in crate::store::sqlite) fn lists(
     let (mut found, mut bytes) = (Vec::new(), 0);
     for (answered, known) in asked.iter().enumerate() {
         let sql = "SELECT a.id, a.display_name, a.list_version FROM accounts a WHERE a.name = ?1
-                   AND EXISTS (SELECT 1 FROM room_members m WHERE m.account = a.id AND m.state < 2 AND m.room = ?2)";
+                   AND EXISTS (SELECT 1 FROM room_members m WHERE m.account = a.id AND m.room = ?2)";
         let account = optional(&mut *cached(conn, sql)?, params![known.account.as_str(), room.row], |row| {
             Ok((row.get::<_, i64>(0)?, accounts::display_name(row.get(1)?)?, nat(row, 2)?))
         })?;
@@ -244,7 +244,7 @@ pub(in crate::store::sqlite) fn of_device(
     let Some(row) = DeviceRow::of(conn, &asker.account, asker.device)? else { return Ok(Vec::new()) };
     let sql = "SELECT r.room, m.state, m.until, r.generation, r.epoch, r.next_seq
                FROM room_members m JOIN rooms r ON r.id = m.room
-               WHERE m.device = ?1 AND r.room > ?2 AND r.gone = 0 ORDER BY r.room LIMIT ?3";
+               WHERE m.device = ?1 AND (m.state < 2 OR m.until > 0) AND r.room > ?2 AND r.gone = 0 ORDER BY r.room LIMIT ?3";
     let after = after.map_or(Vec::new(), |after| after.as_bytes().to_vec());
     let mut statement = cached(conn, sql)?;
     let mut rows = statement.query(params![row.device, after, int(max as u64)])?;
