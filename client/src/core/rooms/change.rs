@@ -723,7 +723,13 @@ fn plan(
         Act::Leave => {
             super::leave::may_leave(w, group, stored)?;
             let remove = super::leave::before_leaving(w, group, stored)?;
-            (!remove.is_empty()).then(|| Plan { remove, ..Plan::default() })
+            let gives_up = super::leave::gives_up(w, group, stored)?;
+            let policy = gives_up.then(|| {
+                let mut policy = policy.clone();
+                policy.set_role(w.me.account.as_str(), PolicyRole::Member);
+                policy
+            });
+            (gives_up || !remove.is_empty()).then(|| Plan { remove, policy, ..Plan::default() })
         }
         Act::Settle => settle(w, group, fresh)?,
         Act::Silent => super::silent::plan(w, group, stored)?,

@@ -206,12 +206,24 @@ pub(super) fn before_leaving(
     Ok(go)
 }
 
+/// Whether this device gives up its account's role by a commit before it asks to leave: owners who leave in the same moment, each seeing
+/// the other, would leave nobody who has the owner key. Of commits one is the first, and the other owner sees it (decision 0050).
+pub(super) fn gives_up(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<bool, Fault> {
+    let owner = group.policy().role(w.me.account.as_str()) == PolicyRole::Owner;
+    Ok(owner && !company(w, group, stored)?.is_empty())
+}
+
 /// The only owner does not leave others without one: nobody could give roles, or renew the room (R31). Owners of whom the log says
-/// that they left are none.
+/// that they left are none, and those whose devices in the room were all signed out.
 pub(super) fn may_leave(w: &Work<'_>, group: &Room, stored: &StoredRoom) -> Result<(), Fault> {
     let (policy, me) = (group.policy(), w.me.account.as_str());
     let others = company(w, group, stored)?;
-    if policy.role(me) != PolicyRole::Owner || others.is_empty() || !policy.owners.is_disjoint(&others) {
+    let fresh = BTreeSet::new();
+    let dropped = group.dropped_members(&super::mls::lists(w.tx, w.me, &fresh));
+    let there = group.members().into_iter().filter(|device| !dropped.contains(device));
+    let there: BTreeSet<String> = there.map(|device| device.account).collect();
+    let owns = |account: &String| policy.owners.contains(account) && there.contains(account);
+    if policy.role(me) != PolicyRole::Owner || others.is_empty() || others.iter().any(owns) {
         return Ok(());
     }
     let room = stored.shown();

@@ -338,6 +338,11 @@ pub(super) fn replace_key(
 ) -> bool {
     let before = group.policy();
     let Some((policy, secret)) = plan.policy.as_mut().zip(stored.owner_secret.as_ref()) else { return false };
+    let me = w.me.account.as_str();
+    if before.owners.contains(me) && !policy.owners.contains(me) {
+        // Who gives up the role would know the new key too: an owner's device that stays makes it.
+        return false;
+    }
     let old = OwnerKey::from_bytes(secret);
     if !anew && before.owners.is_subset(&policy.owners) || old.public() != before.owner_key {
         return false;

@@ -225,3 +225,71 @@ fn who_leaves_right_after_joining_is_out() {
         assert_eq!(world.members("alice", "#lobby").len(), 1);
     }
 }
+
+#[test]
+fn of_two_owners_who_leave_at_once_one_stays_and_has_the_key() {
+    for seed in 640..664 {
+        let mut world = World::with_rooms(seed, &["alice", "bob", "carol"]);
+        let room = id_of(&world.gather(&["alice", "bob", "carol"]));
+        world.give_role("alice", "#ops", "bob", Role::Owner);
+        world.run_for(30_000);
+        if seed % 2 == 0 {
+            // A further device has to go first.
+            world.login("bob", "bob2");
+            world.run_for(60_000);
+        }
+        let tokens = ["alice", "bob"]
+            .map(|who| (who, world.ask_later(who, Request::RoomLeave { room: "#ops".into() })));
+        while world.step_anywhere() {}
+        world.run_for(30_000);
+        let answers = tokens.map(|(who, token)| (who, world.answer(who, token).unwrap()));
+        let [(_, first), (_, second)] = &answers;
+        assert!(first.is_ok() != second.is_ok(), "{seed}: {answers:?}");
+        for (who, answer) in &answers {
+            let Err(error) = answer else { continue };
+            assert_eq!(error.kind, Kind::Refused, "{seed}: {error:?}");
+            assert!(error.message.contains("only owner"), "{seed}: {error:?}");
+            world.agree(&[who, "carol"], "#ops");
+            assert_eq!(world.shown("carol", "#ops").members, 2, "{seed}");
+            assert_eq!(world.shown(who, "#ops").role, Some(Role::Owner), "{seed}");
+            let secret = world.peek_room(who, room).unwrap().owner_secret.expect("has the key");
+            let public = subrosa_rooms::OwnerKey::from_bytes(&secret).public();
+            assert_eq!(public, world.relay.rooms.rooms[&room].owner_key, "{seed}");
+            world.room(who, Request::RoomRenew { room: "#ops".into() }).unwrap();
+            world.run_for(30_000);
+            world.agree(&[who, "carol"], "#ops");
+        }
+    }
+}
+
+#[test]
+fn an_owner_who_leaves_gives_up_the_role_first_and_the_key_is_another_then() {
+    let mut world = World::with_rooms(665, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob", "carol"]));
+    world.give_role("alice", "#ops", "bob", Role::Owner);
+    world.run_for(30_000);
+    let known = world.peek_room("alice", room).unwrap().owner_secret.unwrap();
+    // The connection breaks after the first of the two steps: she is in, as a member, and can leave again.
+    let leave = world.ask_later("alice", Request::RoomLeave { room: "#ops".into() });
+    while world.shown("alice", "#ops").role == Some(Role::Owner) {
+        world.step_of("alice");
+    }
+    world.disconnect("alice");
+    world.run_for(60_000);
+    let told = world.answer("alice", leave).unwrap().unwrap_err();
+    assert_eq!(told.kind, Kind::Unreachable, "{told:?}");
+    world.connect("alice");
+    world.run_for(30_000);
+    let back = world.shown("alice", "#ops");
+    assert!(matches!(back.state, Some(RoomState::Joined) | Some(RoomState::Left)), "{back:?}");
+    if back.state == Some(RoomState::Joined) {
+        assert_eq!(back.role, Some(Role::Member));
+        world.leave("alice", "#ops").unwrap();
+        world.run_for(30_000);
+    }
+    world.agree(&["bob", "carol"], "#ops");
+    let secret = world.peek_room("bob", room).unwrap().owner_secret.unwrap();
+    assert_ne!(*secret, *known);
+    let public = subrosa_rooms::OwnerKey::from_bytes(&secret).public();
+    assert_eq!(public, world.relay.rooms.rooms[&room].owner_key);
+}
