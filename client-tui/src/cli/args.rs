@@ -134,6 +134,45 @@ mod tests {
     }
 
     #[test]
+    fn signs_may_begin_with_a_hyphen_and_flags_of_the_verb_stay_flags() {
+        use crate::cli::verbs::room::Action;
+        let action = |args: &[&str]| {
+            let cli = Cli::try_parse_from([&["rosa", "room"], args].concat()).unwrap();
+            let Some(Verb::Room(room)) = cli.verb else { panic!("{args:?}") };
+            (room.action, cli.global.json)
+        };
+        for (args, wanted, wanted_undo) in [
+            (&["react", "ID", "-1"][..], "-1", false),
+            (&["react", "ID", "-_-", "--undo"], "-_-", true),
+            (&["react", "--undo", "ID", "-1", "--json"], "-1", true),
+            (&["react", "ID", "--undo", "+1"], "+1", true),
+            (&["react", "ID", "--", "--undo"], "--undo", false),
+        ] {
+            let (Action::React { sign, undo, .. }, json) = action(args) else { panic!("{args:?}") };
+            assert_eq!((sign.as_str(), undo), (wanted, wanted_undo), "{args:?}");
+            assert_eq!(json, args.contains(&"--json"), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_topic_is_shown_set_or_removed() {
+        use crate::cli::verbs::room::Action;
+        let topic = |args: &[&str]| {
+            let cli = Cli::try_parse_from([&["rosa", "room", "topic", "#ops"], args].concat()).ok()?;
+            match cli.verb {
+                Some(Verb::Room(verbs::room::Args { action: Action::Topic { topic, none, .. } })) => {
+                    Some((topic, none))
+                }
+                _ => None,
+            }
+        };
+        assert_eq!(topic(&[]), Some((None, false)));
+        assert_eq!(topic(&["calm"]), Some((Some("calm".into()), false)));
+        assert_eq!(topic(&["--none"]), Some((None, true)));
+        assert_eq!(topic(&["--none", "calm"]), None);
+    }
+
+    #[test]
     fn two_sources_of_a_passphrase_are_refused() {
         assert!(
             Cli::try_parse_from(["rosa", "whoami", "--passphrase-fd", "3", "--passphrase-file", "f"])

@@ -11,7 +11,10 @@ use super::{
     filter,
     limits::{BATCH, FILTER_PATTERNS},
 };
-use crate::api::{ApiError, Event, Kind, Reply, Request, cut, echo};
+use crate::{
+    api::{ApiError, Event, Kind, Reply, Request, cut, echo},
+    store::limits::{EVENTS_PAGE, HISTORY_PAGE, SEARCH_HITS},
+};
 
 /// The method by which a connection subscribes; it is of the connection, not of the engine.
 pub const SUBSCRIBE: &str = "events.subscribe";
@@ -120,7 +123,24 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
     if let Request::EventsFetch { filter, .. } = &request {
         filter::check(filter)?;
     }
+    bounded(&request)?;
     Ok(What::Request(Box::new(request)))
+}
+
+/// Pages have a longest length; who asks for more would take what is cut for all there is.
+fn bounded(request: &Request) -> Result<(), ApiError> {
+    let (asked, name, max) = match request {
+        Request::ChatHistory { limit, .. } | Request::RoomHistory { limit, .. } => {
+            (*limit, "limit", HISTORY_PAGE)
+        }
+        Request::MessageSearch { limit, .. } => (*limit, "limit", SEARCH_HITS),
+        Request::EventsFetch { max, .. } => (*max, "max", EVENTS_PAGE),
+        _ => return Ok(()),
+    };
+    if asked > max {
+        return Err(usage(format!("\"{name}\" is {asked}, and a page has at most {max}")));
+    }
+    Ok(())
 }
 
 fn usage(message: impl AsRef<str>) -> ApiError {
@@ -132,7 +152,7 @@ fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split_once("`, expected") {
         Some((unknown, expected)) => {
-            format!("{}`, expected{}", cut(unknown, REASON_CHARACTERS), cut(expected, EXPECTED_CHARACTERS))
+            format!("{}`, expected {}", cut(unknown, REASON_CHARACTERS), cut(expected, EXPECTED_CHARACTERS))
         }
         None => cut(&text, REASON_CHARACTERS),
     }
@@ -334,6 +354,36 @@ mod tests {
         }
         assert!(parse(&format!("[{}]", vec!["1"; BATCH + 1].join(","))).is_err());
         assert!(parse(&format!("[{}]", vec!["1"; BATCH].join(","))).is_ok());
+    }
+
+    #[test]
+    fn what_is_expected_stands_apart_from_the_word_before_it() {
+        let line = r#"{"jsonrpc":"2.0","id":1,"method":"room.role","params":{"room":"a","name":"b","role":"king"}}"#;
+        let Incoming::Call(Call { what: Err(error), .. }) = parse(line).unwrap() else { panic!() };
+        assert!(error.message.contains("`king`, expected one of `member`"), "{error}");
+    }
+
+    #[test]
+    fn pages_have_a_longest_length() {
+        for (method, params, max) in [
+            ("room.history", r#""room":"ops","limit""#, 500),
+            ("chat.history", r#""chat":"bob","limit""#, 500),
+            ("message.search", r#""query":"x","limit""#, 1_000),
+            ("events.fetch", r#""since":0,"max""#, 1_000),
+        ] {
+            let asked = |n: u32| {
+                let line =
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}:{n}}}}}"#);
+                let Incoming::Call(call) = parse(&line).unwrap() else { panic!() };
+                call.what
+            };
+            assert!(asked(max).is_ok(), "{method}");
+            for more in [max + 1, 100_000, u32::MAX] {
+                let error = asked(more).unwrap_err();
+                assert_eq!(error.kind, Kind::Usage);
+                assert!(error.message.contains(&format!("at most {max}")), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -150,7 +150,9 @@ pub fn refused(frame: &ErrorFrame) -> ApiError {
         ErrorCode::NoSuchObject => ("the relay does not have it any more", Some("try again")),
         _ => ("the relay refused", None),
     };
-    let text = if message.contains(&*detail) { message.to_owned() } else { format!("{message} ({detail})") };
+    // Why a slug is refused is said in full here; a relay says the same in other words.
+    let told = frame.code == ErrorCode::SlugTaken || message.contains(&*detail);
+    let text = if told { message.to_owned() } else { format!("{message} ({detail})") };
     let mut error = ApiError::new(kind_of(frame.code), text);
     error.retry_after_ms = frame.retry_after_ms;
     match hint {

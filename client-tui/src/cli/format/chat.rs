@@ -13,6 +13,8 @@ use crate::app::words::{called, receipts};
 
 /// Characters of a chat's newest line in a list.
 const PREVIEW: usize = 60;
+/// Of an own message in a room of which nobody has told that they have it.
+const NOBODY_TOLD: &str = "nobody has told that they have it: only contacts do, in rooms of at most 50 members";
 
 /// A line a chat: name, trust, unread, time and text of the newest line.
 #[must_use]
@@ -105,7 +107,9 @@ pub fn details(message: &Message, delivered_to: &[String], read_by: &[String], c
         ("verified", if message.verified { "yes" } else { "no" }.to_owned()),
     ];
     lines.extend(message.reply_to.iter().map(|id| ("reply to", id.clone())));
-    lines.extend(message.marks.receipts.iter().map(|count| ("members", receipts(count))));
+    let told = message.marks.receipts.as_ref().filter(|count| count.delivered > 0).map(receipts);
+    let own_in_room = message.direction == Direction::Out && message.chat.starts_with('#');
+    lines.extend(told.or(own_in_room.then(|| NOBODY_TOLD.to_owned())).map(|text| ("members", text)));
     let members = [("delivered to", delivered_to), ("read by", read_by)];
     let members = members.into_iter().filter(|(_, names)| !names.is_empty());
     lines.extend(members.map(|(key, names)| (key, names.join(", "))));
@@ -184,6 +188,18 @@ mod tests {
             details(&message, &["bob".into(), "carol".into()], &["bob".into()], &Clock::at(Timestamp(0)));
         for says in ["delivered to 2 of 5, read by 1", "bob, carol"] {
             assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn that_nobody_told_is_said_and_not_counted() {
+        let text = |message: &Message| details(message, &[], &[], &Clock::at(Timestamp(0)));
+        let mut message = own();
+        assert!(text(&message).contains("nobody has told"), "{}", text(&message));
+        message.marks.receipts = Some(RoomReceipts { of: 5, delivered: 0, read: 0 });
+        assert!(text(&message).contains("nobody has told") && !text(&message).contains("of 5"));
+        for other in [Message { chat: "bob".into(), ..own() }, Message { direction: Direction::In, ..own() }] {
+            assert!(!text(&other).contains("nobody"), "{}", text(&other));
         }
     }
 

@@ -112,13 +112,15 @@ pub enum Action {
         #[arg(value_enum)]
         role: RoleArg,
     },
-    /// Set the topic; without one, remove it
+    /// Set the topic; without one, show it
     Topic {
         /// Label, slug or id
         room: String,
-        /// The topic
-        #[arg(default_value = "")]
-        topic: String,
+        /// The topic; empty text removes it, as --none does
+        topic: Option<String>,
+        /// Remove it
+        #[arg(long, conflicts_with = "topic")]
+        none: bool,
     },
     /// Rename a room; its label and slug stay
     Rename {
@@ -171,7 +173,8 @@ pub enum Action {
     React {
         /// The message's id
         id: String,
-        /// An emoji, or a short word
+        /// An emoji, or a short word; it may begin with -
+        #[arg(allow_hyphen_values = true)]
         sign: String,
         /// Take it away again
         #[arg(long)]
@@ -207,6 +210,7 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         Action::Members { .. }
             | Action::Evidence { .. }
             | Action::History { .. }
+            | Action::Topic { topic: None, none: false, .. }
             | Action::Mute { name: None, .. }
             | Action::Edit { .. }
             | Action::Delete { .. }
@@ -217,6 +221,9 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     if !local && (context.owns().await || connects(context, &*handle).await?) {
         let synced = context.call(&*handle, Request::SyncWait { timeout_ms: SYNC_MS }).await;
         synced.map_err(not_done)?;
+    }
+    if let Action::Topic { room, topic: None, none: false } = &args.action {
+        return show_topic(room, context, &*handle).await;
     }
     let file = match &args.action {
         Action::Evidence { out, .. } => out.clone(),
@@ -270,7 +277,9 @@ fn request(action: Action) -> Request {
             };
             Request::RoomRole { room, name, role }
         }
-        Action::Topic { room, topic } => Request::RoomTopic { room, topic },
+        Action::Topic { room, topic, .. } => {
+            Request::RoomTopic { room, topic: topic.unwrap_or_default() }
+        }
         Action::Rename { room, name } => Request::RoomRename { room, name },
         Action::Renew { room } => Request::RoomRenew { room },
         Action::Evidence { room, .. } => Request::RoomEvidence { room },
@@ -282,6 +291,23 @@ fn request(action: Action) -> Request {
         Action::Pin { id, undo } => Request::MessagePin { id, undo },
         Action::History { room, before, limit } => Request::RoomHistory { room, before, limit },
     }
+}
+
+/// The topic of a room of this profile, as it is. Which room a name means, the engine decides as for every verb, and the relay
+/// is not asked: that is why the history is.
+async fn show_topic(room: &str, context: &Context, handle: &dyn Handle) -> Result<(), Failure> {
+    let request = Request::RoomHistory { room: room.to_owned(), before: None, limit: 1 };
+    let page = reply_of!(context.call(handle, request).await?, Reply::History(page) => page)?;
+    let label = page.messages.last().map_or_else(
+        || format!("#{}", room.trim().trim_start_matches('#')),
+        |newest| newest.chat.clone(),
+    );
+    let reply = context.call(handle, Request::RoomShow { room: label }).await?;
+    let room = reply_of!(reply, Reply::Room { room } => room)?;
+    context.out.either(&json!({ "room": room }), || match room.topic.as_str() {
+        "" => format!("{} has no topic", room.chat),
+        topic => topic.to_owned(),
+    })
 }
 
 /// Writes proof to a file of its own, which must not be there yet.

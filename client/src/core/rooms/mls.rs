@@ -148,7 +148,7 @@ pub(in crate::core) fn not_in() -> Fault {
 
 /// Why something is not possible, for people.
 pub(in crate::core) fn refused(refusal: &subrosa_rooms::Refusal) -> ApiError {
-    use subrosa_rooms::Refusal;
+    use subrosa_rooms::{Refusal, policy::PolicyError};
     match refusal {
         Refusal::NoRight(act) => ApiError::new(Kind::Refused, format!("you have no right to {act}"))
             .hint("ask an owner or moderator of the room"),
@@ -159,6 +159,10 @@ pub(in crate::core) fn refused(refusal: &subrosa_rooms::Refusal) -> ApiError {
         Refusal::External => ApiError::new(Kind::Refused, "this room cannot be joined from outside")
             .hint("ask a member for an invitation"),
         Refusal::NotMember => ApiError::new(Kind::NotFound, "no such member").hint("rosa room members ROOM"),
+        Refusal::Policy(PolicyError::NoOwner) => {
+            ApiError::new(Kind::Refused, "the room would be left without an owner: its roles are others now")
+                .hint("look who owns it, and ask them: rosa room members ROOM")
+        }
         other => ApiError::new(Kind::Refused, format!("not possible in this room: {other}")),
     }
 }
