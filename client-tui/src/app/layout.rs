@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 use subrosa_client::api::{ConnectionState, MessageKind};
 
 use super::{
+    hints::for_the_application,
     model::{Aim, Conversation, Desk, Model, Overlay, Size},
     text::{
         cells,
@@ -67,7 +68,8 @@ pub fn seal_text(desk: &Desk) -> &'static str {
 pub fn banner_text(desk: &Desk) -> String {
     use subrosa_client::api::{ContactState, Trust};
     if let ConnectionState::Blocked { error } = &desk.connection {
-        let hint = error.hint.as_deref().map(|hint| format!(" {hint}")).unwrap_or_default();
+        let hint =
+            error.hint.as_deref().map(|hint| format!(" {}", for_the_application(hint))).unwrap_or_default();
         return format!("! {}{hint}", error.message);
     }
     let Some(who) = desk.partner() else { return room_banner(desk) };
@@ -105,8 +107,11 @@ fn room_banner(desk: &Desk) -> String {
         }
         Some(RoomState::Removed) => format!("! You are not in this room any more: {again}."),
         Some(RoomState::CutOff) => {
-            "! The relay has not kept what was said here while you were away: a member must add you again."
-                .to_owned()
+            let again = match room.visibility {
+                Visibility::Public => again,
+                Visibility::Private => "a member must add you again",
+            };
+            format!("! The relay has not kept what was said here while you were away: {again}.")
         }
         Some(RoomState::Joining) => "The relay has not let you in yet.".to_owned(),
         Some(RoomState::Joined) if room.denied => {

@@ -9,6 +9,7 @@
 //! | [`layout`] | where everything is on the screen |
 //! | [`keymap`] | which key does what, where: a table, from which help and hints come |
 //! | [`commands`] | slash commands: a table, from which parsing, completion and help come |
+//! | `hints` | what the engine says to do next, as it is done here |
 //! | [`words`] | what states and notices are called |
 //! | [`text`] | cells, wrapping, the line editor, times |
 //! | [`terminal`] | bytes out, keys in, and everything a terminal can do |
@@ -18,6 +19,7 @@
 
 pub mod commands;
 mod engine;
+mod hints;
 pub mod keymap;
 pub mod layout;
 pub mod model;

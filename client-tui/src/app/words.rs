@@ -5,7 +5,7 @@ use subrosa_client::api::{
     MessageState, Role, RoomReceipts, Status, Trust,
 };
 
-use super::text::cells;
+use super::{hints::for_the_application, text::cells};
 
 /// The mark of how far an own message is: always text, never colour alone.
 #[must_use]
@@ -273,7 +273,8 @@ pub fn reason(message: &Message) -> Option<String> {
 /// A refusal with what to do next.
 #[must_use]
 pub fn refusal(error: &ApiError) -> String {
-    let hint = error.hint.as_deref().map(|hint| format!(". {hint}")).unwrap_or_default();
+    let hint =
+        error.hint.as_deref().map(|hint| format!(". {}", for_the_application(hint))).unwrap_or_default();
     format!("{}{hint}", error.message.as_str())
 }
 

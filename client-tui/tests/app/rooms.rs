@@ -813,7 +813,9 @@ fn a_room_is_made_with_the_flags_of_the_verb_and_shown() {
     for (line, says) in [
         ("/create --slug", "--slug needs a value"),
         ("/create --pubic ops", "/create knows no --pubic"),
-        ("/create --public", "/create [FLAGS] NAME"),
+        ("/create --public", "/create NAME [FLAGS]"),
+        ("/create ops --private", "/create knows no --private: it takes --public, --large"),
+        ("/create ops --public=yes", "--public takes no value"),
     ] {
         stage.key("Ctrl-U").enter(line);
         assert!(stage.notice().contains(says), "{line}: {}", stage.notice());
@@ -828,6 +830,122 @@ fn a_room_is_made_with_the_flags_of_the_verb_and_shown() {
     assert!(!stage.shows("suite"), "{}", stage.screen());
     stage.key("Esc").enter("/show lobby");
     assert_eq!(asked(&stage, |request| matches!(request, Request::RoomShow { room } if room == "lobby")), 1);
+}
+
+#[test]
+fn flags_stand_before_or_after_what_they_belong_to() {
+    let mut stage = stage();
+    for line in ["/create On call --public", "/create --public \"On call\"", "/create On --public call"] {
+        stage.enter(line);
+    }
+    stage.enter("/create -- --public");
+    let made = |request: &Request| match request {
+        Request::RoomCreate(create) => Some((create.name.clone(), create.public)),
+        _ => None,
+    };
+    let made: Vec<_> = stage.world.asked.iter().filter_map(made).collect();
+    let public = ("On call".to_owned(), true);
+    assert_eq!(made, [public.clone(), public.clone(), public, ("--public".to_owned(), false)]);
+}
+
+#[test]
+fn commands_about_somebody_take_a_room_and_one_name_as_their_verbs_do() {
+    let mut stage = stage();
+    let before = stage.world.asked.len();
+    let lines = [
+        ("/invite dave carol", "/invite [#ROOM] NAME"),
+        ("/kick bob --force", "/kick knows no --force: it takes no flags"),
+        ("/ban", "/ban [#ROOM] NAME"),
+        ("/unban --all", "/unban knows no --all"),
+        ("/role bob king", "/role [#ROOM] NAME owner|moderator|member"),
+        ("/role bob owner now", "/role [#ROOM] NAME owner"),
+        ("/mute bob --undoo", "/mute knows no --undoo: did you mean --undo?"),
+        ("/leave #ops now", "/leave [ROOM]"),
+        ("/join #ops now", "/join [ROOM]"),
+        ("/join", "/join [ROOM]"),
+        ("/rename --name x", "/rename knows no --name"),
+        ("/topic --nome", "/topic knows no --nome: did you mean --none?"),
+        ("/topic calm --none", "not both"),
+        ("/react +1 --und", "/react knows no --und: did you mean --undo?"),
+    ];
+    for (line, says) in lines {
+        stage.key("Ctrl-U").enter(line);
+        assert!(stage.notice().contains(says), "{line}: {}", stage.notice());
+        assert_eq!(stage.draft(), line);
+    }
+    let changes =
+        |request: &&Request| !matches!(request, Request::ChatDraft { .. } | Request::ChatRead { .. });
+    assert_eq!(stage.world.asked[before..].iter().filter(changes).count(), 0, "{:?}", stage.world.asked);
+    stage.key("Ctrl-U");
+    for (line, wanted) in [
+        ("/kick #friends @bob", Request::RoomKick { room: "#friends".into(), name: "bob".into() }),
+        (
+            "/role #ops bob member",
+            Request::RoomRole { room: "#ops".into(), name: "bob".into(), role: Role::Member },
+        ),
+        ("/mute --undo bob", Request::RoomMute { room: "#ops".into(), name: Some("bob".into()), undo: true }),
+        ("/mute #ops", Request::RoomMute { room: "#ops".into(), name: None, undo: false }),
+        ("/renew", Request::RoomRenew { room: "#ops".into() }),
+    ] {
+        stage.world.room("#friends", "");
+        stage.enter(line);
+        assert_eq!(asked(&stage, |request| *request == wanted), 1, "{line}: {}", stage.notice());
+    }
+}
+
+#[test]
+fn a_topic_is_told_before_it_is_set_or_removed() {
+    let mut stage = stage();
+    let set = |stage: &Stage| {
+        let topic = |request: &Request| match request {
+            Request::RoomTopic { topic, .. } => Some(topic.clone()),
+            _ => None,
+        };
+        stage.world.asked.iter().filter_map(topic).collect::<Vec<_>>()
+    };
+    stage.enter("/topic");
+    assert!(stage.notice().starts_with("topic: deploys and pages"), "{}", stage.notice());
+    assert!(set(&stage).is_empty());
+    stage.enter("/topic on call: \"carol\"").enter("/topic --none");
+    assert_eq!(set(&stage), ["on call: \"carol\"", ""]);
+    assert_eq!(stage.notice(), "the topic is removed");
+    let mut world = World::with_room();
+    world.room_mut("#ops").topic = SafeText::default();
+    let mut stage = Stage::sized(world, 140, 40);
+    stage.enter("/topic");
+    assert_eq!(stage.notice(), "#ops has no topic: /topic TEXT sets one");
+}
+
+#[test]
+fn hints_of_the_engine_are_slash_commands_here() {
+    let mut stage = stage();
+    stage.world.refuse = Some(
+        ApiError::new(Kind::Refused, "a room needs an owner")
+            .hint("make somebody an owner first: rosa room role '#ops' NAME owner"),
+    );
+    stage.enter("/leave");
+    assert_eq!(stage.notice(), "a room needs an owner. make somebody an owner first: /role #ops NAME owner");
+}
+
+#[test]
+fn a_public_room_that_one_is_out_of_is_joined_again_by_the_bare_command() {
+    for state in [RoomState::CutOff, RoomState::Left, RoomState::Removed] {
+        let mut world = World::with_room();
+        world.room_mut("#ops").state = Some(state);
+        world.room_mut("#ops").visibility = Visibility::Public;
+        let mut stage = Stage::sized(world, 140, 40);
+        assert!(stage.shows("/join asks to come back"), "{}", stage.screen());
+        stage.enter("/join");
+        assert_eq!(
+            asked(&stage, |request| matches!(request, Request::RoomJoin { room } if room == "#ops")),
+            1
+        );
+    }
+    let mut world = World::with_room();
+    world.room_mut("#ops").state = Some(RoomState::CutOff);
+    world.room_mut("#ops").visibility = Visibility::Private;
+    let stage = Stage::sized(world, 140, 40);
+    assert!(stage.shows("a member must add you again"), "{}", stage.screen());
 }
 
 #[test]

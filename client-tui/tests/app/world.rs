@@ -400,6 +400,7 @@ impl World {
                 let room = self.room(&label, &create.topic).clone();
                 Ok(Reply::Room { room: Box::new(room) })
             }
+            Request::RoomLeave { .. } => Ok(Reply::Done {}),
             Request::RoomJoin { room } => {
                 self.room_mut(&room).state = Some(RoomState::Joined);
                 Ok(Reply::Room { room: Box::new(self.room_mut(&room).clone()) })
@@ -414,6 +415,8 @@ impl World {
             | Request::RoomRole { room, .. }
             | Request::RoomInvite { room, .. }
             | Request::RoomTopic { room, .. }
+            | Request::RoomMute { room, .. }
+            | Request::RoomRenew { room }
             | Request::RoomRename { room, .. } => {
                 Ok(Reply::Room { room: Box::new(self.room_mut(&room).clone()) })
             }

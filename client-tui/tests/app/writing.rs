@@ -177,7 +177,7 @@ fn tab_completes_commands_and_names_and_goes_on() {
     assert_eq!(stage.draft(), "/verify carol ");
     stage.key("Ctrl-U").type_in("/re").key("Tab");
     assert_eq!(stage.draft(), "/reply ");
-    assert!(stage.shows("[/reply]  /rename  /react  /reconnect"));
+    assert!(stage.shows("[/reply]  /rename  /renew  /react  /reconnect"));
     stage.key("Tab");
     assert_eq!(stage.draft(), "/rename ");
     stage.key("Shift-Tab");

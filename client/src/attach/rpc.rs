@@ -358,7 +358,8 @@ mod tests {
 
     #[test]
     fn what_is_expected_stands_apart_from_the_word_before_it() {
-        let line = r#"{"jsonrpc":"2.0","id":1,"method":"room.role","params":{"room":"a","name":"b","role":"king"}}"#;
+        let line =
+            r#"{"jsonrpc":"2.0","id":1,"method":"room.role","params":{"room":"a","name":"b","role":"king"}}"#;
         let Incoming::Call(Call { what: Err(error), .. }) = parse(line).unwrap() else { panic!() };
         assert!(error.message.contains("`king`, expected one of `member`"), "{error}");
     }

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn commands_names_and_mentions_are_completed() {
-        assert_eq!(candidates("/re"), ["/reply ", "/rename ", "/react ", "/reconnect "]);
+        assert_eq!(candidates("/re"), ["/reply ", "/rename ", "/renew ", "/react ", "/reconnect "]);
         assert_eq!(candidates("/msg bo"), ["bob ", "bobby "]);
         assert_eq!(candidates("/verify @c"), ["@carol "]);
         assert_eq!(candidates("/help tr"), ["trust "]);

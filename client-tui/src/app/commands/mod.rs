@@ -1,6 +1,7 @@
 //! Slash commands: one table, from which parsing, completion, inline help and the help page come.
 
 pub mod complete;
+pub mod flags;
 pub mod parse;
 
 /// What a command does.
@@ -38,6 +39,8 @@ pub enum Verb {
     Topic,
     /// Renames the room.
     Rename,
+    /// Makes a room's group anew.
+    Renew,
     /// Mutes a member, or the room here.
     Mute,
     /// Undoes that.
@@ -140,25 +143,26 @@ commands! {
     "add" Person "NAME" => Add, "add somebody without writing yet";
     "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";
-    "create" Text "[FLAGS] NAME" => Create, "make a room; private, unless --public; also --slug S, --topic \"…\", --description \"…\", --large";
+    "create" Text "NAME [FLAGS]" => Create, "make a room; private, unless --public; also --slug S, --topic \"…\", --description \"…\", --large";
     "rooms" Text "[PREFIX]" => Rooms, "your rooms with their topics, and the relay's public ones";
-    "join" ["j"] Room "ROOM" => Join, "join a public room by its slug, or accept an invitation to #ROOM";
+    "join" ["j"] Room "[ROOM]" => Join, "join a public room by its slug, or accept an invitation to #ROOM";
     "leave" ["part"] Room "[ROOM]" => Leave, "leave a room, or decline an invitation";
-    "invite" Person "NAME" => Invite, "invite somebody to this room";
-    "kick" Member "NAME" => Kick, "remove a member of this room";
-    "ban" Member "NAME" => Ban, "ban an account from this room";
-    "unban" Person "NAME" => Unban, "lift a ban";
-    "role" MemberAndRole "NAME owner|moderator|member" => Role, "give a member of this room another role";
-    "topic" Text "[TEXT]" => Topic, "set this room's topic; without one, remove it";
+    "invite" Person "[#ROOM] NAME" => Invite, "invite somebody to this room";
+    "kick" Member "[#ROOM] NAME" => Kick, "remove a member of this room";
+    "ban" Member "[#ROOM] NAME" => Ban, "ban an account from this room";
+    "unban" Person "[#ROOM] NAME" => Unban, "lift a ban";
+    "role" MemberAndRole "[#ROOM] NAME owner|moderator|member" => Role, "give a member of this room another role";
+    "topic" Text "[TEXT|--none]" => Topic, "set this room's topic, or remove it; without a text, tell it";
     "rename" Text "NAME" => Rename, "rename this room";
+    "renew" Room "[ROOM]" => Renew, "make a room's group anew, as an owner: when nobody can follow its log any more";
     "members" ["names"] Room "[ROOM]" => Members, "who is in this room";
     "show" Room "[ROOM]" => Show, "what is known of this room, or of a public one";
-    "mute" Member "[NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
-    "unmute" Member "[NAME]" => Unmute, "undo that";
+    "mute" Member "[#ROOM] [NAME]" => Mute, "keep a member from writing; without a name, no noise for this room";
+    "unmute" Member "[#ROOM] [NAME]" => Unmute, "undo that";
     "edit" Text "TEXT" => Edit, "change your last message in this room";
     "delete" Nothing "" => Delete, "take back your last message in this room";
-    "react" Text "SIGN" => React, "put a sign, such as an emoji, beside the last message of the others";
-    "pin" Nothing "" => Pin, "pin the last message to this room";
+    "react" Text "SIGN [--undo]" => React, "put a sign, such as an emoji, beside the last message of the others";
+    "pin" Text "[--undo]" => Pin, "pin the last message to this room";
     "search" Text "WORDS" => Search, "search all messages";
     "verify" PersonOrHere "[NAME]" => Verify, "compare the safety number with somebody";
     "trust" PersonOrHere "[NAME]" => Trust, "accept a changed key; held messages go out";

@@ -39,6 +39,7 @@ pub(super) fn run(
         | Verb::Rename
         | Verb::Mute
         | Verb::Unmute
+        | Verb::Renew
         | Verb::Members
         | Verb::Show => room::run(model, command, arguments, fx),
         Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => room::touch(model, command, arguments, fx),

@@ -22,6 +22,7 @@ mod page;
 mod palette;
 mod replies;
 mod room;
+mod room_pages;
 mod search;
 mod select;
 mod submit;

@@ -111,10 +111,10 @@ pub(super) fn reply(
             renewed(model, message);
         }
         (Purpose::Roster(room), Reply::Members { members: all }) => members::told(model, &room, Ok(all), fx),
-        (Purpose::Rooms, Reply::Rooms { rooms }) => super::room::show_rooms(model, &rooms),
-        (Purpose::RoomShown, Reply::Room { room }) => super::room::show(model, &room),
+        (Purpose::Rooms, Reply::Rooms { rooms }) => super::room_pages::show_rooms(model, &rooms),
+        (Purpose::RoomShown, Reply::Room { room }) => super::room_pages::show(model, &room),
         (Purpose::Members(room), Reply::Members { members }) => {
-            super::room::show_members(model, room, &members)
+            super::room_pages::show_members(model, room, &members)
         }
         (Purpose::Accepted, Reply::Contact { contact }) => {
             model.tell(format!("{} may write to you now", contact.name));

@@ -14,7 +14,8 @@ use crate::app::words::{called, receipts};
 /// Characters of a chat's newest line in a list.
 const PREVIEW: usize = 60;
 /// Of an own message in a room of which nobody has told that they have it.
-const NOBODY_TOLD: &str = "nobody has told that they have it: only contacts do, in rooms of at most 50 members";
+const NOBODY_TOLD: &str =
+    "nobody has told that they have it: only contacts do, in rooms of at most 50 members";
 
 /// A line a chat: name, trust, unread, time and text of the newest line.
 #[must_use]
@@ -198,7 +199,8 @@ mod tests {
         assert!(text(&message).contains("nobody has told"), "{}", text(&message));
         message.marks.receipts = Some(RoomReceipts { of: 5, delivered: 0, read: 0 });
         assert!(text(&message).contains("nobody has told") && !text(&message).contains("of 5"));
-        for other in [Message { chat: "bob".into(), ..own() }, Message { direction: Direction::In, ..own() }] {
+        for other in [Message { chat: "bob".into(), ..own() }, Message { direction: Direction::In, ..own() }]
+        {
             assert!(!text(&other).contains("nobody"), "{}", text(&other));
         }
     }

@@ -277,9 +277,7 @@ fn request(action: Action) -> Request {
             };
             Request::RoomRole { room, name, role }
         }
-        Action::Topic { room, topic, .. } => {
-            Request::RoomTopic { room, topic: topic.unwrap_or_default() }
-        }
+        Action::Topic { room, topic, .. } => Request::RoomTopic { room, topic: topic.unwrap_or_default() },
         Action::Rename { room, name } => Request::RoomRename { room, name },
         Action::Renew { room } => Request::RoomRenew { room },
         Action::Evidence { room, .. } => Request::RoomEvidence { room },
@@ -298,10 +296,10 @@ fn request(action: Action) -> Request {
 async fn show_topic(room: &str, context: &Context, handle: &dyn Handle) -> Result<(), Failure> {
     let request = Request::RoomHistory { room: room.to_owned(), before: None, limit: 1 };
     let page = reply_of!(context.call(handle, request).await?, Reply::History(page) => page)?;
-    let label = page.messages.last().map_or_else(
-        || format!("#{}", room.trim().trim_start_matches('#')),
-        |newest| newest.chat.clone(),
-    );
+    let label = page
+        .messages
+        .last()
+        .map_or_else(|| format!("#{}", room.trim().trim_start_matches('#')), |newest| newest.chat.clone());
     let reply = context.call(handle, Request::RoomShow { room: label }).await?;
     let room = reply_of!(reply, Reply::Room { room } => room)?;
     context.out.either(&json!({ "room": room }), || match room.topic.as_str() {
