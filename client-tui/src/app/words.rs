@@ -109,6 +109,9 @@ pub fn room_notice(who: &str, kind: &MessageKind) -> Option<String> {
         MessageKind::MemberLeft {} => format!("{who} left"),
         MessageKind::MemberRemoved { name } => format!("{who} removed {name}"),
         MessageKind::MemberDeclined {} => format!("{who} declined the invitation"),
+        MessageKind::InvitationEnded { name } if name == who => {
+            "the invitation is over: it was taken back, or the room is gone".to_owned()
+        }
         MessageKind::InvitationEnded { name } => {
             format!("{name}'s invitation is over: declined, or taken back by {who}")
         }

@@ -228,6 +228,8 @@ events! {
         #[doc = "What it is called."] name: SafeText,
         #[doc = "Who."] by: String,
     ) = "room.invited",
+    /// An invitation is over: it was taken back, or the room is gone.
+    RoomInvitationEnded(#[doc = "The room."] chat: String,) = "room.invitation_ended",
     /// This account is a member of a room.
     RoomJoined(#[doc = "The room."] chat: String,) = "room.joined",
     /// This account is no member of a room any more.

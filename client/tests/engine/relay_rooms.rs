@@ -679,9 +679,15 @@ impl Relay {
         let accepted = room.append(now, commit.id, EntryKind::Commit, commit.epoch, body);
         room.log.last_mut().unwrap().delta = Some(delta.clone());
         room.epoch += 1;
-        let mut told: Vec<Place> = room.roster.keys().map(place_of).collect();
+        let joined = room.roster.iter().filter(|(_, member)| member.joined);
+        let mut told: Vec<Place> = joined.map(|(device, _)| place_of(device)).collect();
         for device in delta.removed.iter() {
             if let Some(member) = room.roster.remove(device) {
+                if !member.joined {
+                    let changed = RoomChanged { room: commit.room, change: RoomChange::Roster };
+                    pushes.push((place_of(device), Push::RoomChanged(changed)));
+                    continue;
+                }
                 room.removed.insert(device.clone(), (member.from, accepted.seq));
             }
         }

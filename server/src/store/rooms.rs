@@ -188,6 +188,8 @@ pub struct Accepted {
     pub fresh: Option<RoomEntry>,
     /// Invitations that were not accepted before, to be pushed.
     pub envelopes: Vec<(RoomDevice, MailboxEnvelope)>,
+    /// Devices that were invited, and are no more.
+    pub uninvited: Vec<RoomDevice>,
     /// The sender has joined by this very commit.
     pub joined: bool,
 }

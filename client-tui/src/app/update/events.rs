@@ -98,6 +98,7 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
         EventBody::RoomInvited { chat, .. }
         | EventBody::RoomJoined { chat }
         | EventBody::RoomLeft { chat, .. }
+        | EventBody::RoomInvitationEnded { chat }
         | EventBody::RoomMemberAdded { chat, .. }
         | EventBody::RoomMemberRemoved { chat, .. }
         | EventBody::RoomChanged { chat, .. }

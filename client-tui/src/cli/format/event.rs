@@ -85,6 +85,7 @@ fn told(event: &Event) -> String {
         EventBody::RoomInvited { chat, name, by } => {
             format!("-- {by} invites you to {chat} ({name}); `rosa room join '{chat}'` accepts")
         }
+        EventBody::RoomInvitationEnded { chat } => format!("-- the invitation to {chat} is over"),
         EventBody::RoomJoined { chat } => format!("-- you are in {chat}"),
         EventBody::RoomLeft { chat, by: None } => format!("-- you left {chat}"),
         EventBody::RoomLeft { chat, by: Some(by) } => format!("-- {by} removed you from {chat}"),

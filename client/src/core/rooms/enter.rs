@@ -92,6 +92,8 @@ enum Next {
     With(Option<RoomInvitation>),
     /// It may be possible in a while.
     Later(ApiError),
+    /// The invitation is over.
+    Over,
     /// It is over.
     Ended(Result<(), ApiError>),
 }
@@ -206,7 +208,11 @@ impl Core {
                 return self.enter_after(turn, number, wait, refused(&frame));
             }
             Response::Error(frame) => {
-                self.entering_ended(turn, number, Err(refused(&frame)));
+                let room = entering.room.filter(|_| invited && super::deny::puts_out(frame.code));
+                let over = room.map(|room| self.invitation_over(turn, room)).transpose()?.flatten();
+                let banned = frame.code == ErrorCode::Banned;
+                let error = over.filter(|_| !banned).unwrap_or_else(|| refused(&frame));
+                self.entering_ended(turn, number, Err(error));
                 return Ok(());
             }
             _ => return Err(Fault::Relay("another answer to a question about a room than there is")),
@@ -243,11 +249,7 @@ impl Core {
             ),
             // Nobody needs one for a public room.
             (Standing::Removed | Standing::Stranger, _) if invited && listed && by_person => Next::With(None),
-            (Standing::Removed | Standing::Stranger, _) if invited => Next::Ended(Err(ApiError::new(
-                Kind::Refused,
-                "you were taken out of this room again",
-            )
-            .hint("ask a member for another invitation"))),
+            (Standing::Removed | Standing::Stranger, _) if invited => Next::Over,
             // Who left is not taken out yet, or the relay is behind.
             _ if !invited && entering.lost_at == Some((info.generation, info.epoch)) => {
                 Next::Later(no_time())
@@ -255,6 +257,10 @@ impl Core {
             _ => Next::With(entering.invitation.take()),
         };
         match next {
+            Next::Over => {
+                let over = self.invitation_over(turn, info.room)?;
+                self.entering_ended(turn, number, Err(over.unwrap_or_else(|| no_room())));
+            }
             Next::Later(error) => return self.enter_later(turn, number, error),
             Next::Ended(result) => self.entering_ended(turn, number, result),
             Next::With(None) if !listed => self.entering_ended(turn, number, Err(no_room())),
@@ -265,6 +271,15 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// The invitation that somebody accepts is over: what its person is told.
+    fn invitation_over(&mut self, turn: &mut Turn<'_>, room: RoomId) -> Result<Option<ApiError>, Fault> {
+        self.transact(turn, |w| {
+            let Some(stored) = w.tx.room(room)? else { return Ok(None) };
+            super::answer::end(w, room, (stored.generation, stored.epoch))?;
+            Ok(Some(super::answer::is_over(&stored)))
+        })
     }
 
     /// What stands in the way may pass: it is begun anew a little later, until there is no time left.
@@ -596,6 +611,7 @@ fn welcomed(
         Err(error) => return Err(fault(error)),
     };
     let Some(mut stored) = w.tx.room(invitation.room)? else { return Err(Fault::Internal("invitation")) };
+    super::answer::accepted(w, &stored, invitation)?;
     stored.state = RoomState::Joined;
     stored.cursor = info.cursor;
     (stored.invitation, stored.refused, stored.denied) = (None, None, false);

@@ -437,6 +437,7 @@ pub(in crate::core) fn invited(
             return Ok(w.tx.count(Counter::DiscardedRequest)?);
         }
     }
+    let invitation = &super::answer::newer_of(known.as_ref(), mine, invitation);
     let name = SafeText::name(&invitation.name);
     let label = match &known {
         Some(room) => room.label.clone(),

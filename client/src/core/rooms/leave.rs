@@ -247,6 +247,9 @@ pub(super) fn stay(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
 pub(super) fn left(w: &mut Work<'_>, room: RoomId) -> Result<(), Fault> {
     let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
     let was_in = stored.state == RoomState::Joined;
+    if stored.state == RoomState::Invited {
+        super::answer::declined(w, &stored)?;
+    }
     if stored.state == RoomState::Invited
         && let Some(inviter) = stored.invited_by.clone().filter(|inviter| !w.is_me(inviter))
     {
@@ -273,7 +276,7 @@ pub(super) fn out(w: &mut Work<'_>, room: RoomId, by: Option<&Username>) -> Resu
 }
 
 /// What only members have and do ends.
-fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
+pub(super) fn close(w: &mut Work<'_>, stored: &mut StoredRoom) -> Result<(), Fault> {
     (stored.role, stored.owner_secret, stored.invitation, stored.invited_by) = (None, None, None, None);
     (stored.refused, stored.next_secret, stored.denied) = (None, None, false);
     stored.leaving = false;

@@ -7,6 +7,7 @@
 //! | `create`, `enter`, `lobby` | making a room; joining a public one, accepting an invitation; the one that new accounts join |
 //! | `act`, `change` | changes by commit: wanted, made, handed over, tried again when another one wins |
 //! | `invite` | adding devices: their KeyPackages, and the invitations that go with the commit |
+//! | `answer` | invitations: one device answers for all of its account; what is over goes |
 //! | `leave` | leaving, and settling what others left behind |
 //! | `silent`, `follow` | devices of which nothing is heard; devices of members that are others now |
 //! | `post`, `about` | messages on their way to the log; what is said about them: edits, signs, pins |
@@ -20,6 +21,7 @@
 
 mod about;
 mod act;
+mod answer;
 mod change;
 mod create;
 mod deny;
@@ -106,6 +108,8 @@ pub(super) enum RoomAsked {
     Relay,
     /// Own KeyPackages.
     Upload { suite: u16 },
+    /// Whether an invitation, of a generation and epoch, still stands.
+    Invitation { room: RoomId, at: (u32, u64) },
     /// This device has accepted an invitation.
     Accept(RoomId),
     /// This device leaves.
@@ -141,6 +145,8 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// The relay is being asked whether an invitation still stands.
+    invitation_asked: bool,
     /// The relay said on this connection that this device is in the room.
     let_in: bool,
     /// When the relay is asked again for a room that it denied.
@@ -289,10 +295,7 @@ impl Core {
                 self.rooms.live(hint.room).behind = true;
                 Ok(())
             }
-            Push::RoomChanged(changed) => {
-                self.on_room_changed(changed);
-                Ok(())
-            }
+            Push::RoomChanged(changed) => self.on_room_changed(turn, changed),
             _ => Ok(()),
         }
     }
@@ -325,6 +328,7 @@ impl Core {
             RoomAsked::Packages { account, devices } => self.on_packages(turn, &account, &devices, response),
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
+            RoomAsked::Invitation { room, at } => self.on_invitation_shown(turn, room, at, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
             RoomAsked::Leave { room, token, deadline } => {
                 self.on_left(turn, room, (token, deadline), response)
@@ -377,6 +381,7 @@ pub(super) fn upkeep(w: &mut Work<'_>, caught_up: bool) -> Result<Vec<RoomId>, F
     post::give_up(w)?;
     let mut due = Vec::new();
     for stored in w.tx.rooms()? {
+        w.done.ask_heads |= stored.state == RoomState::Invited;
         if stored.goes_on() {
             let Some(mut group) = w.group(stored.id)? else { continue };
             let tx = w.tx;

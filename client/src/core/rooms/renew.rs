@@ -424,6 +424,9 @@ pub(in crate::core) fn declined(
     sender: &Sender,
     declined: &RoomDeclined,
 ) -> Result<(), Fault> {
+    if declined.account && w.is_me(&sender.account) && super::answer::declined_elsewhere(w, declined.room)? {
+        return Ok(());
+    }
     let stored = w.tx.room(declined.room)?.filter(|stored| stored.generation == declined.generation);
     if stored.is_some() && shares(w, &sender.account, declined.room)? {
         let (account, mine) = (sender.account.clone(), w.is_me(&sender.account));

@@ -111,6 +111,10 @@ impl Core {
                 RoomState::Left | RoomState::Removed
                     if stored.visibility == Visibility::Private && stored.invitation.is_none() =>
                 {
+                    let me = self.me.account.as_str();
+                    if let Some(over) = self.store.read(|tx| super::answer::ended(tx, &stored, me))? {
+                        return Err(over.into());
+                    }
                     let what = format!("there is no invitation to {}", stored.shown());
                     let hint = format!(
                         "ask a member for one; the relay's rooms are named without #: {}",

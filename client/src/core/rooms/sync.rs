@@ -49,7 +49,10 @@ impl Core {
             return self.ask_room(turn, asked, &Request::RoomHeads(RoomHeads { after: Some(last) }));
         }
         self.rooms.heads_known = true;
-        for stored in self.store.read(|tx| tx.rooms())? {
+        let rooms = self.store.read(|tx| tx.rooms())?;
+        self.dirty.rooms |= rooms.iter().any(|stored| stored.state == RoomState::Invited);
+        self.look_at_invitations(turn, &rooms, &known)?;
+        for stored in rooms {
             let head = known.iter().find(|head| head.room == stored.id);
             let inside = |head: &RoomHead| matches!(head.standing, Standing::Joined | Standing::Invited);
             let left = stored.leaving && !self.rooms.live(stored.id).leaving;
@@ -86,9 +89,13 @@ impl Core {
         Ok(())
     }
 
-    pub(super) fn on_room_changed(&mut self, changed: RoomChanged) {
+    pub(super) fn on_room_changed(&mut self, turn: &mut Turn<'_>, changed: RoomChanged) -> Result<(), Fault> {
         match changed.change {
             RoomChange::Roster | RoomChange::Gone => self.rooms.live(changed.room).behind = true,
+        }
+        match self.store.read(|tx| tx.room(changed.room))? {
+            Some(stored) => self.ask_invitation(turn, &stored),
+            None => Ok(()),
         }
     }
 

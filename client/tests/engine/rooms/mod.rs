@@ -1,6 +1,7 @@
 //! Rooms: making, joining, talking, leaving; races, crashes and refusals.
 
 mod about;
+mod answering;
 mod away;
 mod changing;
 mod crashing;

@@ -24,6 +24,7 @@ pub(super) use show::{directory, heads, lists, relay, roster, show, sync};
 
 use super::{Answered, Context, Refusal, wire};
 use crate::{
+    bus::Signal,
     core::Core,
     rooms::fanout,
     store::{Accepted, Asker, Sender, StoreError},
@@ -45,12 +46,17 @@ impl Context {
 
     /// Pushes an entry that was accepted, if it is not a repetition, and answers its sender.
     fn accepted(&self, room: RoomId, accepted: Accepted) -> Response {
-        let Accepted { seq, accepted_at, fresh, envelopes, joined } = accepted;
+        let Accepted { seq, accepted_at, fresh, envelopes, uninvited, joined } = accepted;
         if let Some(entry) = fresh {
             self.core.metrics.room_entries_accepted.inc();
             let publication = fanout::Publication::new(&self.core, room, entry, self.room_device(), joined);
             if let Some(publication) = publication {
                 fanout::publish(&self.core, room, publication);
+            }
+        }
+        if let Some(frame) = wire(&Push::RoomChanged(RoomChanged { room, change: RoomChange::Roster })) {
+            for device in uninvited {
+                self.core.bus.to_device(&device.account, device.device, Signal::Push(frame.clone()));
             }
         }
         for (to, envelope) in envelopes {
@@ -98,7 +104,7 @@ pub(crate) async fn remove(core: &Arc<Core>, name: RoomName) -> Result<Option<Ro
     fanout::gone(core, room);
     if let Some(frame) = wire(&Push::RoomChanged(RoomChanged { room, change: RoomChange::Gone })) {
         for device in members.map(|members| members.devices).unwrap_or_default() {
-            core.bus.to_device(&device.account, device.device, crate::bus::Signal::Push(frame.clone()));
+            core.bus.to_device(&device.account, device.device, Signal::Push(frame.clone()));
         }
     }
     Ok(Some(room))

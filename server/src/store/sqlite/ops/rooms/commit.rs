@@ -161,6 +161,7 @@ pub(in crate::store::sqlite) fn commit(
         accepted_at: new.now,
         fresh: Some(entry),
         envelopes,
+        uninvited: change.uninvited,
         joined: !joined,
     }))))
 }
@@ -168,6 +169,8 @@ pub(in crate::store::sqlite) fn commit(
 /// What a delta does, in rows.
 struct Change {
     removed: Vec<DeviceRow>,
+    /// Those of the removed that had not come.
+    uninvited: Vec<RoomDevice>,
     added: Vec<(RoomDevice, DeviceRow)>,
 }
 
@@ -224,15 +227,19 @@ fn plan(
 ) -> Result<Result<Change, Result<Posted, RoomRefusal>>, StoreError> {
     let refused = |refusal| Ok(Err(Err(refusal)));
     let mut removed = BTreeSet::new();
-    let mut gone = Vec::new();
+    let (mut gone, mut uninvited) = (Vec::new(), Vec::new());
     for device in delta.removed.iter() {
         if !removed.insert(device) {
             return refused(RoomRefusal::Malformed("a device is removed twice"));
         }
         if let Some(row) = DeviceRow::of(txn, &device.account, device.device)?
-            && Member::of(txn, room.row, row.device)?.is_some_and(|member| member.state != REMOVED)
+            && let Some(member) =
+                Member::of(txn, room.row, row.device)?.filter(|member| member.state != REMOVED)
         {
             gone.push(row);
+            if member.state == INVITED {
+                uninvited.push(device.clone());
+            }
         }
     }
     let (mut seen, mut added, mut missing) = (BTreeSet::new(), Vec::new(), Vec::new());
@@ -268,7 +275,7 @@ fn plan(
     if bans + delta.banned.len() as u64 > (ROOM_BANNED + delta.unbanned.len()) as u64 {
         return refused(RoomRefusal::Full);
     }
-    Ok(Ok(Change { removed: gone, added }))
+    Ok(Ok(Change { removed: gone, uninvited, added }))
 }
 
 /// The invitations as envelopes, one for each added device.
@@ -458,6 +465,7 @@ pub(in crate::store::sqlite) fn reboot(
         accepted_at: new.now,
         fresh: Some(entry),
         envelopes: Vec::new(),
+        uninvited: Vec::new(),
         joined: false,
     }))))
 }

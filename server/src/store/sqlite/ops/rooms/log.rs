@@ -99,6 +99,7 @@ pub(super) fn repeated(txn: &Txn<'_>, room: &Room, id: EntryId) -> Result<Option
             accepted_at,
             fresh: None,
             envelopes: Vec::new(),
+            uninvited: Vec::new(),
             joined: false,
         })))
     })

@@ -66,6 +66,7 @@ pub(in crate::store::sqlite) fn post(
         accepted_at: post.now,
         fresh: Some(entry),
         envelopes: Vec::new(),
+        uninvited: Vec::new(),
         joined: false,
     }))))
 }
