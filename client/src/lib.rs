@@ -11,6 +11,7 @@
 //! | [`net`] | the connection to the relay |
 //! | [`engine`] | runs store, core and net; one owner a profile |
 //! | [`join`] | registering, and logging in on a further device |
+//! | `label` | what a profile calls a room |
 //! | `key_packages`, [`mentions()`] | new KeyPackages of a device; who is named in a text |
 //! | [`attach`] | the profile's Unix socket: the owner serves it, everybody else attaches |
 
@@ -23,6 +24,7 @@ pub mod core;
 pub mod engine;
 pub mod join;
 mod key_packages;
+mod label;
 pub mod limits;
 mod mentions;
 pub mod net;

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     api::{Role, Room, RoomState, Visibility},
     chat::ChatId,
+    label::skeleton,
 };
 
 /// A room.
@@ -226,11 +227,16 @@ impl Tx<'_> {
         self.row("SELECT count(*) FROM rooms", [], |row| row.number(0))
     }
 
-    /// A label that no room has: `wish`, or `wish-2` and so on.
+    /// A label that no room has, and that looks like none of another script: `wish`, or `wish-2` and so on.
     pub fn free_label(&self, wish: &str) -> Result<String> {
+        let taken: Vec<String> = self.all("SELECT label FROM rooms", [], |row| Ok(row.get(0)?))?;
+        // Among plain letters, what is written differently is different.
+        let same = |known: &String, label: &str| {
+            known == label || !(known.is_ascii() && label.is_ascii()) && skeleton(known) == skeleton(label)
+        };
         let mut label = wish.to_owned();
         for number in 2u32.. {
-            if self.room_labelled(&label)?.is_none() {
+            if !taken.iter().any(|known| same(known, &label)) {
                 break;
             }
             label = format!("{wish}-{number}");

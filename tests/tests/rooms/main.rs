@@ -16,3 +16,4 @@ mod owners;
 mod refusals;
 mod scene;
 mod talking;
+mod words;

@@ -21,8 +21,16 @@ impl Scene {
 
     /// With more of the relay's configuration.
     pub(crate) fn configured(config: &str, names: &[&str]) -> Self {
-        let world =
-            World::with(RelayOptions { config: format!("{config}{FAST}"), ..RelayOptions::default() });
+        Self::with(format!("{config}{FAST}"), names)
+    }
+
+    /// With other limits of the relay's.
+    pub(crate) fn limited(limits: &str, names: &[&str]) -> Self {
+        Self::with(format!("{FAST}{limits}"), names)
+    }
+
+    fn with(config: String, names: &[&str]) -> Self {
+        let world = World::with(RelayOptions { config, ..RelayOptions::default() });
         let mut scene = Self { people: Vec::new(), world };
         names.iter().for_each(|name| scene.comes(name));
         scene

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, CreateRoom, EventBody, Kind, MessageKind, RoomState, Visibility, echo},
+    label,
     net::refused,
     store::StoredRoom,
 };
@@ -92,7 +93,8 @@ impl Core {
             policy.topic = topic.to_string();
             let (leaf, tx) = (w.leaf()?, w.tx);
             let group = Room::create(tx, &mut w.rng, leaf, &policy, suite, w.now).map_err(fault)?;
-            let label = w.tx.free_label(slug.as_str())?;
+            let wish = if create.public { slug.to_string() } else { label::from_name(&name) };
+            let label = w.tx.free_label(&wish)?;
             let mut stored = StoredRoom {
                 slug: create.public.then(|| slug.to_string()),
                 description: description.clone(),

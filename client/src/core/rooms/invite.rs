@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crypto::verify::room::RoomDevice as Leaf;
 use subrosa_protocol::{
-    BoundedStr, BoundedVec, DeviceId, ErrorCode, RoomId, SafeText, Slug, Username, codec,
+    BoundedStr, BoundedVec, DeviceId, ErrorCode, RoomId, SafeText, Username, codec,
     content::{Content, RoomInvitation},
     frames::{KeyPackageClaim, KeyPackages, ObjectHash, Request, Response, RoomDevice},
 };
@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     api::{ApiError, EventBody, Kind, RoomState, Visibility},
+    label,
     limits::{
         CLAIMED_PACKAGES, INVITATIONS, INVITATIONS_PER_STRANGER, LATE_DEVICES, LATE_DEVICES_AFTER_MS,
         OWN_DEVICES_EVERY_MS, RETRY_MAX_MS,
@@ -441,7 +442,7 @@ pub(in crate::core) fn invited(
     let name = SafeText::name(&invitation.name);
     let label = match &known {
         Some(room) => room.label.clone(),
-        None => w.tx.free_label(Slug::from_name(&name).as_str())?,
+        None => w.tx.free_label(&label::from_name(&name))?,
     };
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
     if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {

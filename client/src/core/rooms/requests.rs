@@ -122,6 +122,14 @@ impl Core {
                     );
                     return Err(ApiError::new(Kind::NotFound, what).hint(hint).into());
                 }
+                RoomState::CutOff
+                    if stored.visibility == Visibility::Private && stored.invitation.is_none() =>
+                {
+                    let shown = stored.shown();
+                    let what = format!("this device is cut off from {shown}: it was away for too long");
+                    let hint = "ask an owner or moderator of the room for another invitation";
+                    return Err(ApiError::new(Kind::Refused, what).hint(hint).into());
+                }
                 _ => (RoomName::Id(stored.id), Some(stored.id), invitation_of(&stored)),
             },
             Named::AtTheRelay(name) => (name, None, None),
