@@ -174,6 +174,20 @@ pub const WITHOUT_LIST_MS: u64 = SECOND;
 pub const WITHOUT_LIST_TRIES: u32 = 6;
 /// Milliseconds before a change is tried again that needs a device list that the relay does not have.
 pub const ACT_WITHOUT_LIST_MS: u64 = 10 * SECOND;
+/// Milliseconds within which a room's roster is looked at after the relay said that it changed.
+pub const ROSTER_AFTER_CHANGE_MS: u32 = 10_000;
+/// Milliseconds within which it is looked at after connecting,
+pub const ROSTER_WITHIN_MS: u32 = 120_000;
+/// at most this often.
+pub const ROSTER_EVERY_MS: u64 = 6 * 60 * MINUTE;
+/// Devices after which no further page of a roster is asked for.
+pub const ROSTER_PAGES: usize = 1_000;
+/// Accounts that are looked up because of a roster, at most.
+pub const ROSTER_ACCOUNTS: usize = 32;
+/// Milliseconds that a lookup gets before what follows from a list is done.
+pub const FOLLOW_LOOKUP_MS: u64 = 5 * SECOND;
+/// Milliseconds within which one of the members follows the list of somebody who has no listed device in the room to see to it.
+pub const FOLLOW_SOON_WITHIN_MS: u32 = 5_000;
 /// Milliseconds within which one of the members takes out who left.
 pub const SETTLE_WITHIN_MS: u32 = 5_000;
 /// Milliseconds by which the acknowledgement of a room's log is delayed, to take others along.

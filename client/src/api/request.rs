@@ -373,8 +373,13 @@ pub enum Request {
     #[serde(rename = "connection.reconnect")]
     ConnectionReconnect {},
     /// Removes this device from the account's list and its keys from this profile; messages stay. Reply: `Done`.
+    /// Refused while rooms would lose their only owner with it, unless `force` is set.
     #[serde(rename = "account.logout")]
-    AccountLogout {},
+    AccountLogout {
+        /// Also when rooms lose their only owner.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
     /// Ends the process that owns the profile, if it is a daemon. Reply: `Done`.
     #[serde(rename = "system.shutdown")]
     SystemShutdown {},

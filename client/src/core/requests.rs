@@ -116,7 +116,10 @@ impl Core {
                 turn.out.push(Effect::Reconnect);
                 Reply::Done {}
             }
-            Request::AccountLogout {} => {
+            Request::AccountLogout { force } => {
+                if !force {
+                    self.owns_alone(turn)?;
+                }
                 return self.remove_device(turn, token, self.me.device.get(), true).map(|()| None);
             }
             Request::SystemShutdown {} => {

@@ -68,7 +68,7 @@ fn a_removed_device_is_told_and_gets_nothing_more() {
 #[test]
 fn logging_out_removes_keys_and_keeps_messages() {
     let mut world = World::friends(203);
-    world.ask("alice", Request::AccountLogout {}).unwrap();
+    world.ask("alice", Request::AccountLogout { force: false }).unwrap();
     assert!(world.relay.newest("alice").unwrap().devices.is_empty());
     assert_eq!(world.texts("alice", "bob").len(), 2);
     world.peek("alice", |tx| {

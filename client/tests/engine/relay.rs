@@ -206,7 +206,8 @@ impl Relay {
         let changed = Push::DeviceListChanged(DeviceListChanged { version: list.version });
         let revoked = Push::Closing(Closing { reason: CloseReason::Revoked });
         let told = list.devices.iter().map(|entry| ((account.to_owned(), entry.device_id), changed.clone()));
-        told.chain(removed.into_iter().map(|place| (place, revoked.clone()))).collect()
+        let roster = self.signed_out_of_rooms(&removed);
+        told.chain(removed.into_iter().map(|place| (place, revoked.clone()))).chain(roster).collect()
     }
 
     fn claim(&mut self, account: &str, device: DeviceId) -> Option<DeviceBundle> {

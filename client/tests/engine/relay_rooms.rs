@@ -818,6 +818,25 @@ impl Relay {
         }
     }
 
+    /// These devices are listed no more: the relay has them in no room, and says that rosters changed.
+    pub fn signed_out_of_rooms(&mut self, gone: &[Place]) -> Vec<(Place, Push)> {
+        let mut pushes = Vec::new();
+        for (id, room) in &mut self.rooms.rooms {
+            let before = room.roster.len();
+            room.roster.retain(|device, _| !gone.contains(&place_of(device)));
+            if room.roster.len() == before {
+                continue;
+            }
+            for (account, _) in gone {
+                let there = room.roster.keys().any(|device| device.account.as_str() == account);
+                room.ever.retain(|name| there || name.as_str() != account);
+            }
+            let changed = Push::RoomChanged(RoomChanged { room: *id, change: RoomChange::Roster });
+            pushes.extend(room.roster.keys().map(|device| (place_of(device), changed.clone())));
+        }
+        pushes
+    }
+
     /// Everything before an entry is gone.
     pub fn forget_before(&mut self, id: RoomId, seq: u64) {
         self.rooms.rooms.get_mut(&id).unwrap().first_kept = seq;

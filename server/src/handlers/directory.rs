@@ -1,14 +1,19 @@
 //! Device lists: looking up accounts, and the own account's next list.
 
+use std::collections::BTreeSet;
+
 use subrosa_protocol::{
-    BoundedVec, ErrorCode, Username,
-    frames::{CloseReason, DeviceListFetch, DeviceListPublish, DeviceLists, Empty, Response},
+    BoundedVec, DeviceId, ErrorCode, RoomId, Username,
+    frames::{CloseReason, DeviceListFetch, DeviceListPublish, DeviceLists, Empty, Response, Standing},
     limits::DEVICE_LISTS_PER_PAGE,
 };
 use tokio::time::Instant;
 
 use super::{Answered, Context, Refusal, login::announce, verified};
-use crate::store::Published;
+use crate::{
+    rooms::fanout,
+    store::{Asker, Published},
+};
 
 impl Context {
     /// Charges for naming an account that the caller has not found before (R38). Whoever finds an account once may come
@@ -22,6 +27,20 @@ impl Context {
         rates.lookups_per_account.take(&caller.account, 1, now)?;
         rates.lookups_per_network.take(caller.network, 1, now)?;
         Ok(())
+    }
+
+    /// The rooms of some of the caller's devices.
+    async fn rooms_of(&self, devices: impl Iterator<Item = u32>) -> Result<BTreeSet<RoomId>, Refusal> {
+        let mut rooms = BTreeSet::new();
+        for device in devices {
+            let Ok(device) = DeviceId::new(device) else { continue };
+            let asker = Asker { account: self.caller.account.clone(), device };
+            let most = usize::try_from(self.core.limits.rooms_per_account).unwrap_or(usize::MAX);
+            let heads = self.core.store.device_rooms(asker, None, most);
+            let heads = self.core.stored(heads).await?.into_iter();
+            rooms.extend(heads.filter(|head| head.standing == Standing::Joined).map(|head| head.room));
+        }
+        Ok(rooms)
     }
 
     /// Notes that the caller found an account.
@@ -56,11 +75,17 @@ pub(super) async fn publish(cx: Context, request: DeviceListPublish) -> Answered
             "a device is added by logging it in, not by publishing a list",
         ));
     }
+    let gone = current.devices.iter().filter(|entry| list.device(entry.device_id).is_none());
+    let rooms = cx.rooms_of(gone.map(|entry| entry.device_id)).await?;
     let version = verified::version(&list, request.device_list)?;
     match core.stored(core.store.publish_list(account, version)).await? {
         Published::Done { removed } => {
             for device in removed {
                 core.bus.end_device(account, device, CloseReason::Revoked);
+            }
+            for room in rooms {
+                fanout::changed(core, room);
+                cx.tell_roster(room);
             }
             announce(core, account, Some(cx.caller.device), list.version);
             Ok(Response::Done(Empty {}))

@@ -15,10 +15,14 @@ pub struct Args {
     /// Do not ask; required without a terminal and with --json
     #[arg(long, short)]
     pub yes: bool,
+    /// Also when this is your only device and rooms lose their only owner with it
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// # Errors
 /// [`subrosa_client::api::Kind::Usage`] when nobody can be asked and `--yes` is missing;
+/// [`subrosa_client::api::Kind::Refused`] while rooms would lose their only owner and `--force` is missing;
 /// [`subrosa_client::api::Kind::Unreachable`] when the relay cannot be told; nothing is removed then.
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     let asks = terminal::is_there() && !context.out.json;
@@ -44,6 +48,6 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
             Request::SyncWait { timeout_ms: millis(context.global.timeout.unwrap_or(CONNECT_WITHIN)) },
         )
         .await?;
-    context.call(&*handle, Request::AccountLogout {}).await?;
+    context.call(&*handle, Request::AccountLogout { force: args.force }).await?;
     context.out.either(&serde_json::json!({}), || "logged out; messages stay in this profile".to_owned())
 }

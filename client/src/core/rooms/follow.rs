@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use subrosa_crypto::verify::room::RoomDevice as Leaf;
-use subrosa_protocol::{Username, frames::RoomDevice};
+use subrosa_protocol::{RoomId, Username, frames::RoomDevice};
 use subrosa_rooms::{Plan, Room};
 
 use super::{
@@ -35,6 +35,16 @@ pub(in crate::core) fn others_changed(w: &mut Work<'_>, account: &Username) -> R
         w.loaded.keep(group);
     }
     Ok(())
+}
+
+/// Whether an account has devices, and none of them is in the room: nobody of its own sees to it that they come in.
+pub(super) fn is_alone(w: &mut Work<'_>, room: RoomId, account: &Username) -> Result<bool, Fault> {
+    let Some(known) = w.list(account)? else { return Ok(false) };
+    let Some(group) = w.group(room)? else { return Ok(false) };
+    let there = group.devices_of(account.as_str());
+    w.loaded.keep(group);
+    let listed = |leaf: &Leaf| known.list.device(leaf.device).is_some();
+    Ok(!known.list.devices.is_empty() && !there.iter().any(listed))
 }
 
 /// Whether the newest list has to be fetched before it is said that a device is in it no more.

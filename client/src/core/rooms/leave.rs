@@ -23,6 +23,9 @@ use crate::{
     store::StoredRoom,
 };
 
+/// Rooms that are named in one refusal.
+const ROOMS_NAMED: usize = 5;
+
 impl Core {
     /// `room.leave`: out of a room, or an invitation declined.
     pub(super) fn leave_room(
@@ -91,6 +94,40 @@ impl Core {
             }
             Err(other) => Err(other),
         }
+    }
+
+    /// The only device of this account is to be logged out: rooms in which nobody else is an owner would lose the owner key with it. Refused
+    /// if there are such rooms.
+    pub(in crate::core) fn owns_alone(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
+        let own = self.store.read(|tx| tx.device_list(&self.me.account))?;
+        if own.is_some_and(|own| own.list.devices.len() > 1) {
+            return Ok(());
+        }
+        let rooms = self.transact(turn, |w| {
+            let mut rooms = Vec::new();
+            for stored in w.tx.rooms()?.into_iter().filter(|stored| stored.state == RoomState::Joined) {
+                let Some(group) = w.group(stored.id)? else { continue };
+                let may = may_leave(w, &group, &stored);
+                w.loaded.keep(group);
+                match may {
+                    Ok(()) => {}
+                    Err(Fault::Refused(_)) => rooms.push(stored.shown()),
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(rooms)
+        })?;
+        let Some(first) = rooms.first() else { return Ok(()) };
+        let shown: Vec<&str> = rooms.iter().map(String::as_str).take(ROOMS_NAMED).collect();
+        let more = if rooms.len() > ROOMS_NAMED { " and others" } else { "" };
+        let what = format!(
+            "this is your only device, and you are the only owner of {}{more}: nobody would have the owner key any more",
+            shown.join(", ")
+        );
+        let hint = format!(
+            "make somebody an owner first: rosa room role '{first}' NAME owner; or, for good: rosa logout --force"
+        );
+        Err(ApiError::new(Kind::Refused, what).hint(hint).into())
     }
 
     fn ask_to_leave(

@@ -13,7 +13,7 @@ use super::{
     super::{Core, Fault, Turn, lists, retry_after, work::Work},
     RoomAsked,
 };
-use crate::limits::{WITHOUT_LIST_MS, WITHOUT_LIST_TRIES};
+use crate::limits::{FOLLOW_LOOKUP_MS, WITHOUT_LIST_MS, WITHOUT_LIST_TRIES};
 
 impl Core {
     /// Asks for the lists that rooms wait for.
@@ -84,6 +84,15 @@ impl Core {
         })?;
         // A page that brings nothing newer is the last one, whatever it says.
         let more = news && page.accounts.iter().any(|found| found.more);
+        let without: BTreeSet<Username> = asked
+            .iter()
+            .take(answered)
+            .filter(|account| !page.accounts.iter().any(|found| found.account == **account))
+            .cloned()
+            .collect();
+        if !more {
+            self.look_up_to_follow(turn, room, without);
+        }
         let live = self.rooms.live(room);
         if !more {
             // Of whom nothing came, the relay has no list: the leaf is nobody's.
@@ -100,6 +109,21 @@ impl Core {
 }
 
 impl Core {
+    /// The relay has no lists of these accounts for the room: their devices are signed out. What is to follow from their lists waits for the
+    /// newest ones.
+    fn look_up_to_follow(&mut self, turn: &Turn<'_>, room: RoomId, without: BTreeSet<Username>) {
+        let not_before = turn.now.saturating_add(FOLLOW_LOOKUP_MS);
+        for wanted in self.rooms.wanted.iter_mut().filter(|wanted| wanted.room == room && !wanted.made) {
+            if let super::Act::Follow(account) = &wanted.act
+                && without.contains(account)
+            {
+                self.lookups.want([account.clone()].into(), [].into());
+                wanted.not_before = wanted.not_before.max(not_before);
+            }
+        }
+        self.rooms.again(not_before);
+    }
+
     /// What the entry at hand of a log needs. Lists that the relay did not have when it was asked for them are looked up, and the entry
     /// waits a while before it is tried again.
     pub(super) fn need_lists(&mut self, turn: &Turn<'_>, room: RoomId, accounts: BTreeSet<Username>) {

@@ -16,6 +16,7 @@
 //! | `state` | whether members see the same room |
 //! | `sync`, `entry`, `lines` | the log: in order and whole, each entry understood and shown |
 //! | `deny`, `evidence` | a relay that says that this device is not in a room; proof of different histories |
+//! | `roster` | devices that were signed out while nobody of the room was told |
 //! | `lists`, `objects` | what has to be fetched first |
 //! | `key_packages` | this device's KeyPackages on the relay |
 
@@ -41,6 +42,7 @@ mod post;
 mod receipts;
 mod renew;
 mod requests;
+mod roster;
 mod show;
 mod silent;
 mod state;
@@ -108,6 +110,8 @@ pub(super) enum RoomAsked {
     Relay,
     /// Own KeyPackages.
     Upload { suite: u16 },
+    /// The roster of a room, of which these devices are known.
+    Roster { room: RoomId, known: Vec<RoomDevice> },
     /// Whether an invitation, of a generation and epoch, still stands.
     Invitation { room: RoomId, at: (u32, u64) },
     /// This device has accepted an invitation.
@@ -145,6 +149,8 @@ pub(super) struct Live {
     settle_at: Option<u64>,
     /// An object that is needed before the log goes on.
     object: Option<ObjectHash>,
+    /// When the roster is looked at.
+    roster_at: Option<u64>,
     /// The relay is being asked whether an invitation still stands.
     invitation_asked: bool,
     /// The relay said on this connection that this device is in the room.
@@ -178,6 +184,8 @@ pub(super) struct Rooms {
     late: BTreeMap<(RoomId, Username), usize>,
     /// Rooms with a commit of which its person was told that it may have been done.
     given_up: BTreeMap<RoomId, GivenUp>,
+    /// When the roster of a room was looked at the last time.
+    rosters: BTreeMap<RoomId, u64>,
     /// Objects that were fetched and not used yet.
     objects: BTreeMap<ObjectHash, Vec<u8>>,
     /// Those on their way here.
@@ -246,9 +254,11 @@ impl Rooms {
         let live = self.live.values();
         let acks = live.clone().filter(|live| !live.acking).filter_map(|live| live.ack_at);
         let settles = live.clone().filter_map(|live| live.settle_at);
+        let rosters = live.clone().filter(|live| !live.behind).filter_map(|live| live.roster_at);
         let renewals = live.clone().filter_map(|live| live.renew_at);
         let typing = live.flat_map(|live| live.typing.values().copied());
         acks.chain(settles)
+            .chain(rosters)
             .chain(renewals)
             .chain(typing)
             .chain(self.again_at)
@@ -280,6 +290,7 @@ impl Core {
         self.pump_commits(turn)?;
         self.pump_posts(turn)?;
         self.pump_entering(turn)?;
+        self.pump_rosters(turn)?;
         self.pump_cursors(turn)
     }
 
@@ -328,6 +339,7 @@ impl Core {
             RoomAsked::Packages { account, devices } => self.on_packages(turn, &account, &devices, response),
             RoomAsked::Relay => self.on_relay_info(turn, &response),
             RoomAsked::Upload { suite } => self.on_packages_uploaded(turn, suite, &response),
+            RoomAsked::Roster { room, known } => self.on_roster(turn, room, known, response),
             RoomAsked::Invitation { room, at } => self.on_invitation_shown(turn, room, at, &response),
             RoomAsked::Accept(room) => self.on_accepted(turn, room, &response),
             RoomAsked::Leave { room, token, deadline } => {

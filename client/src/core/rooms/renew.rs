@@ -29,8 +29,8 @@ use super::{
 use crate::{
     api::{ApiError, EventBody, Kind, MessageKind, Role, RoomState},
     limits::{
-        CLAIMS_AT_ONCE, FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS, LOST_TOLD, RENEW_AFTER_REPORT_EVERY_MS,
-        RENEW_WITHIN_MS, SETTLE_WITHIN_MS, SILENT_OUT_WITHIN_MS,
+        CLAIMS_AT_ONCE, FOLLOW_AFTER_MS, FOLLOW_SOON_WITHIN_MS, FOLLOW_WITHIN_MS, LOST_TOLD,
+        RENEW_AFTER_REPORT_EVERY_MS, RENEW_WITHIN_MS, SETTLE_WITHIN_MS, SILENT_OUT_WITHIN_MS,
     },
     store::{Counter, HeldFor, NewPending, PendingCommit, StoredRoom},
 };
@@ -80,7 +80,12 @@ impl Core {
             match act {
                 Act::Silent => self.want_after(turn, (room, act), 0, SILENT_OUT_WITHIN_MS)?,
                 Act::OwnerKey(_) => self.want_after(turn, (room, act), 0, SETTLE_WITHIN_MS)?,
-                Act::Follow(_) => self.want_after(turn, (room, act), FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS)?,
+                Act::Follow(account) => {
+                    let soon = self.transact(turn, |w| super::follow::is_alone(w, room, &account))?;
+                    let (after, within) =
+                        if soon { (0, FOLLOW_SOON_WITHIN_MS) } else { (FOLLOW_AFTER_MS, FOLLOW_WITHIN_MS) };
+                    self.want_after(turn, (room, Act::Follow(account)), after, within)?;
+                }
                 _ => self.want(turn, room, act, None)?,
             }
         }

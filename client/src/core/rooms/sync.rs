@@ -68,6 +68,7 @@ impl Core {
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {
                     self.add_own_devices(turn, stored.id)?;
+                    self.look_at_roster_soon(turn, stored.id);
                     self.rooms.live(stored.id).behind |= head.head > stored.cursor;
                     if !self.stands(turn, &stored, head)? && head.head <= stored.cursor {
                         // All of the log is known that this device may read, and nothing in it took it out.
@@ -93,6 +94,7 @@ impl Core {
         match changed.change {
             RoomChange::Roster | RoomChange::Gone => self.rooms.live(changed.room).behind = true,
         }
+        self.roster_changed(turn, changed.room);
         match self.store.read(|tx| tx.room(changed.room))? {
             Some(stored) => self.ask_invitation(turn, &stored),
             None => Ok(()),

@@ -17,6 +17,7 @@ mod leaving;
 mod liars;
 mod racing;
 mod renewing;
+mod signed_out;
 mod silent;
 mod talking;
 mod together;

@@ -146,7 +146,8 @@ impl Context {
         }
     }
 
-    fn tell_roster(&self, room: subrosa_protocol::RoomId) {
+    /// Everybody in a room learns that its roster changed without a commit.
+    pub(in crate::handlers) fn tell_roster(&self, room: subrosa_protocol::RoomId) {
         if let Some(frame) = wire(&Push::RoomChanged(RoomChanged { room, change: RoomChange::Roster })) {
             fanout::tell(&self.core, room, frame, self.room_device());
         }

@@ -1,0 +1,116 @@
+//! Members whose only device is another one now, of which nobody of the room was told.
+
+use subrosa_client::{
+    Reply, Request,
+    api::{Kind, Role, RoomState},
+};
+
+use crate::world::World;
+
+impl World {
+    fn log_out(&mut self, handle: &str, force: bool) -> Result<Reply, subrosa_client::ApiError> {
+        self.ask(handle, Request::AccountLogout { force })
+    }
+}
+
+#[test]
+fn the_only_device_of_an_only_owner_is_not_logged_out_by_accident() {
+    let mut world = World::with_rooms(730, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    let error = world.log_out("alice", false).unwrap_err();
+    assert_eq!(error.kind, Kind::Refused, "{error:?}");
+    assert!(error.message.contains("only owner of #ops"), "{error:?}");
+    assert!(error.hint.unwrap().contains("rosa room role '#ops' NAME owner"));
+    world.agree(&["alice", "bob"], "#ops");
+    // Somebody who owns nothing just goes, and so does who has another device.
+    world.log_out("bob", false).unwrap();
+    world.login("alice", "alice2");
+    world.run_for(60_000);
+    world.log_out("alice", false).unwrap();
+}
+
+#[test]
+fn an_owner_who_makes_another_one_logs_out() {
+    let mut world = World::with_rooms(731, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.give_role("alice", "#ops", "bob", Role::Owner);
+    world.log_out("alice", false).unwrap();
+}
+
+#[test]
+fn who_logs_out_and_in_again_comes_back_into_private_and_public_rooms() {
+    for (seed, others_away) in [(732, false), (733, true)] {
+        let mut world = World::with_rooms(seed, &["alice", "bob", "carol"]);
+        world.gather(&["alice", "bob"]);
+        world.create_public("alice", "Lobby");
+        for who in ["bob", "carol"] {
+            world.join(who, "lobby").unwrap();
+            world.settle();
+        }
+        world.run_for(10 * 60_000);
+        if others_away {
+            world.disconnect("bob");
+            world.disconnect("carol");
+        }
+        world.log_out("alice", true).unwrap();
+        world.run_for(20_000);
+        world.login("alice", "alice2");
+        world.run_for(1_000);
+        if others_away {
+            world.connect("bob");
+            world.connect("carol");
+        }
+        world.run_for(180_000);
+        for room in ["#ops", "#lobby"] {
+            assert_eq!(world.shown("alice2", room).state, Some(RoomState::Invited), "{seed} {room}");
+            world.join("alice2", room).unwrap();
+            world.run_for(60_000);
+        }
+        world.agree(&["alice2", "bob"], "#ops");
+        world.agree(&["alice2", "bob", "carol"], "#lobby");
+        let devices = |world: &mut World, room: &str| {
+            let members = world.members("bob", room);
+            members.into_iter().find(|member| member.name == "alice").unwrap().devices
+        };
+        assert_eq!(
+            (devices(&mut world, "#ops"), devices(&mut world, "#lobby")),
+            (vec![2], vec![2]),
+            "{seed}"
+        );
+        world.send("alice2", "#lobby", "back");
+        world.settle();
+        assert_eq!(world.texts("carol", "#lobby"), ["back"]);
+    }
+}
+
+#[test]
+fn who_logs_out_for_good_is_taken_out_by_the_others() {
+    let mut world = World::with_rooms(734, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "bob", "carol"]);
+    world.run_for(60_000);
+    world.log_out("carol", false).unwrap();
+    world.run_for(5 * 60_000);
+    world.agree(&["alice", "bob"], "#ops");
+    assert_eq!(world.members("bob", "#ops").len(), 2);
+}
+
+#[test]
+fn who_joins_at_once_after_logging_in_again_comes_in() {
+    let mut world = World::with_rooms(735, &["alice", "bob"]);
+    world.create_public("alice", "Lobby");
+    world.join("bob", "lobby").unwrap();
+    world.run_for(10 * 60_000);
+    world.log_out("bob", false).unwrap();
+    world.login("bob", "bob2");
+    world.run_for(500);
+    let join = world.ask_later("bob2", Request::RoomJoin { room: "lobby".into() });
+    world.run_for(31_000);
+    // Nobody of the room has seen the new device yet, or somebody has: both within minutes.
+    if let Err(error) = world.answer("bob2", join).unwrap() {
+        assert!(error.message.contains("a device of yours is in the room still"), "{error:?}");
+        world.run_for(180_000);
+        world.join("bob2", "lobby").unwrap();
+    }
+    world.run_for(60_000);
+    world.agree(&["alice", "bob2"], "#lobby");
+}
