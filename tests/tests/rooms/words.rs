@@ -98,6 +98,27 @@ fn two_owners_who_take_each_others_role_are_told_what_became_of_it() {
 }
 
 #[test]
+fn r33_who_joins_a_public_room_sees_that_they_did_each_time() {
+    let scene = Scene::of(&["alice", "bob"]);
+    scene.room("alice", &["create", "Rust", "--public"]).ok();
+    let lines = |name: &str| {
+        let outcome = scene.room(name, &["history", "#rust"]).ok();
+        let messages = outcome.lines()[0]["messages"].as_array().unwrap().clone();
+        let by_bob = messages.iter().filter(|line| line["from"] == "bob");
+        by_bob.map(|line| line["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    scene.room("bob", &["join", "rust"]).ok();
+    assert_eq!(lines("bob"), ["member_joined"]);
+    scene.room("bob", &["leave", "#rust"]).ok();
+    scene.sees("alice", "#rust", &[("alice", "owner")]);
+    scene.room("bob", &["join", "#rust"]).ok();
+    let all = ["member_joined", "member_left", "member_joined"];
+    assert_eq!(lines("bob"), all);
+    scene.until("alice sees the same", || lines("alice") == all);
+    report::did("rooms: somebody in a public room twice, the same lines on both sides");
+}
+
+#[test]
 fn a_slug_that_is_taken_says_so_once() {
     let scene = Scene::of(&["alice"]);
     scene.room("alice", &["create", "Ops", "--public", "--slug", "ops"]).ok();

@@ -498,6 +498,9 @@ pub(super) fn merge_own(
     super::evidence::seen_own(w, commit, (seq, accepted_at))?;
     if stored.state == RoomState::Joining {
         stored.state = RoomState::Joined;
+        // Of a join from outside the group knows no before.
+        let me = w.me.account.clone();
+        w.room_notice(stored.id, &me, MessageKind::MemberJoined {})?;
         w.emit(EventBody::RoomJoined { chat: stored.shown() })?;
     }
     super::silent::say(w, stored, commit, &merged)?;
