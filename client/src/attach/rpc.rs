@@ -119,7 +119,7 @@ fn what(mut object: Map<String, Value>) -> Result<What, ApiError> {
         return Ok(What::Subscribe { filter: params.filter });
     }
     let request = serde_json::from_value(json!({ "method": method, "params": params }))
-        .map_err(|error| usage(format!("{}: {}", echo(&method), reason(&error))))?;
+        .map_err(|error| not_understood(&method, &error))?;
     if let Request::EventsFetch { filter, .. } = &request {
         filter::check(filter)?;
     }
@@ -145,6 +145,15 @@ fn bounded(request: &Request) -> Result<(), ApiError> {
 
 fn usage(message: impl AsRef<str>) -> ApiError {
     ApiError::new(Kind::Usage, message).hint("docs/SCRIPTING.md lists the methods and their parameters")
+}
+
+/// Why a call is not understood: there is no such method, or its parameters do not fit.
+fn not_understood(method: &str, error: &serde_json::Error) -> ApiError {
+    let why = reason(error);
+    match why.strip_prefix("unknown variant").filter(|_| error.to_string().contains(&format!("`{method}`"))) {
+        Some(rest) => usage(format!("unknown method{rest}")),
+        None => usage(format!("{}: {why}", echo(method))),
+    }
 }
 
 /// Why something is not understood. What stood there is repeated in part only.
@@ -324,7 +333,7 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "neither a string nor a whole number"),
             (r#"{"jsonrpc":"2.0","id":-1.5e300,"method":"x"}"#, "neither a string nor a whole number"),
             (r#"{"jsonrpc":"2.0","id":1}"#, "method"),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, "no.such"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"no.such"}"#, "unknown method `no.such`, expected one of `"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"message.show","params":[1]}"#, "not an object"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"message.show"}"#, "missing field"),
             (
