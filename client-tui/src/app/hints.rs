@@ -22,7 +22,7 @@ pub(crate) fn for_the_application(hint: &str) -> String {
         }
     }
     told.push_str(rest);
-    told
+    if told.starts_with('/') { format!("try {told}") } else { told }
 }
 
 /// The command that does what a verb does, and what follows the verb.
@@ -60,11 +60,11 @@ mod tests {
     #[test]
     fn verbs_become_slash_commands() {
         for (hint, told) in [
-            ("rosa room list", "/rooms"),
-            ("rosa room join '#ops'", "/join #ops"),
+            ("rosa room list", "try /rooms"),
+            ("rosa room join '#ops'", "try /join #ops"),
             (
                 "rosa ls rooms; a public one is joined first: rosa room join ops",
-                "/rooms; a public one is joined first: /join ops",
+                "try /rooms; a public one is joined first: /join ops",
             ),
             (
                 "make somebody an owner first: rosa room role '#ops' NAME owner",
@@ -76,7 +76,7 @@ mod tests {
                 "compare safety numbers, then: rosa trust bob; it goes",
                 "compare safety numbers, then: /trust bob; it goes",
             ),
-            ("rosa room members ROOM", "/members ROOM"),
+            ("rosa room members ROOM", "try /members ROOM"),
             // What only the command line does, and what is no verb at all.
             ("rosa room evidence '#ops' writes the proof", "rosa room evidence '#ops' writes the proof"),
             ("start `rosa daemon` first", "start `rosa daemon` first"),

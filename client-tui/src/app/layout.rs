@@ -5,7 +5,7 @@ use subrosa_client::api::{ConnectionState, MessageKind};
 
 use super::{
     hints::for_the_application,
-    model::{Aim, Conversation, Desk, Model, Overlay, Size},
+    model::{Aim, Conversation, Desk, Model, Overlay, Size, Tone},
     text::{
         cells,
         wrap::{Laid, lay_out, wrap},
@@ -24,6 +24,10 @@ const SIDEBAR: (u16, u16) = (18, 22);
 const MEMBERS: (u16, u16) = (18, 24);
 /// Lines the composer grows to.
 const COMPOSER_MAX: u16 = 8;
+/// Lines of a refusal.
+const REFUSAL_MAX: usize = 3;
+/// Columns kept free for how to get to the newest message.
+const PILL_MAX: usize = 16;
 /// Columns of a name in the composer's prompt.
 const PROMPT_MAX: usize = 14;
 
@@ -164,15 +168,36 @@ pub fn composer_text(desk: &Desk, width: u16) -> Laid {
     lay_out(desk.composer.editor.text(), desk.composer.editor.cursor(), room)
 }
 
+/// Whether newer messages than those on the screen are told of in the rule.
+fn is_scrolled(desk: &Desk) -> bool {
+    desk.open.as_ref().is_some_and(|open| !open.timeline.follows() && !open.timeline.messages().is_empty())
+}
+
+/// A refusal as it stands in the rule: what happened and what to do next, in as many lines as it needs, up to three and a
+/// quarter of the screen. Empty while nothing was refused.
+#[must_use]
+pub fn refusal_lines(model: &Model, desk: &Desk) -> Vec<String> {
+    let Some(notice) = model.notice.as_ref().filter(|notice| notice.tone == Tone::Bad) else {
+        return Vec::new();
+    };
+    let width = usize::from(model.size.width).max(1);
+    let first =
+        if is_scrolled(desk) && width >= usize::from(SIDEBAR_FROM) { width - PILL_MAX } else { width };
+    let mut lines = wrap(&cells::flat(&notice.text), first, width);
+    let most = usize::from(model.size.height / 4).clamp(1, REFUSAL_MAX);
+    if lines.len() > most {
+        let room = if most == 1 { first } else { width };
+        let last = cells::fit(&lines.split_off(most - 1).join(" "), room);
+        lines.push(last);
+    }
+    lines
+}
+
 /// Whether the rule has something to say.
 #[must_use]
 pub fn rule_speaks(model: &Model, desk: &Desk) -> bool {
-    let scrolled = desk
-        .open
-        .as_ref()
-        .is_some_and(|open| !open.timeline.follows() && !open.timeline.messages().is_empty());
     model.notice.is_some()
-        || scrolled
+        || is_scrolled(desk)
         || desk.composer.reply_to.is_some()
         || desk.composer.aimed.is_some()
         || desk.composer.completing.is_some()
@@ -215,6 +240,7 @@ pub fn areas(model: &Model, desk: &Desk) -> Areas {
     let lines = u16::try_from(composer_text(desk, width).lines.len()).unwrap_or(COMPOSER_MAX);
     let composer = lines.clamp(1, COMPOSER_MAX).min((height / 3).max(1)).min(height);
     let rule = u16::from(height >= 6 && (height >= RULE_FROM || rule_speaks(model, desk)));
+    let rule = rule * u16::try_from(refusal_lines(model, desk).len()).unwrap_or(1).max(1);
     let title = u16::from(height > composer + status + 1);
     let main = height.saturating_sub(composer + status + rule);
     let text = banner_text(desk);

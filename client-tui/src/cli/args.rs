@@ -8,9 +8,10 @@ use super::{duration, verbs};
 use crate::secrets::Source;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 internal, 2 usage, 3 not ready (no profile, wrong passphrase, owned by another process),
-4 unreachable (try again), 5 refused, 6 identity (a key changed), 7 not found, 8 results differ, 9 time ran out
-(what was queued stays queued), 10 rate limited, 130 and 143 ended by a signal, after the store was flushed.
+Exit codes: 0 ok, 1 internal, 2 usage, 3 not ready (no profile, wrong passphrase,
+owned by another process), 4 unreachable (try again), 5 refused, 6 identity (a key
+changed), 7 not found, 8 results differ, 9 time ran out (what was queued stays
+queued), 10 rate limited, 130 and 143 ended by a signal, after the store was flushed.
 
 Without a verb the terminal application opens. docs/SCRIPTING.md describes scripting.";
 

@@ -928,6 +928,32 @@ fn hints_of_the_engine_are_slash_commands_here() {
 }
 
 #[test]
+fn a_refusal_is_told_whole_also_on_a_narrow_screen() {
+    for (width, height) in [(80, 24), (40, 12)] {
+        let mut stage = Stage::sized(World::with_room(), width, height);
+        let rows = |stage: &Stage| stage.screen().lines().filter(|line| !line.starts_with("cursor")).count();
+        let before = rows(&stage);
+        stage.world.refuse = Some(
+            ApiError::new(Kind::Refused, "this device is cut off from #ops: it was away for too long")
+                .hint("ask an owner or moderator for an invitation"),
+        );
+        stage.enter("/kick bob");
+        let screen = lines(&stage).join(" ");
+        assert!(screen.contains("cut off from #ops"), "{screen}");
+        assert!(screen.contains("for an invitation"), "{width}: {screen}");
+        assert!(stage.shows("#ops> /kick bob"), "{}", stage.screen());
+        assert_eq!(rows(&stage), before);
+        stage.key("Ctrl-U").type_in("x");
+        assert!(!stage.shows("invitation"), "{}", stage.screen());
+    }
+    // No more than a quarter of the screen, whatever the relay says.
+    let mut stage = Stage::sized(World::with_room(), 40, 10);
+    stage.world.refuse = Some(ApiError::new(Kind::Refused, "no ".repeat(400)));
+    stage.enter("/kick bob");
+    assert_eq!(stage.screen().lines().filter(|line| line.contains("no no")).count(), 2, "{}", stage.screen());
+}
+
+#[test]
 fn a_public_room_that_one_is_out_of_is_joined_again_by_the_bare_command() {
     for state in [RoomState::CutOff, RoomState::Left, RoomState::Removed] {
         let mut world = World::with_room();
@@ -936,6 +962,7 @@ fn a_public_room_that_one_is_out_of_is_joined_again_by_the_bare_command() {
         let mut stage = Stage::sized(world, 140, 40);
         assert!(stage.shows("/join asks to come back"), "{}", stage.screen());
         stage.enter("/join");
+        assert_eq!(stage.notice(), "you are in #ops");
         assert_eq!(
             asked(&stage, |request| matches!(request, Request::RoomJoin { room } if room == "#ops")),
             1

@@ -139,7 +139,7 @@ macro_rules! commands {
 }
 
 commands! {
-    "msg" ["query"] PersonAndText "NAME [TEXT]" => Msg, "open a chat, and write there";
+    "msg" ["query", "w"] PersonAndText "NAME [TEXT]" => Msg, "open a chat, and write there";
     "add" Person "NAME" => Add, "add somebody without writing yet";
     "accept" PersonOrHere "[NAME]" => Accept, "accept a request; answering does it too";
     "reply" Text "[TEXT]" => Reply, "answer the last message of the other side";

@@ -85,6 +85,10 @@ pub(super) fn reply(
         }
         (Purpose::Entered, Reply::Room { room }) => {
             ask_chats(model, fx);
+            if model.desk().and_then(Desk::here) == Some(&room.chat) {
+                // Nothing else shows it where the room is open already.
+                model.tell(format!("you are in {}", room.chat));
+            }
             conversation::open(model, &room.chat, fx);
         }
         (Purpose::RoomTold(text), Reply::Message { message, .. }) => {

@@ -210,7 +210,11 @@ fn holders(desk: &Desk, message: &Message) -> Vec<Entry> {
         delivered: 0,
         read: 0,
     });
-    let mut entries = vec![entry("members", words::receipts(&receipts))];
+    let told = match receipts {
+        RoomReceipts { of, delivered: 0, .. } => format!("none of {of} has told that they have it"),
+        receipts => words::receipts(&receipts),
+    };
+    let mut entries = vec![entry("members", told)];
     let Some(known) = open.holders.as_ref().filter(|known| known.id == message.id) else { return entries };
     let unread = known.delivered_to.iter().filter(|name| !known.read_by.contains(name));
     let silent = open.roster.all().iter().map(|member| &member.name);

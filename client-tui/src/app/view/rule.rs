@@ -7,6 +7,7 @@ use super::{put, theme::Theme};
 use crate::app::{
     commands::complete::matching,
     keymap::{Place, hint_line, select_hints},
+    layout::refusal_lines,
     model::{Aim, Conversation, Desk, Model, Tone},
     text::cells,
 };
@@ -27,7 +28,12 @@ pub(super) fn draw(model: &Model, desk: &Desk, area: Rect, theme: &Theme, buffer
     } else {
         (hint(model, desk), theme.dim)
     };
-    if text.is_empty() {
+    let refusal = refusal_lines(model, desk);
+    if !refusal.is_empty() {
+        for (y, line) in (0..area.height).zip(&refusal) {
+            put(buffer, area, y, line, style);
+        }
+    } else if text.is_empty() {
         put(buffer, area, 0, &"─".repeat(width), theme.dim);
     } else {
         put(buffer, area, 0, &cells::fit(&cells::flat(&text), room), style);

@@ -1,6 +1,7 @@
 //! `rosa room …`: making, finding, joining and ruling rooms. Each waits until the relay has taken it.
 
 use std::{
+    ffi::OsString,
     fs::OpenOptions,
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -10,7 +11,7 @@ use std::{
 use serde_json::json;
 use subrosa_client::{
     ApiError, Handle, Reply, Request,
-    api::{ConnectionState, CreateRoom, Kind, Role, RoomEvidence},
+    api::{ConnectionState, CreateRoom, Kind, Role, RoomEvidence, echo},
 };
 
 use crate::cli::{
@@ -204,6 +205,9 @@ pub enum Action {
 /// # Errors
 /// What the relay, or the room's rules, do not allow.
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    if let Action::React { sign, .. } = &args.action {
+        no_flag(sign, std::env::args_os())?;
+    }
     let handle = context.open().await?;
     let local = matches!(
         args.action,
@@ -235,6 +239,15 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         (reply, _) => show(reply, context)?,
     }
     leave(context, &*handle).await
+}
+
+/// A sign may begin with `-`; what begins with `--` is a flag that does not exist, unless it stands after `--`.
+fn no_flag(sign: &str, mut line: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    if !sign.starts_with("--") || line.any(|word| word == "--") {
+        return Ok(());
+    }
+    let hint = format!("after -- it is a sign: rosa room react ID -- {}", echo(sign));
+    Err(Failure::usage(format!("there is no flag {}", echo(sign)), hint))
 }
 
 /// The relay was not reached, and nobody tries it again but who asked for it.
@@ -358,5 +371,22 @@ fn show(reply: Reply, context: &Context) -> Result<(), Failure> {
             reply_of!(other, Reply::Done {} => ())?;
             out.either(&json!({}), String::new)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_that_does_not_exist_is_no_sign() {
+        let given = |line: &[&str]| {
+            let sign = line.last().copied().unwrap_or_default();
+            no_flag(sign, line.iter().map(OsString::from)).is_ok()
+        };
+        assert!(given(&["rosa", "room", "react", "ID", "-1"]));
+        assert!(given(&["rosa", "room", "react", "ID", "-_-"]));
+        assert!(!given(&["rosa", "room", "react", "ID", "--undoo"]));
+        assert!(given(&["rosa", "room", "react", "ID", "--", "-->"]));
     }
 }
