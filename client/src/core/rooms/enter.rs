@@ -259,7 +259,7 @@ impl Core {
         match next {
             Next::Over => {
                 let over = self.invitation_over(turn, info.room)?;
-                self.entering_ended(turn, number, Err(over.unwrap_or_else(|| no_room())));
+                self.entering_ended(turn, number, Err(over.unwrap_or_else(no_room)));
             }
             Next::Later(error) => return self.enter_later(turn, number, error),
             Next::Ended(result) => self.entering_ended(turn, number, result),
