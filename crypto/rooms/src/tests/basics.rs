@@ -81,7 +81,7 @@ fn who_stays_after_all_writes_on() {
     world.sync_all();
     // Somebody else's proposal is in the log: it holds.
     let leaver = RoomDevice::new("user2", 1);
-    assert_eq!(stay(&mut world, 1), [leaver.clone()]);
+    assert_eq!(stay(&mut world, 1), std::slice::from_ref(&leaver));
     let made = world.commit(1, Plan::default());
     assert_eq!(made.changes, [Change::Left(leaver)]);
     world.post(1, b"and here");
