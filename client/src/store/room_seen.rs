@@ -48,6 +48,15 @@ impl Tx<'_> {
         Ok(self.all(sql, [room.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
     }
 
+    /// Whether a device was added to a room and has said nothing since, as all others of its account there.
+    pub fn only_invited_to_room(&self, room: RoomId, (account, device): &Seat) -> Result<bool> {
+        let sql = "SELECT invited AND NOT EXISTS (SELECT 1 FROM room_seen
+                   WHERE room = ?1 AND account = ?2 AND NOT invited)
+                   FROM room_seen WHERE room = ?1 AND account = ?2 AND device = ?3";
+        let params = params![room.as_bytes(), account, device];
+        Ok(self.one(sql, params, |row| Ok(row.get::<_, bool>(0)?))?.unwrap_or(false))
+    }
+
     /// The devices that are in a room now. Those that were not known count as heard of now; the others are forgotten.
     pub fn seats_of_room(&self, room: RoomId, seats: &BTreeSet<Seat>, now: u64) -> Result<()> {
         let sql = "SELECT account, device FROM room_seen WHERE room = ?1";

@@ -171,6 +171,7 @@ fn application(
             let moderator = moderates(&group, &opened.sender.account);
             w.loaded.keep(group);
             taken.wrote.extend(Username::new(opened.sender.account.clone()));
+            super::silent::came_in(w, stored, &opened.sender)?;
             super::silent::heard(w, stored.id, &opened.sender, log_time(w.now, entry.accepted_at))?;
             said(w, stored, &opened, moderator)?;
         }
@@ -461,6 +462,9 @@ fn followed(
     let before = &before.devices;
     for account in new_owners {
         super::renew::give_key(w, stored, &account)?;
+    }
+    if !merged.removed_me && after.contains(&merged.actor) {
+        super::silent::came_in(w, stored, &merged.actor)?;
     }
     super::silent::changed(w, stored.id, merged, (before, &after), logged_at)?;
     lines::show(w, stored, merged, (before, &after), declined)?;

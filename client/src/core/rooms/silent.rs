@@ -32,6 +32,17 @@ pub(super) fn heard(w: &Work<'_>, room: RoomId, device: &RoomDevice, logged_at: 
     Ok(w.tx.seen_in_room(room, &seat(device), logged_at, w.now)?)
 }
 
+/// Something of another account's device came into the log: of an account that was invited it is the sign that it came.
+pub(super) fn came_in(w: &mut Work<'_>, stored: &StoredRoom, device: &RoomDevice) -> Result<(), Fault> {
+    let Ok(account) = Username::new(device.account.clone()) else { return Ok(()) };
+    if w.is_me(&account) || !w.tx.only_invited_to_room(stored.id, &seat(device))? {
+        return Ok(());
+    }
+    w.room_notice(stored.id, &account, MessageKind::MemberJoined {})?;
+    let name = account.to_string();
+    w.emit(EventBody::RoomMemberAdded { chat: stored.shown(), name: name.clone(), by: name })
+}
+
 /// A commit came into the log at `logged_at`: who made it is there, and so are those that it added.
 pub(super) fn changed(
     w: &Work<'_>,

@@ -2,7 +2,9 @@
 
 use subrosa_client::{
     Reply, Request,
-    api::{CreateRoom, EventKind, Kind, MessageKind, Role, RoomState, Visibility, WaitFor},
+    api::{
+        CreateRoom, EventBody, EventKind, Kind, Message, MessageKind, Role, RoomState, Visibility, WaitFor,
+    },
 };
 
 use super::{create, id_of};
@@ -342,4 +344,31 @@ fn who_does_not_exist_is_not_banned() {
     assert_eq!(error.kind, Kind::NotFound, "{error:?}");
     world.room("alice", ban("bob")).unwrap();
     assert_eq!(world.join("bob", "rust").unwrap_err().kind, Kind::Refused);
+}
+
+#[test]
+fn who_was_invited_and_comes_is_told_once() {
+    let mut world = World::with_rooms(590, &["alice", "bob", "carol"]);
+    world.gather(&["alice", "carol"]);
+    world.login("bob", "bob2");
+    world.run_for(30_000);
+    world.invite("alice", "#ops", "bob").unwrap();
+    world.run_for(30_000);
+    let joined = |world: &mut World, handle: &str| {
+        let lines = world.history(handle, "#ops");
+        let joined = |line: &&Message| line.from == "bob" && line.kind == MessageKind::MemberJoined {};
+        lines.iter().filter(joined).count()
+    };
+    assert_eq!(joined(&mut world, "carol"), 0, "he has not answered");
+    world.join("bob", "#ops").unwrap();
+    world.run_for(60_000);
+    world.send("bob", "#ops", "here");
+    world.settle();
+    for handle in ["alice", "carol"] {
+        assert_eq!(joined(&mut world, handle), 1, "{handle}");
+        let told = world.told(handle, EventKind::RoomMemberAdded);
+        let by_himself = |body: &&EventBody| matches!(body, EventBody::RoomMemberAdded { name, by, .. } if name == "bob" && by == "bob");
+        assert_eq!(told.iter().filter(by_himself).count(), 1, "{handle}");
+    }
+    world.agree(&["alice", "bob", "carol"], "#ops");
 }
