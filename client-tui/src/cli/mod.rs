@@ -123,6 +123,10 @@ async fn until_signal(verb: Verb, context: &Arc<Context>) -> Result<(), Failure>
             "the relay did not answer within --timeout",
             "check the address and the network; the same command takes up where it was",
         ),
+        Verb::Room(args) if args.action.changes() => (
+            "the relay did not answer within --timeout: it may have been done, or be done yet",
+            "look before you ask again: rosa ls rooms, rosa room show ROOM",
+        ),
         _ => {
             ("it took longer than --timeout allows", "what was queued stays queued; try again with more time")
         }

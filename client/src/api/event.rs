@@ -174,6 +174,12 @@ events! {
     MessageQueued(#[doc = "The message."] #[serde(flatten)] message: MessageEvent,) = "message.queued",
     /// The relay has a message.
     MessageAccepted(#[doc = "Which."] #[serde(flatten)] message: Receipted,) = "message.accepted",
+    /// An own message in a room has another place among the others: where the room's log has it.
+    MessageMoved(
+        #[doc = "Which."] id: String,
+        #[doc = "The chat."] chat: String,
+        #[doc = "Its place now."] order: i64,
+    ) = "message.moved",
     /// A device of the recipient has a message.
     MessageDelivered(#[doc = "Which."] #[serde(flatten)] message: Receipted,) = "message.delivered",
     /// The recipient saw a message.

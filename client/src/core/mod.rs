@@ -294,6 +294,7 @@ impl Core {
         self.rooms.heads_asked &= !done.ask_heads;
         self.rooms.follows.extend(done.follows);
         self.waits.failed.extend(done.failed);
+        self.waits.placed(&done.placed);
         self.lookups.want(done.want_lists, done.want_chains);
         self.lookups.heard(done.heard);
         turn.out.extend(done.events.into_iter().map(Effect::Event));

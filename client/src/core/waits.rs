@@ -111,6 +111,27 @@ fn too_many() -> Fault {
         .into()
 }
 
+impl Waits {
+    /// Lines have other places now.
+    pub(super) fn placed(&mut self, placed: &[(i64, i64)]) {
+        if placed.is_empty() {
+            return;
+        }
+        let slots = self.sends.iter_mut().flat_map(|send| &mut send.slots);
+        let waiting = slots.filter_map(|slot| match slot {
+            Slot::Open { order, .. } => Some(order),
+            Slot::Settled(_) => None,
+        });
+        for order in waiting.chain(self.failed.iter_mut().map(|(order, _)| order)) {
+            for (before, after) in placed {
+                if order == before {
+                    *order = *after;
+                }
+            }
+        }
+    }
+}
+
 impl Core {
     pub(super) fn wait_for_lines(
         &mut self,

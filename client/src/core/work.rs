@@ -25,6 +25,8 @@ pub(super) struct Done {
     pub(super) events: Vec<Event>,
     /// Lines whose state may have changed.
     pub(super) moved: bool,
+    /// Lines that have another place in their chat: before, and now.
+    pub(super) placed: Vec<(i64, i64)>,
     /// Lines that were given up, and why.
     pub(super) failed: Vec<(i64, ApiError)>,
     /// Something was put into the outbox.
@@ -183,6 +185,17 @@ impl Work<'_> {
             MessageState::Read => self.emit(EventBody::MessageRead { message }),
             _ => Ok(()),
         }
+    }
+
+    /// An own line stands in a room's log now, and in the chat where the log has it.
+    pub(super) fn place_line(&mut self, id: MessageId) -> Result<(), Fault> {
+        let Some(line) = self.own_line(id)? else { return Ok(()) };
+        for (before, order) in self.tx.place_last(line.order)? {
+            self.done.placed.push((before, order));
+            let Some(line) = self.tx.message_at(order)? else { continue };
+            self.emit(EventBody::MessageMoved { id: line.id, chat: line.chat, order })?;
+        }
+        Ok(())
     }
 
     /// Gives an own line up.

@@ -3,7 +3,7 @@
 //! Texts are not kept twice: a stored event of a message points to its line, from which the text is filled in when it is
 //! read. So a deleted message is gone from the log too.
 
-use subrosa_protocol::SafeText;
+use subrosa_protocol::{SafeText, Username};
 
 use super::{
     StoreError, Tx,
@@ -11,7 +11,7 @@ use super::{
     limits::{EVENTS_KEPT, EVENTS_PAGE},
     rows::{Columns, clamped, page},
 };
-use crate::api::{Event, EventBody, EventPage, MessageEvent, MessageKind, time::Timestamp};
+use crate::api::{Event, EventBody, EventPage, Message, MessageEvent, MessageKind, time::Timestamp};
 
 const ACKED: &str = "events_acked";
 
@@ -86,9 +86,9 @@ impl Tx<'_> {
         event.seq = Some(seq);
         if let Some(told) = message_mut(&mut event.body) {
             told.replay = again;
-            if let Some(place) = place
-                && let Some(stored) = self.message_at(place)?
-            {
+            if let Some(stored) = self.told_line(place, told)? {
+                // It may have another place by now.
+                told.order = stored.order;
                 told.text = match stored.kind {
                     MessageKind::Text { text } => text,
                     _ => SafeText::default(),
@@ -96,6 +96,21 @@ impl Tx<'_> {
             }
         }
         Ok(event)
+    }
+}
+
+impl Tx<'_> {
+    /// The line that an event tells of: where it was then, or by its id.
+    fn told_line(&self, place: Option<i64>, told: &MessageEvent) -> Result<Option<Message>> {
+        let Some(place) = place else { return Ok(None) };
+        let there = self.message_at(place)?;
+        if there.as_ref().is_some_and(|line| line.id == told.id) {
+            return Ok(there);
+        }
+        match (Username::new(told.from.clone()), told.id.parse()) {
+            (Ok(from), Ok(id)) => self.message_from(&from, id),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -84,5 +84,7 @@ pub const SEARCH_WORDS: usize = 16;
 pub const EVENTS_PAGE: u32 = 1_000;
 /// Events kept; older ones are forgotten, and readers are told.
 pub const EVENTS_KEPT: u64 = 200_000;
+/// Own waiting lines that go behind one that the log has, at once.
+pub const PLACED_AT_ONCE: u32 = 1_000;
 /// Read messages told by one `mark_read`.
 pub const READ_AT_ONCE: u32 = 10_000;

@@ -9,7 +9,7 @@ use super::{
     StoreError, Tx,
     codes::Code,
     error::Result,
-    limits::{HISTORY_PAGE, IDEMPOTENCY_KEY_BYTES, READ_AT_ONCE, REASON_BYTES},
+    limits::{HISTORY_PAGE, IDEMPOTENCY_KEY_BYTES, PLACED_AT_ONCE, READ_AT_ONCE, REASON_BYTES},
     rows::{Columns, bounded, clamped, page},
 };
 use crate::{
@@ -335,6 +335,46 @@ impl Tx<'_> {
         }
         self.set_message_state(order, state, None)?;
         Ok(Some(Message { state, reason: None, ..message }))
+    }
+
+    /// Puts a line behind all others of its chat, if something of others came since it was written: so it stands where the log of its room
+    /// has it. Own lines that wait still go with it, behind it. The places before and after, in this order; `order` comes first.
+    pub fn place_last(&self, order: i64) -> Result<Vec<(i64, i64)>> {
+        let Some(chat) = self.chat_of(order)? else { return Ok(Vec::new()) };
+        let (out, failed) = (Direction::Out.code(), MessageState::Failed.code());
+        let (held, queued) = (MessageState::Held.code(), MessageState::Queued.code());
+        let others = format!(
+            "SELECT 1 FROM messages WHERE chat = ?1 AND place > ?2
+             AND NOT (direction = {out} AND state IN ({held}, {queued}, {failed})) LIMIT 1"
+        );
+        if self.one(&others, (chat.to_string(), order), |_| Ok(()))?.is_none() {
+            return Ok(Vec::new());
+        }
+        let waiting = format!(
+            "SELECT place FROM messages WHERE chat = ?1 AND place > ?2
+             AND direction = {out} AND state IN ({held}, {queued}) ORDER BY place LIMIT {PLACED_AT_ONCE}"
+        );
+        let waiting = self.all(&waiting, (chat.to_string(), order), |row| Ok(row.get(0)?))?;
+        let mut placed = Vec::with_capacity(waiting.len().saturating_add(1));
+        for before in std::iter::once(order).chain(waiting) {
+            placed.push((before, self.place_anew(before)?));
+        }
+        if let Some((_, last)) = placed.last() {
+            self.raise_chat(&chat, *last)?;
+        }
+        Ok(placed)
+    }
+
+    /// Gives a line a place behind all lines that ever were.
+    fn place_anew(&self, before: i64) -> Result<i64> {
+        let next = "SELECT max((SELECT coalesce(max(place), 0) FROM messages),
+                    (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'messages')) + 1";
+        let after: i64 = self.row(next, [], |row| Ok(row.get(0)?))?;
+        // With its text goes its entry in the index of texts.
+        self.run("UPDATE messages SET place = ?2, text = text WHERE place = ?1", (before, after))?;
+        self.run("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'messages'", [after])?;
+        self.run("UPDATE reactions SET place = ?2 WHERE place = ?1", (before, after))?;
+        Ok(after)
     }
 
     /// What had not reached the relay never will.

@@ -137,5 +137,17 @@ pub fn judge(
     if !sent.is_sorted() {
         return Err(format!("I3: {name}'s own texts are out of order"));
     }
+    // And among those of others where the log has them: all devices agree on one sequence.
+    let readable = |seq: &u64| spans.iter().any(|(from, until, _)| seq > from && seq < until);
+    let all: Vec<(&str, u64)> = held
+        .iter()
+        .filter_map(|(text, ..)| Some((text.as_str(), *places.get(text.as_str())?)))
+        .filter(|(_, seq)| readable(seq))
+        .collect();
+    if judged.joined && !all.is_sorted_by_key(|(_, seq)| *seq) {
+        return Err(format!(
+            "I3: {name} has own texts and those of others in another order than the log: {all:?}"
+        ));
+    }
     Ok(others.len() + sent.len())
 }

@@ -160,6 +160,15 @@ impl Timeline {
         true
     }
 
+    /// A message has another place, behind those that are there.
+    pub fn place_anew(&mut self, id: &str, order: i64) {
+        let Some(at) = self.messages.iter().rposition(|message| message.id == id) else { return };
+        if self.messages.get(at).is_some_and(|message| message.order != order) {
+            let message = Message { order, ..self.messages.remove(at) };
+            self.push(message);
+        }
+    }
+
     /// A message is another one now. Does nothing when it is not in the window.
     pub fn update(&mut self, message: Message) {
         let place = self.place(message.order);

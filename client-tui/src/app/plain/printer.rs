@@ -120,7 +120,9 @@ impl Printer {
                 let typed_here = message.direction == Direction::Out
                     && Some(message.device) == this_device
                     && self.was_typed(message);
-                if opening || !typed_here {
+                // One that stands somewhere else now was told where it stood.
+                let moved = !opening && self.states.contains_key(&message.id);
+                if opening || !typed_here && !moved {
                     self.message(model, message, lines);
                 }
             }

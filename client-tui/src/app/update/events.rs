@@ -34,6 +34,13 @@ pub(super) fn event(model: &mut Model, event: Event, fx: &mut Vec<Effect>) {
             advanced(model, &message.chat, &message.id, MessageState::Accepted);
             ask_status(model, fx);
         }
+        EventBody::MessageMoved { id, chat, order } => {
+            let open = model.desk_mut().and_then(|desk| desk.open.as_mut());
+            if let Some(open) = open.filter(|open| open.chat == chat) {
+                open.timeline.place_anew(&id, order);
+            }
+            ask_chats(model, fx);
+        }
         // How many members of a room have it is told by the history.
         EventBody::MessageDelivered { message } | EventBody::MessageRead { message }
             if message.receipts.is_some() =>

@@ -23,6 +23,9 @@ fn told(event: &Event) -> String {
         EventBody::MessageAccepted { message } => {
             format!("-- accepted by the relay: {} to {}", message.id, message.chat)
         }
+        EventBody::MessageMoved { id, chat, order } => {
+            format!("-- {id} stands at {order} in {chat}, where the room has it")
+        }
         EventBody::MessageDelivered { message } => match (&message.by, message.receipts) {
             (Some(by), Some(count)) => format!(
                 "-- delivered: {} in {} to {by}: {} of {} have it",

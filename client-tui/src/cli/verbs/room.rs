@@ -31,6 +31,24 @@ pub struct Args {
     pub action: Action,
 }
 
+impl Action {
+    /// Whether it changes something at the relay: without an answer in time it is not known whether it is done.
+    pub const fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Self::List { .. }
+                | Self::Show { .. }
+                | Self::Evidence { .. }
+                | Self::Members { .. }
+                | Self::History { .. }
+                | Self::Edit { .. }
+                | Self::Delete { .. }
+                | Self::React { .. }
+                | Self::Pin { .. }
+        )
+    }
+}
+
 /// A room and somebody.
 #[derive(Debug, clap::Args)]
 pub struct Member {

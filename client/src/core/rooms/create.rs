@@ -266,8 +266,8 @@ impl Core {
         for creating in &mut self.rooms.creating {
             if let Some(token) = creating.token.take() {
                 let error = ApiError::new(
-                    Kind::Unreachable,
-                    "the connection broke; whether there is a room is not clear",
+                    Kind::Timeout,
+                    "the relay has not answered before the connection broke: the room may have been made",
                 )
                 .hint("look at your rooms when connected again: rosa ls rooms");
                 turn.out.push(Effect::Reply { token, result: Err(error) });

@@ -152,6 +152,7 @@ fn application(
     if let Some(own) = w.tx.room_post(stored.id, entry.id)? {
         w.tx.remove_room_post(own.id)?;
         w.advance_line(own.message, MessageState::Accepted)?;
+        w.place_line(own.message)?;
         own_heard(w, stored.id, entry.accepted_at)?;
         return Ok(None);
     }

@@ -355,8 +355,15 @@ impl Core {
         else {
             return;
         };
-        let error = ApiError::new(Kind::Unreachable, "the connection broke before the relay answered")
-            .hint("try again when connected");
+        let error = match asked {
+            RoomAsked::Leave { .. } => ApiError::new(
+                Kind::Timeout,
+                "the relay has not answered before the connection broke: you may have left",
+            )
+            .hint("look at your rooms when connected again: rosa ls rooms"),
+            _ => ApiError::new(Kind::Unreachable, "the connection broke before the relay answered")
+                .hint("try again when connected"),
+        };
         turn.out.push(Effect::Reply { token: *token, result: Err(error) });
     }
 

@@ -254,6 +254,7 @@ fn post_accepted(w: &mut Work<'_>, room: RoomId, row: i64, accepted: RoomAccepte
     match stored {
         Some(mut stored) if accepted.seq == cursor.saturating_add(1) => {
             w.tx.remove_room_post(row)?;
+            w.place_line(post.message)?;
             super::entry::own_heard(w, room, accepted.accepted_at)?;
             stored.cursor = accepted.seq;
             w.tx.put_room(&stored)?;

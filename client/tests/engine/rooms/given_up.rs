@@ -75,3 +75,42 @@ fn what_is_asked_for_without_a_connection_is_not_done_and_says_so() {
     world.run_for(60_000);
     assert_eq!(world.shown("alice", "#ops").topic.as_str(), "");
 }
+
+#[test]
+fn a_room_of_which_the_relay_did_not_tell_may_have_been_made_and_is_told_so() {
+    for arrives in [true, false] {
+        let mut world = World::with_rooms(633, &["alice"]);
+        world.client("alice").deaf = true;
+        let token = world.ask_later("alice", Request::RoomCreate(super::create("ops", false)));
+        if !arrives {
+            world.relay.rooms.rooms.clear();
+        }
+        world.disconnect("alice");
+        world.client("alice").deaf = false;
+        let error = world.answer("alice", token).expect("told").unwrap_err();
+        assert_eq!(error.kind, Kind::Timeout, "{error:?}");
+        assert!(error.message.contains("may have been made"), "{error:?}");
+        world.connect("alice");
+        world.run_for(30_000);
+        let made = world.room("alice", Request::RoomShow { room: "#ops".into() }).is_ok();
+        assert_eq!(made, arrives, "there, and usable; or not there at all");
+    }
+}
+
+#[test]
+fn who_does_not_hear_whether_they_left_is_told_so() {
+    let mut world = World::with_rooms(634, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.run_for(60_000);
+    world.client("bob").deaf = true;
+    let token = world.ask_later("bob", Request::RoomLeave { room: "#ops".into() });
+    world.disconnect("bob");
+    world.client("bob").deaf = false;
+    let error = world.answer("bob", token).expect("told").unwrap_err();
+    assert_eq!(error.kind, Kind::Timeout, "{error:?}");
+    assert!(error.message.contains("you may have left"), "{error:?}");
+    world.connect("bob");
+    world.run_for(30_000);
+    world.agree(&["alice"], "#ops");
+    assert_eq!(world.members("alice", "#ops").len(), 1);
+}

@@ -15,6 +15,7 @@ mod large;
 mod late;
 mod leaving;
 mod liars;
+mod ordered;
 mod racing;
 mod renewing;
 mod signed_out;
