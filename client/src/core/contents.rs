@@ -13,7 +13,7 @@ use super::{
     work::{Work, is_verified, message_event},
 };
 use crate::{
-    api::{ContactState, Direction, EventBody, Message, MessageKind, MessageState, time::Timestamp},
+    api::{self, ContactState, Direction, EventBody, Message, MessageKind, MessageState, time::Timestamp},
     limits::REQUESTS_PER_STRANGER,
     store::{Counter, NewMessage},
 };
@@ -41,10 +41,14 @@ pub(super) fn is_beyond_a_request(
         (
             None | Some(ContactState::RequestReceived),
             Content::RoomRejected(RoomRejected { room, .. })
-            | Content::RoomOwnerKey(RoomOwnerKey { room, .. })
             | Content::RoomDeclined(RoomDeclined { room, .. })
             | Content::RoomState(RoomState { room, .. }),
         ) => !rooms::shares(w, &sender.account, *room)?,
+        // And give the owner key to somebody who is asked: only they know the room by its id.
+        (None | Some(ContactState::RequestReceived), Content::RoomOwnerKey(RoomOwnerKey { room, .. })) => {
+            let asked = w.tx.room(*room)?.is_some_and(|stored| stored.state == api::RoomState::Invited);
+            !asked && !rooms::shares(w, &sender.account, *room)?
+        }
         (None | Some(ContactState::RequestReceived), _) => true,
         _ => false,
     })

@@ -621,6 +621,11 @@ fn welcomed(
         stored.slug = Some(listing.slug.to_string());
         stored.description = SafeText::single_line(&listing.description);
     }
+    // The key that an owner gave to this device while it was asked.
+    let policy_key = joined.room.policy().owner_key;
+    if stored.owner_secret.is_none() && stored.next_secret.is_some() {
+        super::renew::key_replaced(&mut stored, &policy_key);
+    }
     lines::refresh(w, &mut stored, &joined.room);
     w.loaded.keep(joined.room);
     w.tx.put_room(&stored)?;

@@ -436,7 +436,7 @@ fn followed(
     if merged.actor == RoomDevice::new(w.me.account.as_str(), w.me.device.get()) {
         for change in &merged.changes {
             let account = match change {
-                Change::Added(device) if device.account == merged.actor.account => &device.account,
+                Change::Added(device) => &device.account,
                 Change::Role(account, _) => account,
                 _ => continue,
             };
@@ -448,6 +448,14 @@ fn followed(
             new_owners
                 .extend(group.policy().owners.iter().filter_map(|name| Username::new(name.clone()).ok()));
         }
+    }
+    // Devices of an owner followed its account's list by a commit of somebody who has no key to give.
+    if !owner(&merged.actor.account) && stored.owner_secret.is_some() && owner(w.me.account.as_str()) {
+        let added = merged.changes.iter().filter_map(|change| match change {
+            Change::Added(device) if owner(&device.account) => Username::new(device.account.clone()).ok(),
+            _ => None,
+        });
+        new_owners.extend(added);
     }
     // An owner left by a commit of somebody who cannot replace the key that they know.
     let known = group.policy().owner_key;

@@ -467,8 +467,13 @@ pub(in crate::core) fn owner_key(
             w.loaded.keep(group);
             (owner && fits, owner && !fits)
         }
-        // Another own device is ahead of this one. What does not fit is of no use, and does no harm.
-        None => (w.is_me(&sender.account) && stored.state == RoomState::Invited, false),
+        // Another own device is ahead of this one; or an owner gives the key to a device that is asked yet, which looks when it is in
+        // whether it fits. What does not fit is of no use, and does no harm.
+        None if stored.state == RoomState::Invited => {
+            let mine = w.is_me(&sender.account);
+            (mine, !mine)
+        }
+        None => (false, false),
     };
     if later {
         // The commit that brings it may still be on its way.

@@ -114,3 +114,27 @@ fn who_joins_at_once_after_logging_in_again_comes_in() {
     world.run_for(60_000);
     world.agree(&["alice", "bob2"], "#lobby");
 }
+
+#[test]
+fn an_owner_who_logs_out_and_in_again_has_the_key_again() {
+    for (seed, by_member) in [(736, false), (737, true)] {
+        let mut world = World::with_rooms(seed, &["alice", "bob", "carol"]);
+        let room = super::id_of(&world.gather(&["alice", "bob", "carol"]));
+        world.give_role("alice", "#ops", "bob", Role::Owner);
+        world.run_for(10 * 60_000);
+        world.disconnect(if by_member { "bob" } else { "carol" });
+        world.log_out("alice", false).unwrap();
+        world.login("alice", "alice2");
+        world.run_for(200_000);
+        for who in ["bob", "carol"] {
+            world.connect(who);
+        }
+        world.run_for(30_000);
+        assert_eq!(world.join("alice2", "#ops").unwrap().role, Some(Role::Owner), "{seed}");
+        world.run_for(60_000);
+        world.agree(&["alice2", "bob", "carol"], "#ops");
+        let secret = world.peek_room("alice2", room).unwrap().owner_secret.expect("given by bob");
+        let public = subrosa_rooms::OwnerKey::from_bytes(&secret).public();
+        assert_eq!(public, world.relay.rooms.rooms[&room].owner_key, "{seed}");
+    }
+}
