@@ -19,7 +19,7 @@ use subrosa_protocol::{ErrorCode, SafeText, frames::ErrorFrame};
 
 use crate::{
     stage::Stage,
-    world::{World, event, member, message, notice, receipt, received},
+    world::{World, event, member, message, notice, receipt, received, told},
 };
 
 fn stage() -> Stage {
@@ -1028,4 +1028,22 @@ fn a_room_that_one_is_banned_from_or_that_the_relay_denies_says_so() {
     stage.world.refuse_send = Some(ApiError::new(Kind::Refused, "the relay says that you are not in #ops"));
     stage.key("Esc").enter("hello?");
     assert_eq!((stage.draft(), stage.notice()), ("hello?", "the relay says that you are not in #ops"));
+}
+
+#[test]
+fn an_own_message_that_others_overtook_stands_behind_them_and_once() {
+    let mut stage = stage();
+    let own = message("#ops", 70, "alice", "who was first?");
+    let other = message("#ops", 71, "bob", "it was me");
+    stage.event(event(EventBody::MessageQueued { message: told(&own) }));
+    stage.event(event(EventBody::MessageReceived { message: told(&other) }));
+    let place = |stage: &Stage, text: &str| {
+        let screen = stage.screen();
+        let places: Vec<usize> = screen.match_indices(text).map(|(at, _)| at).collect();
+        assert_eq!(places.len(), 1, "{text}:\n{screen}");
+        places[0]
+    };
+    assert!(place(&stage, "who was first?") < place(&stage, "it was me"));
+    stage.event(event(EventBody::MessageMoved { id: own.id, chat: "#ops".into(), order: 72 }));
+    assert!(place(&stage, "who was first?") > place(&stage, "it was me"));
 }
