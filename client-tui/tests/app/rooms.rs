@@ -247,7 +247,7 @@ fn who_may_not_call_everybody_does_not_look_as_if() {
     stage.event(received(&message("#ops", 50, "carol", "hello @room and @Bob")));
     assert_eq!(styles(&stage, "@room and"), [Modifier::empty()]);
     assert_eq!(styles(&stage, "@Bob"), [Modifier::BOLD]);
-    let mut called = crate::world::told(&message("#ops", 51, "carol", "@ALICE!"));
+    let mut called = told(&message("#ops", 51, "carol", "@ALICE!"));
     called.mention = true;
     stage.event(event(EventBody::MessageReceived { message: called }));
     assert!(
