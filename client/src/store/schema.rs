@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__deleted_by", include_str!("../../migrations/V7__deleted_by.sql")),
     ("V8__former_devices", include_str!("../../migrations/V8__former_devices.sql")),
     ("V9__earlier_invitations", include_str!("../../migrations/V9__earlier_invitations.sql")),
+    ("V10__secure_deletions", include_str!("../../migrations/V10__secure_deletions.sql")),
 ];
 
 fn runner() -> Result<Runner> {

@@ -87,7 +87,7 @@ fn r58_a_newer_schema_is_refused_before_anything_is_touched() {
     let path = directory.path().join("store.db");
     let before = fs::read(&path).unwrap();
     let refused = open(directory.path());
-    assert!(matches!(refused, Err(StoreError::NewerSchema { found: 99, known: 9 })));
+    assert!(matches!(refused, Err(StoreError::NewerSchema { found: 99, known: 10 })));
     let told = ApiError::from(refused.err().unwrap());
     assert_eq!(told.kind, Kind::NotReady);
     assert!(told.hint.unwrap().contains("newer version"));

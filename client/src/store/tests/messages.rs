@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     api::{ContactState, EventBody, MessageEvent},
-    store::{Peer, limits},
+    store::{Peer, StoreError, limits},
 };
 
 fn with_bob() -> Store {
@@ -309,5 +309,83 @@ proptest! {
         let mut store = store();
         insert(&mut store, &text(1, "bob", "cat and dog"));
         prop_assert!(store.read(|tx| tx.search(&query, 10)).is_ok());
+    }
+}
+
+#[test]
+fn the_index_of_texts_is_whole_after_a_deletion_that_failed() {
+    // SQLite 3.46 forgets that it has noted the first deletion when that is undone.
+    let mut store = with_bob();
+    let lines: Vec<_> =
+        (1..4).map(|number| insert(&mut store, &text(number, "bob", &format!("word{number}"))).order).collect();
+    let failed: Result<()> = store.transaction(|tx| {
+        tx.delete_message(lines[0])?;
+        Err(StoreError::Limit("anything"))
+    });
+    assert!(failed.is_err());
+    change(&mut store, |tx| tx.delete_message(lines[1]).map(drop));
+    change(&mut store, |tx| {
+        tx.insert_message(&text(4, "bob", "word4"))?;
+        drop(tx.attempt(|_| Err::<(), _>(StoreError::Limit("anything"))));
+        Ok(())
+    });
+    for item in store.check() {
+        assert!(item.ok, "{item:?}");
+    }
+}
+
+#[test]
+fn lines_that_move_keep_the_index_of_texts_whole() {
+    let mut store = store();
+    let chat: crate::chat::ChatId = subrosa_protocol::RoomId::from_bytes([7; 16]).into();
+    let words = ["river", "stone", "a river of stone", "light", "river light stone river", "x"];
+    let mut seed = 1u64;
+    let mut dice = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut number = 0u64;
+    for step in 0..2_000u32 {
+        store.begin_group().unwrap();
+        let mut did = Vec::new();
+        for _ in 0..1 + dice(3) {
+            let (what, said) = (dice(10), words[dice(words.len() as u64) as usize]);
+            let (outer, inner) = (dice(4) == 0, dice(3));
+            did.push((what, outer, inner));
+            number += 1;
+            let failed: Result<()> = store.transaction(|tx| {
+                let work = |tx: &Tx<'_>| {
+                    let mut line = text(number, "alice", said);
+                    line.chat = chat.clone();
+                    if what < 4 {
+                        tx.insert_message(&line)?;
+                    } else if what < 7 {
+                        line.from = name("bob");
+                        line.direction = Direction::In;
+                        line.state = MessageState::Received;
+                        tx.insert_message(&line)?;
+                    } else {
+                        let page = tx.history(&chat, None, None, 30)?;
+                        let own = page.messages.iter().find(|line| line.state == MessageState::Queued);
+                        if let Some(own) = own {
+                            tx.advance_message(own.order, MessageState::Accepted)?;
+                            tx.place_last(own.order)?;
+                        }
+                    }
+                    if inner == 2 { Err(StoreError::Limit("inner")) } else { Ok(()) }
+                };
+                if inner == 0 {
+                    work(tx)?;
+                } else {
+                    drop(tx.attempt(work));
+                }
+                if outer { Err(StoreError::Limit("outer")) } else { Ok(()) }
+            });
+            drop(failed);
+        }
+        store.commit_group().unwrap();
+        for item in store.check() {
+            assert!(item.ok, "step {step} ({did:?}): {item:?}");
+        }
     }
 }
