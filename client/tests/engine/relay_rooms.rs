@@ -15,7 +15,7 @@ use subrosa_protocol::{
         RoomDirectoryPage, RoomEntry, RoomHead, RoomHeadsPage, RoomInfo, RoomListsPage, RoomName, RoomPage,
         RoomRosterPage, RosterDevice, SignedList, Standing, SuiteCount,
     },
-    limits::{OBJECT_PIECE_BYTES, ROOM_HEADS_PER_PAGE},
+    limits::{OBJECT_PIECE_BYTES, ROOM_HEADS_PER_PAGE, ROSTER_PER_PAGE},
 };
 
 use crate::relay::{Place, Relay};
@@ -444,13 +444,15 @@ impl Relay {
                 let Some(room) = self.rooms.rooms.get(&roster.room) else {
                     return error(ErrorCode::UnknownRoom);
                 };
-                let devices = room
-                    .roster
-                    .iter()
-                    .map(|(device, member)| RosterDevice { device: device.clone(), joined: member.joined });
+                let after = |device: &&RoomDevice| roster.after.as_ref().is_none_or(|after| *device > after);
+                let left = room.roster.keys().filter(after).count();
+                let devices =
+                    room.roster.iter().filter(|(device, _)| after(device)).take(ROSTER_PER_PAGE).map(
+                        |(device, member)| RosterDevice { device: device.clone(), joined: member.joined },
+                    );
                 Response::RoomRosterPage(RoomRosterPage {
                     devices: BoundedVec::new(devices.collect()).unwrap(),
-                    more: false,
+                    more: left > ROSTER_PER_PAGE,
                     head: room.head(),
                 })
             }

@@ -449,11 +449,11 @@ impl Core {
     ) -> Result<(), Fault> {
         let joining =
             self.store.read(|tx| tx.room(room))?.is_some_and(|room| room.state == RoomState::Joining);
-        if joining {
-            let at = (passed.generation, passed.epoch);
-            return self.join_lost(turn, room, Some(at), &super::enter::no_time());
-        }
         let before = self.store.read(|tx| tx.pending_commit(room))?;
+        if joining {
+            let at = before.map(|commit| (commit.generation, commit.epoch));
+            return self.join_lost(turn, room, at, &super::enter::no_time());
+        }
         if let Some(commit) = &before
             && (super::renew::is_renewal(commit)
                 || (passed.generation, passed.epoch) == (commit.generation, commit.epoch))

@@ -316,8 +316,9 @@ proptest! {
 fn the_index_of_texts_is_whole_after_a_deletion_that_failed() {
     // SQLite 3.46 forgets that it has noted the first deletion when that is undone.
     let mut store = with_bob();
-    let lines: Vec<_> =
-        (1..4).map(|number| insert(&mut store, &text(number, "bob", &format!("word{number}"))).order).collect();
+    let lines: Vec<_> = (1..4)
+        .map(|number| insert(&mut store, &text(number, "bob", &format!("word{number}"))).order)
+        .collect();
     let failed: Result<()> = store.transaction(|tx| {
         tx.delete_message(lines[0])?;
         Err(StoreError::Limit("anything"))

@@ -135,3 +135,27 @@ fn a_list_that_is_not_to_be_had_is_asked_for_a_few_times_and_then_it_is_told() {
     world.run_for(60_000);
     assert_eq!(world.relay.rooms.rooms[&room].generation, 1);
 }
+
+#[test]
+fn a_join_that_another_change_overtakes_is_made_again_at_once() {
+    let mut overtaken = 0;
+    for steps in 0..16 {
+        let mut world = World::with_rooms(634, &["alice", "bob"]);
+        world.create_public("alice", "Lobby");
+        world.settle();
+        let join = world.ask_later("bob", Request::RoomJoin { room: "lobby".into() });
+        for _ in 0..steps {
+            world.step_of("bob");
+        }
+        let lost = world.relay.rooms.lost;
+        world.ask_later("alice", Request::RoomTopic { room: "#lobby".into(), topic: "news".into() });
+        world.run_for(4_000);
+        overtaken += world.relay.rooms.lost - lost;
+        let joined =
+            world.answer("bob", join).unwrap_or_else(|| panic!("{steps}: not in after 4 s")).unwrap();
+        assert_eq!(joined_state(&joined), Some(RoomState::Joined), "{steps}");
+        world.run_for(4_000);
+        world.agree(&["alice", "bob"], "#lobby");
+    }
+    assert!(overtaken > 0, "nobody was overtaken");
+}
