@@ -132,6 +132,7 @@ impl Core {
         let Some(token) = self.waits.logging_out.take() else { return };
         let forgotten = self.transact(turn, |w| Ok(w.tx.forget_keys()?));
         self.me.keys = None;
+        self.forget_rooms();
         self.me.retired = Some(Retired::LoggedOut);
         let result = forgotten.map(|()| Reply::Done {}).map_err(ApiError::from);
         turn.out.push(Effect::Reply { token, result });

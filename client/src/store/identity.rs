@@ -144,8 +144,8 @@ impl Tx<'_> {
         if changed == 0 { Err(StoreError::Missing("identity")) } else { Ok(()) }
     }
 
-    /// Removes every secret (account, device, prekeys, sessions) and everything that waits to be sent; messages, contacts
-    /// and settings stay. Messages that had not reached the relay have failed. The mailbox begins anew, for the new device that a later login makes. The profile is logged out
+    /// Removes every secret (account, device, prekeys, sessions, groups and keys of rooms) and everything that waits to be sent; messages,
+    /// contacts and settings stay. This device is in no room any more. Messages that had not reached the relay have failed. The mailbox begins anew, for the new device that a later login makes. The profile is logged out
     /// then.
     pub fn forget_keys(&self) -> Result<()> {
         self.run("UPDATE identity SET account_secret = NULL, device_secrets = NULL WHERE one = 1", [])?;
@@ -162,9 +162,16 @@ impl Tx<'_> {
             "outbox",
             "deferred",
             "envelopes_seen",
+            "room_outbox",
+            "room_commits",
+            "room_chains",
+            "room_states_told",
+            "room_seen",
+            "earlier_invitations",
         ] {
             self.run(&format!("DELETE FROM {table}"), [])?;
         }
+        self.erase_rooms()?;
         self.expire_early_receipts(u64::MAX)?;
         self.run("UPDATE receipts SET due_at = NULL", [])?;
         self.scrub_is_due()?;

@@ -8,10 +8,12 @@ use subrosa_rooms::{
 
 use super::{
     Tx,
+    codes::Code,
     error::{Result, StoreError},
     limits::{MLS_KEY_BYTES, MLS_VALUE_BYTES},
     rows::bounded,
 };
+use crate::api::RoomState;
 
 impl RoomStore for Tx<'_> {
     fn get(&self, part: Part, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFailure> {
@@ -81,8 +83,11 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Erases the state of all rooms and key packages: this device's keys are given up (R23).
+    /// Erases the state of all rooms and key packages: this device's keys are given up (R23), and it is in no room any more.
     pub fn erase_rooms(&self) -> Result<()> {
+        let sql = "UPDATE rooms SET state = ?1, role = NULL, owner_secret = NULL, next_secret = NULL, invited_by = NULL,
+                   invitation = NULL, refused = NULL, denied = 0, accepting = 0, leaving = 0 WHERE state <> ?2";
+        self.run(sql, [RoomState::Removed.code(), RoomState::Left.code()])?;
         if self.run("DELETE FROM mls_state", [])? > 0 {
             self.raise_generation()?;
         }

@@ -268,6 +268,11 @@ impl Rooms {
 }
 
 impl Core {
+    /// This device is in no room any more: their keys leave the memory.
+    pub(super) fn forget_rooms(&mut self) {
+        (self.rooms, self.loaded) = (Rooms::default(), Loaded::default());
+    }
+
     /// Everything of rooms that can go on.
     pub(super) fn pump_rooms(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         self.rooms.again_at = None;

@@ -12,7 +12,7 @@ use subrosa_protocol::{
 
 use super::{
     super::{Core, Fault, Turn},
-    RoomAsked,
+    Act, RoomAsked,
     mls::wire_device,
 };
 use crate::{
@@ -85,9 +85,17 @@ impl Core {
             let leaving = group.leaving();
             let stays = group.members().into_iter().filter(|leaf| !leaving.contains(leaf));
             let gone = stays.filter_map(|leaf| wire_device(&leaf)).filter(|device| !known.contains(device));
-            let gone: BTreeSet<Username> = gone.map(|device| device.account).collect();
+            let gone: BTreeSet<RoomDevice> = gone.collect();
             w.loaded.keep(group);
-            Ok(gone)
+            for device in &gone {
+                // Their newest list may be known, and what was to follow from it forgotten in a restart.
+                let known = w.list(&device.account)?;
+                let unlisted = known.is_some_and(|known| known.list.device(device.device.get()).is_none());
+                if unlisted && !w.is_me(&device.account) {
+                    w.done.follows.push((room, Act::Follow(device.account.clone())));
+                }
+            }
+            Ok(gone.into_iter().map(|device| device.account).collect::<BTreeSet<Username>>())
         })?;
         let others = gone.into_iter().filter(|account| *account != self.me.account);
         self.lookups.want(others.take(ROSTER_ACCOUNTS).collect(), [].into());

@@ -52,7 +52,7 @@ impl TryRng for Seeded {
 
 impl TryCryptoRng for Seeded {}
 
-fn identity(progress: Progress) -> Identity {
+pub(super) fn identity(progress: Progress) -> Identity {
     let mut rng = Seeded::new(1);
     let account = AccountSecret::generate(&mut rng).0;
     Identity {

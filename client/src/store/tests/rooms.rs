@@ -1,12 +1,13 @@
 //! What is stored of rooms.
 
-use subrosa_protocol::{RoomId, SafeText};
+use subrosa_protocol::{EntryId, RoomId, SafeText};
+use subrosa_rooms::store::{Part, RoomStore};
 
 use super::*;
 use crate::{
-    api::{RoomState, Visibility},
+    api::{Role, RoomState, Visibility},
     store::{
-        StoredRoom,
+        Progress, StoreError, StoredRoom,
         limits::{EARLIER_INVITATIONS, EARLIER_INVITATIONS_OF_ONE},
     },
 };
@@ -37,6 +38,53 @@ fn invited(id: u8) -> StoredRoom {
         accepting: false,
         leaving: false,
     }
+}
+
+#[test]
+fn who_is_logged_out_is_in_no_room_and_has_no_key_of_one() {
+    let mut store = store();
+    let room = StoredRoom {
+        state: RoomState::Joined,
+        role: Some(Role::Owner),
+        owner_secret: Some([7; 32].into()),
+        next_secret: Some([8; 32].into()),
+        denied: true,
+        accepting: true,
+        ..invited(1)
+    };
+    let left = StoredRoom { state: RoomState::Left, invitation: None, invited_by: None, ..invited(2) };
+    change(&mut store, |tx| {
+        tx.put_identity(&keys::identity(Progress::Ready))?;
+        tx.put_room(&room)?;
+        tx.put_room(&left)?;
+        tx.keep_earlier_invitation(room.id, &name("bob"), b"earlier")?;
+        tx.put(Part::Tree, b"key", b"secret").map_err(|_| StoreError::Corrupt("part"))?;
+        tx.push_room_post(room.id, EntryId::from_bytes([1; 16]), id(1), b"text", 1)?;
+        tx.added_to_room(room.id, &("bob".to_owned(), 1), 1, 1)
+    });
+    change(&mut store, |tx| tx.forget_keys());
+    for table in ["mls_state", "room_outbox", "room_commits", "room_seen", "earlier_invitations"] {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let rows: u32 = store.raw().query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    look(&store, |tx| {
+        let now = tx.room(room.id)?.unwrap();
+        let expected = StoredRoom {
+            state: RoomState::Removed,
+            role: None,
+            owner_secret: None,
+            next_secret: None,
+            invited_by: None,
+            invitation: None,
+            denied: false,
+            accepting: false,
+            ..room.clone()
+        };
+        assert_eq!(now, expected);
+        assert_eq!(tx.room(left.id)?.unwrap().state, RoomState::Left);
+        Ok(())
+    });
 }
 
 #[test]

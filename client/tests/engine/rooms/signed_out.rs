@@ -84,6 +84,39 @@ fn who_logs_out_and_in_again_comes_back_into_private_and_public_rooms() {
 }
 
 #[test]
+fn who_logs_in_again_is_let_in_by_a_member_who_was_restarted_meanwhile() {
+    let mut world = World::with_rooms(736, &["alice", "bob"]);
+    world.gather(&["alice", "bob"]);
+    world.run_for(10 * 60_000);
+    world.log_out("alice", true).unwrap();
+    world.disconnect("bob");
+    world.login("alice", "alice2");
+    world.connect("bob");
+    // He knows her new list, and dies before he has done anything about it.
+    let alice = crate::world::name("alice");
+    let newest = |world: &mut World| {
+        world.peek("bob", |tx| {
+            tx.device_list(&alice).unwrap().unwrap().list.devices.first().unwrap().device_id
+        })
+    };
+    while newest(&mut world) == 1 {
+        assert!(
+            world.step() || {
+                world.run_for(500);
+                true
+            }
+        );
+    }
+    world.crash("bob");
+    world.restart("bob");
+    world.run_for(200_000);
+    assert_eq!(world.shown("alice2", "#ops").state, Some(RoomState::Invited));
+    world.join("alice2", "#ops").unwrap();
+    world.run_for(60_000);
+    world.agree(&["alice2", "bob"], "#ops");
+}
+
+#[test]
 fn who_logs_out_for_good_is_taken_out_by_the_others() {
     let mut world = World::with_rooms(734, &["alice", "bob", "carol"]);
     world.gather(&["alice", "bob", "carol"]);
