@@ -422,10 +422,10 @@ impl Room {
         rng: &mut dyn CryptoRng,
         now: u64,
     ) -> Result<(), RoomError> {
-        let own = Sender::Member(self.group.own_leaf_index());
-        let proposed = self.group.pending_proposals().filter(|queued| *queued.sender() == own);
-        let proposed: Vec<_> = proposed.map(|queued| queued.proposal_reference_ref().clone()).collect();
         self.change(store, rng, now, |room, provider| {
+            let own = Sender::Member(room.group.own_leaf_index());
+            let proposed = room.group.pending_proposals().filter(|queued| *queued.sender() == own);
+            let proposed: Vec<_> = proposed.map(|queued| queued.proposal_reference_ref().clone()).collect();
             for proposal in &proposed {
                 let removed = room.group.remove_pending_proposal(provider.storage(), proposal);
                 removed.map_err(|_| RoomError::Mls("stay"))?;

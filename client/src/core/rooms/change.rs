@@ -161,8 +161,10 @@ impl Core {
 
     /// Whether a commit may be made in a room now: all that is known of its log was dealt with, and none is on its way.
     fn is_quiet(&mut self, room: RoomId) -> Result<bool, Fault> {
+        // What came while this device was away is read first: with a change go keys of past epochs that are a day old.
+        let known = self.rooms.heads_known;
         let live = self.rooms.live(room);
-        let up_to_date = !live.behind && !live.syncing && live.needs.is_empty();
+        let up_to_date = known && !live.behind && !live.syncing && live.needs.is_empty();
         Ok(up_to_date
             && self.store.read(|tx| {
                 let denied = tx.room(room)?.is_some_and(|stored| stored.denied || stored.leaving);
