@@ -3,7 +3,7 @@
 //!
 //! Dropped: C0 controls except newline and tab, DEL, C1 controls, bidirectional embeddings, overrides and isolates,
 //! zero-width and directional marks (a zero-width joiner stays inside an emoji), line and paragraph separators,
-//! interlinear and other invisible format characters, tags U+E0000 to U+E007F. A grapheme cluster of more than 16 code
+//! Hangul fillers, interlinear and other invisible format characters, tags U+E0000 to U+E007F. A grapheme cluster of more than 16 code
 //! points is cut and marked.
 
 use std::{fmt, ops::Deref};
@@ -133,7 +133,7 @@ fn sanitise_clusters(text: &str, keep_lines: bool, max_code_points: usize) -> St
 const fn is_dropped(c: char) -> bool {
     matches!(c,
         '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'
+        | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{115f}'..='\u{1160}' | '\u{3164}' | '\u{ffa0}'
         | '\u{200b}'..='\u{200c}' | '\u{200e}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
@@ -176,9 +176,17 @@ mod tests {
 
     #[test]
     fn r48_bidi_zero_width_and_tags_are_dropped() {
-        for c in
-            ['\u{202e}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200f}', '\u{feff}', '\u{e0041}', '\u{2028}']
-        {
+        for c in [
+            '\u{202e}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{200b}',
+            '\u{3164}',
+            '\u{200f}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{2028}',
+        ] {
             assert_eq!(&*SafeText::multi_line(&format!("a{c}b")), "ab", "{:x}", u32::from(c));
         }
         assert_eq!(&*SafeText::multi_line("a\u{200d}b"), "ab");

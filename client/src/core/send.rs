@@ -91,17 +91,23 @@ impl Core {
         self.transact(turn, |w| rooms::queue(w, &stored, text, *reply_to, key.as_ref()))
     }
 
-    /// The account that somebody typed.
+    /// The account that somebody typed, another one than the own.
     pub(super) fn account_named(&self, text: &str) -> Result<Username, ApiError> {
+        let name = self.any_account_named(text)?;
+        if name == self.me.account {
+            return Err(ApiError::new(Kind::Refused, "this is your own account"));
+        }
+        Ok(name)
+    }
+
+    /// The account that somebody typed.
+    pub(super) fn any_account_named(&self, text: &str) -> Result<Username, ApiError> {
         let address: AccountAddress = text.parse().map_err(|error: subrosa_protocol::AddressError| {
             ApiError::new(Kind::Usage, format!("{}: {error}", echo(text)))
         })?;
         if address.relay.is_some_and(|relay| relay != self.me.relay.authority()) {
             return Err(ApiError::new(Kind::Refused, "this account is on another relay")
                 .hint("only accounts of your own relay can be reached"));
-        }
-        if address.name == self.me.account {
-            return Err(ApiError::new(Kind::Refused, "this is your own account"));
         }
         Ok(address.name)
     }

@@ -758,6 +758,9 @@ fn plan(
         }
         Act::Role(account, role) => {
             member(account)?;
+            if policy.role(w.me.account.as_str()) != PolicyRole::Owner {
+                return Err(refused(&Refusal::NoRight(Right::Roles)).into());
+            }
             changed(&|policy| policy.set_role(account.as_str(), policy_role(*role)))
         }
         Act::Mute(account) => {

@@ -64,7 +64,8 @@ impl Core {
             Request::RoomKick { room, name } => (room, Act::Kick(self.account_named(&name)?)),
             Request::RoomBan { room, name } => (room, Act::Ban(self.account_named(&name)?)),
             Request::RoomUnban { room, name } => (room, Act::Unban(self.account_named(&name)?)),
-            Request::RoomRole { room, name, role } => (room, Act::Role(self.account_named(&name)?, role)),
+            // Who gives up the own role needs nobody for that.
+            Request::RoomRole { room, name, role } => (room, Act::Role(self.any_account_named(&name)?, role)),
             Request::RoomMute { room, name: Some(name), undo } => {
                 let account = self.account_named(&name)?;
                 (room, if undo { Act::Unmute(account) } else { Act::Mute(account) })

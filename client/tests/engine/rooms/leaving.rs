@@ -162,6 +162,30 @@ fn the_only_owner_does_not_leave_somebody_who_has_just_come_in() {
 }
 
 #[test]
+fn an_owner_gives_up_the_role_when_there_is_another_one() {
+    let mut world = World::with_rooms(609, &["alice", "bob", "carol"]);
+    let room = id_of(&world.gather(&["alice", "bob", "carol"]));
+    let give_up = Request::RoomRole { room: "#ops".into(), name: "alice".into(), role: Role::Member };
+    let error = world.room("alice", give_up.clone()).unwrap_err();
+    assert!(error.message.contains("without an owner"), "{error:?}");
+    world.give_role("alice", "#ops", "bob", Role::Owner);
+    world.settle();
+    let key = world.relay.rooms.rooms[&room].owner_key;
+    world.room("alice", give_up).unwrap();
+    world.run_for(20_000);
+    world.agree(&["alice", "bob", "carol"], "#ops");
+    assert_eq!(world.shown("alice", "#ops").role, Some(Role::Member));
+    assert_ne!(world.relay.rooms.rooms[&room].owner_key, key, "she knows the old one");
+    // Who owns nothing gives no roles.
+    let grab = Request::RoomRole { room: "#ops".into(), name: "alice".into(), role: Role::Owner };
+    let error = world.room("alice", grab).unwrap_err();
+    assert!(error.message.contains("no right to give roles"), "{error:?}");
+    let depose = Request::RoomRole { room: "#ops".into(), name: "bob".into(), role: Role::Member };
+    let error = world.room("carol", depose).unwrap_err();
+    assert!(error.message.contains("no right to give roles"), "{error:?}");
+}
+
+#[test]
 fn a_leave_that_never_came_to_the_relay_is_none() {
     let mut world = World::with_rooms(607, &["alice", "bob"]);
     let room = id_of(&world.gather(&["alice", "bob"]));
