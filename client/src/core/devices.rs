@@ -95,7 +95,7 @@ impl Core {
                     lists::follow(w, &account, std::slice::from_ref(&list), false, "").map(drop)
                 })?;
                 turn.out.push(Effect::Reply { token, result: Ok(Reply::Done {}) });
-                Ok(())
+                self.own_devices_changed(turn)
             }
             Response::Error(frame) => {
                 self.waits.logging_out = None;

@@ -48,6 +48,12 @@ impl Tx<'_> {
         Ok(self.all(sql, [room.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?.into_iter().collect())
     }
 
+    /// An account's devices in a room.
+    pub fn devices_in_room(&self, room: RoomId, account: &str) -> Result<Vec<u32>> {
+        let sql = "SELECT device FROM room_seen WHERE room = ?1 AND account = ?2";
+        self.all(sql, params![room.as_bytes(), account], |row| Ok(row.get(0)?))
+    }
+
     /// Whether a device was added to a room and has said nothing since, as all others of its account there.
     pub fn only_invited_to_room(&self, room: RoomId, (account, device): &Seat) -> Result<bool> {
         let sql = "SELECT invited AND NOT EXISTS (SELECT 1 FROM room_seen

@@ -318,7 +318,14 @@ impl Relay {
                 }
                 let oldest =
                     room.epoch.saturating_sub(if post.kind == EntryKind::Application { 3 } else { 0 });
-                if post.generation != room.generation || post.epoch < oldest || post.epoch > room.epoch {
+                let ended = |entry: &&RoomEntry| entry.kind == EntryKind::Commit && entry.epoch == post.epoch;
+                let ended = room.log.iter().rev().find(ended).map_or(now, |entry| entry.accepted_at);
+                let late = post.epoch < room.epoch && now > ended + 3_600_000;
+                if post.generation != room.generation
+                    || post.epoch < oldest
+                    || post.epoch > room.epoch
+                    || late
+                {
                     let cursor = room.roster[&me].cursor;
                     return passed(room, &me, cursor);
                 }

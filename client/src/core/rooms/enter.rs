@@ -454,6 +454,19 @@ impl Core {
         self.add_own_devices(turn, room)
     }
 
+    /// Own devices that were signed out are taken out of a room, if that was not done then.
+    pub(super) fn take_out_own_devices(&mut self, turn: &Turn<'_>, room: RoomId) -> Result<(), Fault> {
+        let me = &self.me.account;
+        let (own, there) = self
+            .store
+            .read(|tx| Ok::<_, Fault>((tx.device_list(me)?, tx.devices_in_room(room, me.as_str())?)))?;
+        let Some(own) = own else { return Ok(()) };
+        if there.iter().any(|device| own.list.device(*device).is_none()) {
+            self.want(turn, room, Act::Settle, None)?;
+        }
+        Ok(())
+    }
+
     /// Own devices that are not in a room are added to it.
     pub(super) fn add_own_devices(&mut self, turn: &Turn<'_>, room: RoomId) -> Result<(), Fault> {
         let own = self.store.read(|tx| tx.device_list(&self.me.account))?;

@@ -67,6 +67,13 @@ pub(super) fn changed(
 pub(super) fn look(w: &mut Work<'_>, stored: &StoredRoom, group: &Room) -> Result<(), Fault> {
     let seats: BTreeSet<Seat> = group.members().iter().map(seat).collect();
     w.tx.seats_of_room(stored.id, &seats, w.now)?;
+    let me = w.me.account.clone();
+    if let Some(own) = w.list(&me)? {
+        let gone = |(account, device): &Seat| account == me.as_str() && own.list.device(*device).is_none();
+        if seats.iter().any(gone) {
+            w.done.follows.push((stored.id, Act::Settle));
+        }
+    }
     if stored.role < Some(Role::Moderator) {
         return Ok(());
     }

@@ -68,6 +68,7 @@ impl Core {
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {
                     self.add_own_devices(turn, stored.id)?;
+                    self.take_out_own_devices(turn, stored.id)?;
                     self.look_at_roster_soon(turn, stored.id);
                     self.rooms.live(stored.id).behind |= head.head > stored.cursor;
                     if !self.stands(turn, &stored, head)? && head.head <= stored.cursor {

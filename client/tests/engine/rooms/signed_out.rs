@@ -171,3 +171,48 @@ fn an_owner_who_logs_out_and_in_again_has_the_key_again() {
         assert_eq!(public, world.relay.rooms.rooms[&room].owner_key, "{seed}");
     }
 }
+
+/// The devices of an account in a room, as somebody sees them.
+fn devices_of(world: &mut World, handle: &str, room: &str, account: &str) -> Vec<u32> {
+    let members = world.members(handle, room);
+    members.into_iter().find(|member| member.name == account).map_or_else(Vec::new, |member| member.devices)
+}
+
+#[test]
+fn a_device_that_is_removed_is_taken_out_of_rooms_at_once() {
+    let mut world = World::with_rooms(737, &["alice", "bob"]);
+    world.create_private("alice", "alone");
+    world.gather(&["alice", "bob"]);
+    world.login("alice", "alice2");
+    world.run_for(60_000);
+    assert_eq!(devices_of(&mut world, "alice", "#alone", "alice"), [1, 2]);
+    world.ask("alice", Request::DeviceRemove { device: 2 }).unwrap();
+    world.run_for(5_000);
+    for room in ["#alone", "#ops"] {
+        assert_eq!(devices_of(&mut world, "alice", room, "alice"), [1], "{room}");
+    }
+    world.agree(&["alice", "bob"], "#ops");
+}
+
+#[test]
+fn a_device_that_was_removed_is_taken_out_though_who_removed_it_died() {
+    for point in 0..8 {
+        let mut world = World::with_rooms(738, &["alice"]);
+        world.create_private("alice", "alone");
+        world.login("alice", "alice2");
+        world.run_for(60_000);
+        world.client("alice").crash_in = Some(point);
+        world.ask_later("alice", Request::DeviceRemove { device: 2 });
+        world.run_for(5_000);
+        if world.client("alice").core.is_none() {
+            world.restart("alice");
+        }
+        world.client("alice").crash_in = None;
+        world.run_for(20_000);
+        let alice = crate::world::name("alice");
+        let listed = world.peek("alice", |tx| tx.device_list(&alice).unwrap().unwrap().list.devices.len());
+        // It died before the relay heard of it, or the room follows.
+        let there = devices_of(&mut world, "alice", "#alone", "alice");
+        assert_eq!(there.len(), listed, "{point}: {there:?}");
+    }
+}

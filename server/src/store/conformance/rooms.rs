@@ -236,6 +236,11 @@ pub(in crate::store) async fn epochs_a_little_old_are_taken_and_others_refused(s
         let passed = Posted::Passed { generation: 0, epoch: 6 };
         assert_eq!(answer(epoch).await.unwrap(), Ok(passed), "{epoch}");
     }
+    // The one before may be on its way still; not for long.
+    let later = |ms: u64, id| NewPost { now: NOW + ms, ..post(1, "bob", id, 5) };
+    assert!(matches!(store.post_room_entry(later(3_600_000, 302)).await.unwrap(), Ok(Posted::Accepted(_))));
+    let late = store.post_room_entry(later(3_600_001, 303)).await.unwrap();
+    assert_eq!(late, Ok(Posted::Passed { generation: 0, epoch: 6 }));
     let other = NewPost { generation: 1, ..post(1, "bob", 301, 6) };
     assert!(matches!(store.post_room_entry(other).await.unwrap(), Ok(Posted::Passed { .. })));
 }

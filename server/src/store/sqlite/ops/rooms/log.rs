@@ -22,6 +22,9 @@ use crate::store::{
 /// Entries that one deletion takes, at most: the rest goes with the next.
 const AT_ONCE: u64 = 500;
 
+/// Entries that are looked through for the end of an epoch.
+const ENDS_AMONG: u64 = 4_096;
+
 /// An entry on its way in.
 pub(super) struct Incoming {
     pub(super) id: EntryId,
@@ -109,6 +112,15 @@ pub(super) fn repeated(txn: &Txn<'_>, room: &Room, id: EntryId) -> Result<Option
 pub(super) fn leaves(txn: &Txn<'_>, room: &Room, after: u64) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM room_entries WHERE room = ?1 AND kind = 1 AND generation = ?2 AND epoch = ?3 AND seq > ?4";
     count(txn, sql, params![room.row, room.generation, int(room.epoch), int(after)])
+}
+
+/// When an epoch of the room's generation ended, if one of the newest [`ENDS_AMONG`] entries ended it.
+pub(super) fn ended(txn: &Txn<'_>, room: &Room, epoch: u64) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT accepted_at FROM room_entries
+               WHERE room = ?1 AND seq > ?2 AND kind = 2 AND generation = ?3 AND epoch = ?4 ORDER BY seq DESC";
+    let after = int(room.head().saturating_sub(ENDS_AMONG));
+    let params = params![room.row, after, room.generation, int(epoch)];
+    optional(&mut *cached(txn, sql)?, params, |row| nat(row, 0))
 }
 
 /// Entries after a place and up to another.

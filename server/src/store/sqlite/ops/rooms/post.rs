@@ -21,8 +21,10 @@ use crate::store::{
     },
 };
 
-/// Messages of so many epochs before the room's are accepted.
+/// Messages of so many epochs before the room's are accepted,
 const PAST_EPOCHS: u64 = 3;
+/// of those that ended so lately, ms: members keep the keys for a day of the log.
+const PAST_EPOCH_MS: u64 = 60 * 60 * 1_000;
 
 pub(in crate::store::sqlite) fn post(
     txn: &Txn<'_>,
@@ -43,7 +45,11 @@ pub(in crate::store::sqlite) fn post(
         return Ok(Err(room.closed_to(txn, &post.sender.account, member.is_some())?));
     }
     let oldest = room.epoch.saturating_sub(PAST_EPOCHS);
-    if post.generation != room.generation || !(oldest..=room.epoch).contains(&post.epoch) {
+    let open = post.epoch == room.epoch
+        || (oldest..room.epoch).contains(&post.epoch)
+            && log::ended(txn, &room, post.epoch)?
+                .is_some_and(|ended| post.now <= ended.saturating_add(PAST_EPOCH_MS));
+    if post.generation != room.generation || !open {
         return Ok(Ok(Posted::Passed { generation: room.generation, epoch: room.epoch }));
     }
     let entry = log::append(
