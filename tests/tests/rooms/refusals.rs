@@ -27,7 +27,8 @@ fn what_is_not_possible_says_why_and_changes_nothing() {
         ("alice", &["kick", "#ops", "NOBODY!"], 2, "name"),
         ("alice", &["invite", "#ops", "nobody_at_all"], 7, "nobody_at_all"),
         ("alice", &["unban", "#ops", "bob"], 7, "not banned"),
-        ("alice", &["role", "#ops", "alice", "member"], 5, "own account"),
+        ("alice", &["role", "#ops", "alice", "member"], 5, "without an owner"),
+        ("alice", &["kick", "#ops", "alice"], 5, "own account"),
         ("alice", &["role", "#ops", "alice", "king"], 2, "king"),
         ("alice", &["history", "#ops", "--limit", "0"], 2, "limit"),
     ];
@@ -123,7 +124,7 @@ fn who_has_no_right_is_told_and_the_room_stays_as_it_was() {
         ("bob", &["mute", "#ops", "alice"], "no right"),
         ("bob", &["rename", "#ops", "Bob's"], "no right"),
         ("bob", &["role", "#ops", "carol", "moderator"], "no right"),
-        ("bob", &["role", "#ops", "bob", "owner"], "own account"),
+        ("bob", &["role", "#ops", "bob", "owner"], "no right"),
         ("bob", &["renew", "#ops"], "no right"),
     ];
     for (name, args, words) in refused {
