@@ -114,7 +114,7 @@ fn who_has_no_right_is_told_and_the_room_stays_as_it_was() {
         ("carol", &["mute", "#ops", "bob"], "no right"),
         ("carol", &["topic", "#ops", "mine"], "no right"),
         ("carol", &["rename", "#ops", "Mine"], "no right"),
-        ("carol", &["role", "#ops", "carol", "owner"], "own account"),
+        ("carol", &["role", "#ops", "carol", "owner"], "no right"),
         ("carol", &["renew", "#ops"], "no right"),
         ("carol", &["pin", id], "no right"),
         ("carol", &["delete", id], "no right"),
