@@ -1,6 +1,8 @@
 //! Sealed envelopes on their way to the relay: one request in flight a device, different devices side by side, the same
 //! bytes at every try (R21).
 
+use std::collections::BTreeSet;
+
 use subrosa_protocol::{
     BoundedBytes, BoundedVec, DeviceId, ErrorCode, MessageId, Username,
     frames::{EnvelopeSend, ErrorFrame, OutgoingEnvelope, Request, Response, StaleDeviceList},
@@ -23,8 +25,11 @@ impl Core {
     /// Sends what waits, to every device for which nothing is in flight. When some of it has to wait, the wake-up is set.
     pub(super) fn pump_outbox(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let (targets, generation, invited) = self.store.read(|tx| {
-            let invited = rooms::places_invited(tx, turn.now)?;
-            Ok::<_, Fault>((tx.outbox_targets()?, tx.generation()?, invited))
+            let targets = tx.outbox_targets()?;
+            // Mostly there is nothing, and nobody asks who is invited.
+            let invited =
+                if targets.is_empty() { BTreeSet::new() } else { rooms::places_invited(tx, turn.now)? };
+            Ok::<_, Fault>((targets, tx.generation()?, invited))
         })?;
         for target in targets {
             let place = (target.account, target.device);
