@@ -69,6 +69,36 @@ pub struct StoredRoom {
 }
 
 impl StoredRoom {
+    /// A room of which nothing is known yet.
+    #[must_use]
+    pub fn new(id: RoomId, label: String, visibility: Visibility) -> Self {
+        Self {
+            id,
+            label,
+            state: RoomState::Joining,
+            visibility,
+            slug: None,
+            name: SafeText::default(),
+            topic: SafeText::default(),
+            description: SafeText::default(),
+            role: None,
+            members: 0,
+            suite: String::new(),
+            generation: 0,
+            epoch: 0,
+            cursor: 0,
+            owner_secret: None,
+            next_secret: None,
+            invited_by: None,
+            invitation: None,
+            muted: false,
+            refused: None,
+            denied: false,
+            accepting: false,
+            leaving: false,
+        }
+    }
+
     /// `#ops`.
     #[must_use]
     pub fn shown(&self) -> String {

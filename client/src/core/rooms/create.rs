@@ -9,9 +9,7 @@ use subrosa_rooms::{OwnerKey, Policy, Room, Suite, Visibility as PolicyVisibilit
 
 use super::{
     super::{Core, Effect, Fault, Turn, work::Work},
-    RoomAsked,
-    invite::new_room,
-    lines,
+    RoomAsked, lines,
     mls::fault,
     objects::wire,
 };
@@ -99,7 +97,7 @@ impl Core {
                 slug: create.public.then(|| slug.to_string()),
                 description: description.clone(),
                 owner_secret: Some(key.to_bytes()),
-                ..new_room(id, label, visibility)
+                ..StoredRoom::new(id, label, visibility)
             };
             lines::refresh(w, &mut stored, &group);
             w.loaded.keep(group);

@@ -14,7 +14,6 @@ use super::{
     super::{Core, Effect, Fault, Turn, retry_after, work::Work},
     RoomAsked,
     act::{Act, jitter},
-    invite::new_room,
     lines,
     mls::{accounts, fault, lists},
 };
@@ -456,12 +455,7 @@ impl Core {
 
     /// Own devices that were signed out are taken out of a room, if that was not done then.
     pub(super) fn take_out_own_devices(&mut self, turn: &Turn<'_>, room: RoomId) -> Result<(), Fault> {
-        let me = &self.me.account;
-        let (own, there) = self
-            .store
-            .read(|tx| Ok::<_, Fault>((tx.device_list(me)?, tx.devices_in_room(room, me.as_str())?)))?;
-        let Some(own) = own else { return Ok(()) };
-        if there.iter().any(|device| own.list.device(*device).is_none()) {
+        if self.store.read(|tx| super::silent::own_device_gone(tx, &self.me.account, room))? {
             self.want(turn, room, Act::Settle, None)?;
         }
         Ok(())
@@ -581,7 +575,7 @@ fn join(
     let listing = info.listing.as_ref().ok_or_else(no_room)?;
     let before = match known {
         Some(before) => before,
-        None => new_room(info.room, w.tx.free_label(listing.slug.as_str())?, Visibility::Public),
+        None => StoredRoom::new(info.room, w.tx.free_label(listing.slug.as_str())?, Visibility::Public),
     };
     let mut stored = StoredRoom {
         state: RoomState::Joining,

@@ -394,6 +394,13 @@ fn replace(
     Ok(())
 }
 
+/// The same for a room that stays as it is otherwise.
+fn keep(w: &Work<'_>, room: &StoredRoom, invitation: &RoomInvitation, sender: &Sender) -> Result<(), Fault> {
+    let mut room = room.clone();
+    replace(w, &mut room, invitation, sender)?;
+    Ok(w.tx.put_room(&room)?)
+}
+
 /// The Welcome that an invitation names is not there: the one before it is the room's again, if there is one.
 pub(super) fn no_welcome(w: &Work<'_>, room: RoomId, welcome: ObjectHash) -> Result<(), Fault> {
     let Some(mut stored) = w.tx.room(room)? else { return Ok(()) };
@@ -422,9 +429,7 @@ pub(in crate::core) fn invited(
             return Ok(());
         }
         if !room.denied {
-            let mut room = room.clone();
-            replace(w, &mut room, invitation, sender)?;
-            w.tx.put_room(&room)?;
+            keep(w, room, invitation, sender)?;
             w.done.ask_heads = true;
             return Ok(());
         }
@@ -447,12 +452,10 @@ pub(in crate::core) fn invited(
     let again = known.as_ref().is_some_and(|room| room.state == RoomState::Invited);
     if let Some(room) = known.as_ref().filter(|room| room.state == RoomState::Joining) {
         // Its person is joining it: this is for when that fails.
-        let mut room = room.clone();
-        replace(w, &mut room, invitation, sender)?;
-        return Ok(w.tx.put_room(&room)?);
+        return keep(w, room, invitation, sender);
     }
     let visibility = if invitation.public { Visibility::Public } else { Visibility::Private };
-    let before = known.unwrap_or_else(|| new_room(invitation.room, label, visibility));
+    let before = known.unwrap_or_else(|| StoredRoom::new(invitation.room, label, visibility));
     let mut stored = StoredRoom {
         state: RoomState::Invited,
         visibility,
@@ -473,33 +476,4 @@ pub(in crate::core) fn invited(
         return Ok(());
     }
     w.emit(EventBody::RoomInvited { chat: stored.shown(), name, by: sender.account.to_string() })
-}
-
-/// A room of which nothing is known yet.
-pub(super) fn new_room(id: RoomId, label: String, visibility: Visibility) -> StoredRoom {
-    StoredRoom {
-        id,
-        label,
-        state: RoomState::Joining,
-        visibility,
-        slug: None,
-        name: SafeText::default(),
-        topic: SafeText::default(),
-        description: SafeText::default(),
-        role: None,
-        members: 0,
-        suite: String::new(),
-        generation: 0,
-        epoch: 0,
-        cursor: 0,
-        owner_secret: None,
-        next_secret: None,
-        invited_by: None,
-        invitation: None,
-        muted: false,
-        refused: None,
-        denied: false,
-        accepting: false,
-        leaving: false,
-    }
 }

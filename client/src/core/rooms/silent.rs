@@ -18,7 +18,7 @@ use super::{
 use crate::{
     api::{EventBody, MessageKind, Role},
     limits::{SILENT_AT_ONCE, SILENT_OUT_AFTER_MS, SILENT_TOLD_AFTER_MS},
-    store::{PendingCommit, StoredRoom, room_seen::Seat},
+    store::{PendingCommit, StoredRoom, Tx, room_seen::Seat},
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -63,16 +63,19 @@ pub(super) fn changed(
     Ok(())
 }
 
+/// Whether a device of the own account is in a room that the account's list has no more.
+pub(super) fn own_device_gone(tx: &Tx<'_>, me: &Username, room: RoomId) -> Result<bool, Fault> {
+    let Some(own) = tx.device_list(me)? else { return Ok(false) };
+    let there = tx.devices_in_room(room, me.as_str())?;
+    Ok(there.iter().any(|device| own.list.device(*device).is_none()))
+}
+
 /// Looks at a room, once an hour and when all of its log was read. Own devices are the account's own business: it logs them out.
 pub(super) fn look(w: &mut Work<'_>, stored: &StoredRoom, group: &Room) -> Result<(), Fault> {
     let seats: BTreeSet<Seat> = group.members().iter().map(seat).collect();
     w.tx.seats_of_room(stored.id, &seats, w.now)?;
-    let me = w.me.account.clone();
-    if let Some(own) = w.list(&me)? {
-        let gone = |(account, device): &Seat| account == me.as_str() && own.list.device(*device).is_none();
-        if seats.iter().any(gone) {
-            w.done.follows.push((stored.id, Act::Settle));
-        }
+    if own_device_gone(w.tx, &w.me.account, stored.id)? {
+        w.done.follows.push((stored.id, Act::Settle));
     }
     if stored.role < Some(Role::Moderator) {
         return Ok(());

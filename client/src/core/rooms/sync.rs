@@ -55,15 +55,16 @@ impl Core {
         for stored in rooms {
             let head = known.iter().find(|head| head.room == stored.id);
             let inside = |head: &RoomHead| matches!(head.standing, Standing::Joined | Standing::Invited);
-            let left = stored.leaving && !self.rooms.live(stored.id).leaving;
-            if left && stored.state == RoomState::Joined && head.is_some_and(inside) {
-                // It had asked to leave, and the relay has not heard of it: its person was told that it may not have come to that.
+            let asked = stored.leaving && !self.rooms.live(stored.id).leaving;
+            if asked && stored.state == RoomState::Joined {
+                // It had asked to leave, and the answer was lost; or the relay has not heard of it, and its person was told that
+                // it may not have come to that.
+                if !head.is_some_and(inside) {
+                    self.transact(turn, |w| super::leave::left(w, stored.id))?;
+                    self.forget_live(turn, stored.id);
+                    continue;
+                }
                 self.transact(turn, |w| super::leave::stay(w, stored.id))?;
-            } else if left && stored.state == RoomState::Joined {
-                // It had asked to leave, and the answer was lost.
-                self.transact(turn, |w| super::leave::left(w, stored.id))?;
-                self.forget_live(turn, stored.id);
-                continue;
             }
             match (stored.state, head) {
                 (RoomState::Joined, Some(head)) => {

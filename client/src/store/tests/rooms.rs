@@ -1,6 +1,6 @@
 //! What is stored of rooms.
 
-use subrosa_protocol::{EntryId, RoomId, SafeText};
+use subrosa_protocol::{EntryId, RoomId};
 use subrosa_rooms::store::{Part, RoomStore};
 
 use super::*;
@@ -13,30 +13,12 @@ use crate::{
 };
 
 fn invited(id: u8) -> StoredRoom {
+    let id_of = RoomId::from_bytes([id; 16]);
     StoredRoom {
-        id: RoomId::from_bytes([id; 16]),
-        label: format!("room-{id}"),
         state: RoomState::Invited,
-        visibility: Visibility::Private,
-        slug: None,
-        name: SafeText::default(),
-        topic: SafeText::default(),
-        description: SafeText::default(),
-        role: None,
-        members: 0,
-        suite: String::new(),
-        generation: 0,
-        epoch: 0,
-        cursor: 0,
-        owner_secret: None,
-        next_secret: None,
         invited_by: Some(name("bob")),
         invitation: Some(vec![id]),
-        muted: false,
-        refused: None,
-        denied: false,
-        accepting: false,
-        leaving: false,
+        ..StoredRoom::new(id_of, format!("room-{id}"), Visibility::Private)
     }
 }
 
