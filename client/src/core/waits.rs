@@ -15,6 +15,10 @@ use crate::{
 pub(super) const NOT_DONE: &str =
     "connecting is tried again by itself; what was asked for is not done: ask again then";
 
+fn not_reached() -> ApiError {
+    ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(NOT_DONE)
+}
+
 /// One recipient of a send.
 pub(super) enum Slot {
     /// Nothing more will happen that is waited for.
@@ -204,7 +208,7 @@ impl Core {
             let error = if self.link.is_up() {
                 ApiError::new(Kind::Timeout, "the relay did not answer in time").hint("try again")
             } else {
-                ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(NOT_DONE)
+                not_reached()
             };
             turn.out.push(Effect::Reply { token: lookup.token, result: Err(error) });
         }
@@ -225,7 +229,7 @@ impl Core {
             } else if self.link.is_up() {
                 Err(ApiError::new(Kind::Timeout, "the mailbox was not emptied in time").hint("try again"))
             } else {
-                Err(ApiError::new(Kind::Unreachable, "the relay cannot be reached").hint(NOT_DONE))
+                Err(not_reached())
             };
             turn.out.push(Effect::Reply { token, result });
         }

@@ -97,9 +97,7 @@ impl Tx<'_> {
         }
         Ok(event)
     }
-}
 
-impl Tx<'_> {
     /// The line that an event tells of: where it was then, or by its id.
     fn told_line(&self, place: Option<i64>, told: &MessageEvent) -> Result<Option<Message>> {
         let Some(place) = place else { return Ok(None) };
